@@ -166,7 +166,8 @@ impl fmt::Debug for Alias {
 impl FromStr for Alias {
     type Err = NameError;
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let letters = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let letters =
+            text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         let edges = !text.starts_with('-') && !text.ends_with('-');
         if (1..=63).contains(&text.len()) && letters && edges {
             Ok(Self(text.to_owned()))
@@ -245,7 +246,12 @@ mod tests {
     fn a_workspace_id_has_one_spelling() {
         let id: WorkspaceId = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
         assert_eq!(id.to_string(), "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV");
-        for wrong in ["ws_01arz3ndektsv4rrffq69g5fav", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "ws_", "ws_81ARZ3NDEKTSV4RRFFQ69G5FAV0"] {
+        for wrong in [
+            "ws_01arz3ndektsv4rrffq69g5fav",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "ws_",
+            "ws_81ARZ3NDEKTSV4RRFFQ69G5FAV0",
+        ] {
             assert!(wrong.parse::<WorkspaceId>().is_err(), "{wrong}");
         }
     }

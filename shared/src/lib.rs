@@ -1,5 +1,13 @@
 //! The protocol between connector and relay: names, messages, frames, codes, header rules and limits.
 //!
-//! Pure: a codec over bytes that knows no socket, no clock and no HTTP library.
+//! Pure: a codec over [`bytes::Bytes`] that knows no socket, no clock and no HTTP library.
+//! `PROTOCOL.md`, beside this crate's manifest, is the same protocol in prose, complete enough to
+//! write a connector in another language.
 
+pub mod codes;
+pub mod control;
+pub mod exposure;
+pub mod headers;
 pub mod ids;
+pub mod limits;
+pub mod wire;

@@ -1,0 +1,192 @@
+//! What of an agent's origin crosses the tunnel: announced by the connector, checked at both ends.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::EXPOSURE_RULES_MAX;
+
+/// The list of what crosses; everything else is refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub struct Exposure {
+    /// Whether the whole origin crosses, by explicit choice.
+    #[serde(default)]
+    pub all: bool,
+    /// The raw path of the JSON-RPC endpoint; empty when the agent has none.
+    #[serde(default)]
+    pub endpoint: String,
+    /// What else crosses.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+}
+
+/// One thing that crosses. Paths are raw and compared byte by byte.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// This path alone.
+    Exact(String),
+    /// This path and everything below it, by whole segments.
+    Below(String),
+    /// The known paths of the HTTP+JSON binding below this base, of A2A v0.3 and v1.0, with or
+    /// without a tenant segment.
+    HttpJson(String),
+}
+
+/// The two names of the public card (A2A 8.2, and 0.2 before it).
+pub const CARD_PATHS: [&str; 2] = ["/.well-known/agent-card.json", "/.well-known/agent.json"];
+
+impl Exposure {
+    /// Whether the list is within its bounds.
+    pub fn is_bounded(&self) -> bool {
+        self.rules.len() <= EXPOSURE_RULES_MAX
+    }
+
+    /// Whether a raw path of the agent's origin crosses.
+    ///
+    /// Dot segments, plain or encoded, empty segments and backslashes match nothing but `all`:
+    /// an agent's server may resolve them to another path than the one that was checked.
+    pub fn allows(&self, path: &str) -> bool {
+        if self.all {
+            return path.starts_with('/');
+        }
+        is_plain(path) && (path == self.endpoint || self.rules.iter().any(|rule| rule.allows(path)))
+    }
+}
+
+impl Rule {
+    fn allows(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Below(base) => below(path, base).is_some(),
+            Self::HttpJson(base) => below(path, base).is_some_and(is_http_json),
+        }
+    }
+}
+
+/// The part of `path` behind `base`, by whole segments: empty, or beginning with a slash.
+fn below<'p>(path: &'p str, base: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(base.trim_end_matches('/'))?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
+/// No segment that a server could resolve away.
+fn is_plain(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix('/') else { return false };
+    let last = rest.split('/').count() - 1;
+    !path.contains('\\')
+        && !contains_ignore_case(path, "%5c")
+        && !contains_ignore_case(path, "%2f")
+        && rest.split('/').enumerate().all(|(index, segment)| {
+            // One empty segment at the end is a final slash.
+            (!segment.is_empty() || index == last) && !is_dots(segment)
+        })
+}
+
+fn is_dots(segment: &str) -> bool {
+    let mut plain = segment.to_ascii_lowercase().replace("%2e", ".");
+    // Some servers cut path parameters before they resolve dots.
+    if let Some(end) = plain.find(';') {
+        plain.truncate(end);
+    }
+    plain == "." || plain == ".."
+}
+
+fn contains_ignore_case(text: &str, needle: &str) -> bool {
+    text.as_bytes().windows(needle.len()).any(|part| part.eq_ignore_ascii_case(needle.as_bytes()))
+}
+
+/// Whether `rest`, behind a base, is one of the paths of the HTTP+JSON binding.
+fn is_http_json(rest: &str) -> bool {
+    let Some(rest) = rest.strip_prefix('/') else { return false };
+    let rest = rest.strip_prefix("v1/").unwrap_or(rest);
+    is_operation(rest)
+        // A tenant stands as one segment before the operation.
+        || rest.split_once('/').is_some_and(|(tenant, rest)| {
+            !tenant.is_empty() && is_operation(rest.strip_prefix("v1/").unwrap_or(rest))
+        })
+}
+
+fn is_operation(rest: &str) -> bool {
+    let segments: Vec<&str> = rest.split('/').collect();
+    match segments.as_slice() {
+        ["message:send" | "message:stream" | "tasks" | "task" | "card" | "extendedAgentCard"] => {
+            true
+        }
+        ["tasks" | "task", id] => !id.is_empty(),
+        ["tasks" | "task", id, "pushNotificationConfigs"] => !id.is_empty(),
+        ["tasks" | "task", id, "pushNotificationConfigs", config] => {
+            !id.is_empty() && !config.is_empty()
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list() -> Exposure {
+        Exposure {
+            all: false,
+            endpoint: "/a2a".into(),
+            rules: vec![
+                Rule::Exact("/.well-known/agent-card.json".into()),
+                Rule::Below("/hooks/".into()),
+                Rule::HttpJson("/rest".into()),
+            ],
+        }
+    }
+
+    #[test]
+    fn what_is_listed_crosses() {
+        for path in [
+            "/a2a",
+            "/.well-known/agent-card.json",
+            "/hooks",
+            "/hooks/a/b",
+            "/hooks/",
+            "/rest/v1/message:send",
+            "/rest/message:stream",
+            "/rest/v1/tasks/t%2D1:cancel",
+            "/rest/acme/tasks/1/pushNotificationConfigs/2",
+            "/rest/extendedAgentCard",
+        ] {
+            assert!(list().allows(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn everything_else_does_not() {
+        for path in [
+            "",
+            "/",
+            "a2a",
+            "/a2a/",
+            "/A2A",
+            "/a2a/../admin",
+            "/hooks/../admin",
+            "/hooks/%2e%2E/admin",
+            "/hooks/..;x=1/admin",
+            "/hooks/.",
+            "/hooks//admin",
+            "//hooks",
+            "/hooks\\..\\admin",
+            "/hooks/%5c../admin",
+            "/hooks/..%2fadmin",
+            "/hooksy",
+            "/rest",
+            "/rest/",
+            "/rest/v1/admin",
+            "/rest/a/b/tasks",
+            "/.well-known/agent.json",
+        ] {
+            assert!(!list().allows(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn all_is_the_whole_origin() {
+        let all = Exposure { all: true, ..Exposure::default() };
+        assert!(all.allows("/x/../y") && !all.allows("x") && !Exposure::default().allows("/"));
+    }
+}
