@@ -1,0 +1,199 @@
+//! What the relay counts, and its text for Prometheus.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use shared::wire::Binding;
+
+/// One label and its value.
+type Label = [(&'static str, &'static str); 1];
+
+/// Every metric of the relay. Counting is lock-free on the data path.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Handshakes by their result.
+    pub handshakes: Handshakes,
+    /// Links.
+    pub links: Links,
+    /// Heartbeats that came over links.
+    pub heartbeats: Counter,
+    /// Exchanges that are open.
+    pub streams_in_flight: Gauge,
+    /// Body bytes from callers to agents.
+    pub bytes_to_agents: Counter,
+    /// Body bytes from agents to callers.
+    pub bytes_to_callers: Counter,
+    requests: Family<[(&'static str, &'static str); 2], Counter>,
+    refusals: Family<Label, Counter>,
+    request_seconds: Histogram,
+    request_head_seconds: Histogram,
+    workspaces: Family<Label, Gauge>,
+    store_seconds: Histogram,
+    registry: Registry,
+}
+
+/// Counts handshakes by result.
+#[derive(Debug)]
+pub struct Handshakes {
+    /// The link was admitted.
+    pub admitted: Counter,
+    /// A certificate was issued.
+    pub enrolled: Counter,
+    /// The first message was refused.
+    pub refused: Counter,
+    /// TLS or QUIC failed.
+    pub failed: Counter,
+    /// It took too long.
+    pub timed_out: Counter,
+}
+
+/// Counts links.
+#[derive(Debug)]
+pub struct Links {
+    live: Gauge,
+    ups: Counter,
+    downs: Counter,
+    breaches: Counter,
+}
+
+impl Links {
+    /// A link was registered.
+    pub fn up(&self) {
+        self.live.inc();
+        self.ups.inc();
+    }
+
+    /// A link ended.
+    pub fn down(&self) {
+        self.live.dec();
+        self.downs.inc();
+    }
+
+    /// A connector broke the protocol.
+    pub fn broke_protocol(&self) {
+        self.breaches.inc();
+    }
+}
+
+/// From a fast local call to a half-hour turn, seconds.
+const BUCKETS: [f64; 14] =
+    [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0, 1800.0];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("relay");
+        let handshakes = Family::<Label, Counter>::default();
+        let links = Family::<Label, Gauge>::default();
+        let link_events = Family::<Label, Counter>::default();
+        let bytes = Family::<Label, Counter>::default();
+        let handshake = |result| handshakes.get_or_create_owned(&[("result", result)]);
+        let event = |event| link_events.get_or_create_owned(&[("event", event)]);
+        let direction = |direction| bytes.get_or_create_owned(&[("direction", direction)]);
+        let metrics = Self {
+            handshakes: Handshakes {
+                admitted: handshake("admitted"),
+                enrolled: handshake("enrolled"),
+                refused: handshake("refused"),
+                failed: handshake("failed"),
+                timed_out: handshake("timed_out"),
+            },
+            links: Links {
+                live: links.get_or_create_owned(&[("transport", "quic")]),
+                ups: event("up"),
+                downs: event("down"),
+                breaches: event("protocol_breach"),
+            },
+            heartbeats: Counter::default(),
+            streams_in_flight: Gauge::default(),
+            bytes_to_agents: direction("to_agent"),
+            bytes_to_callers: direction("to_caller"),
+            requests: Family::default(),
+            refusals: Family::default(),
+            request_seconds: Histogram::new(BUCKETS),
+            request_head_seconds: Histogram::new(BUCKETS),
+            workspaces: Family::default(),
+            store_seconds: Histogram::new(BUCKETS),
+            registry: Registry::default(),
+        };
+        registry.register("links", "Live links", links);
+        registry.register("link_events", "What happened to links", link_events);
+        registry.register("handshakes", "Handshakes of links, by result", handshakes);
+        registry.register("heartbeats", "Heartbeats over links", metrics.heartbeats.clone());
+        registry.register("bytes", "Body bytes forwarded", bytes);
+        registry.register("workspaces", "Workspaces, by status", metrics.workspaces.clone());
+        registry.register(
+            "streams_in_flight",
+            "Exchanges that are open",
+            metrics.streams_in_flight.clone(),
+        );
+        registry.register("requests", "Exchanges with agents, by outcome", metrics.requests.clone());
+        registry.register("refusals", "Refusals, by code", metrics.refusals.clone());
+        registry.register_with_unit(
+            "request",
+            "From a request's head to the end of its answer",
+            Unit::Seconds,
+            metrics.request_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "request_head",
+            "From a request's head to the head of its answer",
+            Unit::Seconds,
+            metrics.request_head_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "store",
+            "Round trips to the store",
+            Unit::Seconds,
+            metrics.store_seconds.clone(),
+        );
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The relay's software", build);
+        Self { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    /// Counts an exchange that ended.
+    pub fn request(&self, binding: Binding, outcome: &'static str, total: Duration) {
+        let labels = [("binding", binding.name()), ("outcome", outcome)];
+        self.requests.get_or_create(&labels).inc();
+        self.request_seconds.observe(total.as_secs_f64());
+    }
+
+    /// Notes how long the head of an answer took.
+    pub fn answer_head(&self, took: Duration) {
+        self.request_head_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a refusal.
+    pub fn refusal(&self, code: &'static str) {
+        self.refusals.get_or_create(&[("code", code)]).inc();
+    }
+
+    /// Notes a round trip to the store.
+    pub fn store_round_trip(&self, took: Duration) {
+        self.store_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes how many workspaces have a status now.
+    pub fn workspaces(&self, status: &'static str, count: usize) {
+        self.workspaces
+            .get_or_create(&[("status", status)])
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// The text that Prometheus reads.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+

@@ -1,0 +1,157 @@
+//! What can go wrong with the registry: at opening, at an intent, at joining.
+
+use std::path::PathBuf;
+
+use shared::ids::{Alias, WorkspaceId};
+
+use super::model::BadName;
+
+/// Why the store could not be opened. The file is as it was before.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The system refused to read or make the file.
+    #[error(
+        "The store {} cannot be opened: {detail}. Check that its folder exists and that this \
+         user may write there.", path.display()
+    )]
+    Unreachable {
+        /// The store's file.
+        path: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
+    /// Another process has it open.
+    #[error(
+        "The store {} is in use by another process; stop that relay first, or give this one a \
+         store of its own.", path.display()
+    )]
+    InUse {
+        /// The store's file.
+        path: PathBuf,
+    },
+    /// The file is no SQLite database, or a database of something else.
+    #[error(
+        "The file {} is not a relay's store: {detail}. It was not changed; name another file, \
+         or move it away and copy a backup to its place.", path.display()
+    )]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+        /// How it is known.
+        detail: String,
+    },
+    /// The store is damaged.
+    #[error(
+        "The store {path} is damaged: {detail}. It was not changed; move {path} and {path}-wal \
+         away, copy a backup to {path} and start again.", path = path.display()
+    )]
+    Damaged {
+        /// The store's file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// The write-ahead log is there, the store is not.
+    #[error(
+        "The store {path} is missing, but its log {path}-wal is there; put the store back beside \
+         its log, or move the log away to begin with an empty store.", path = path.display()
+    )]
+    Missing {
+        /// The store's file.
+        path: PathBuf,
+    },
+    /// A newer relay wrote it.
+    #[error(
+        "The store {} has version {found} and this relay knows versions up to {known}. It was \
+         not changed; start it with the newer relay that wrote it.", path.display()
+    )]
+    Newer {
+        /// The store's file.
+        path: PathBuf,
+        /// The version it has.
+        found: i64,
+        /// The last version this relay knows.
+        known: i64,
+    },
+}
+
+/// Why an intent was not carried out. Nothing of it was stored, unless said otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store could not be written or read. Whether the intent was stored is unknown only if
+    /// [`super::Registry::failed`] resolves too.
+    #[error(
+        "The registry's store cannot do this now: {reason}. Try again, and look into the relay's \
+         log if it lasts."
+    )]
+    Unavailable {
+        /// What the store said.
+        reason: String,
+    },
+    /// There is no such workspace.
+    #[error("There is no workspace {id}; list the workspaces to see which there are.")]
+    UnknownWorkspace {
+        /// The id that was asked for.
+        id: WorkspaceId,
+    },
+    /// The workspace was there and has been removed.
+    #[error("The workspace {id} has been removed for good; make a new one.")]
+    WorkspaceGone {
+        /// The id that was asked for.
+        id: WorkspaceId,
+    },
+    /// Another workspace has the alias.
+    #[error("The alias {alias} is taken by another workspace; choose another or free it there.")]
+    AliasTaken {
+        /// The alias that was asked for.
+        alias: Alias,
+    },
+    /// An id, an address or a token that should be fresh has been used before.
+    #[error("The new {what} has been used before; make a fresh one and try again.")]
+    NotFresh {
+        /// What should be fresh.
+        what: &'static str,
+    },
+    /// The name cannot be the name of a workspace.
+    #[error(transparent)]
+    BadName(#[from] BadName),
+    /// The key speaks for another workspace.
+    #[error(
+        "This key already speaks for another workspace; make a key of its own for the workspace \
+         {id}."
+    )]
+    KeyOfAnother {
+        /// The workspace it was brought to.
+        id: WorkspaceId,
+    },
+    /// The key was revoked, so it cannot be renewed.
+    #[error("This key of the workspace {id} was revoked; join again with a new join string.")]
+    KeyRevoked {
+        /// The workspace it spoke for.
+        id: WorkspaceId,
+    },
+}
+
+/// Why a join token let nobody in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JoinRefusal {
+    /// No such token, or it was revoked, or it expired long ago.
+    #[error("This join string is not known here; ask the relay's operator for a new one.")]
+    Unknown,
+    /// Other keys have used it up.
+    #[error("This join string has been used; ask the relay's operator for a new one.")]
+    Used,
+    /// Its time is over.
+    #[error("This join string has expired; ask the relay's operator for a new one.")]
+    Expired,
+    /// Its workspace was removed.
+    #[error("The workspace of this join string was removed; ask the relay's operator for another.")]
+    WorkspaceGone,
+}
+
+/// Anything that the database did not do, where the intent has no better name for it.
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Unavailable { reason: error.to_string() }
+    }
+}

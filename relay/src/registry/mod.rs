@@ -1,0 +1,214 @@
+//! The registry: workspaces, their names and credentials, kept in a store and looked up in memory.
+//!
+//! Every change is one intent. It is answered after it is synced to the disk, and from that moment
+//! every lookup sees it. Nothing here reads a clock: times come in as unix milliseconds.
+
+mod directory;
+mod errors;
+mod joining;
+mod migrations;
+mod model;
+mod open;
+mod orders;
+mod rows;
+mod store;
+mod workspaces;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use shared::ids::{Address, Alias, OrgId, WorkspaceId};
+
+pub use self::directory::{Found, Lookup};
+pub use self::errors::{JoinRefusal, OpenError, StoreError};
+pub use self::model::{
+    AgentKey, AliasWithoutPolicy, BadName, CallerPolicy, ExposurePolicy, NAME_CHARS_MAX,
+    PolicyError, Workspace, check_alias_has_policy, check_name,
+};
+pub use self::orders::{AliasChange, NewJoinToken, NewWorkspace, PolicyChange, fresh_address};
+
+use self::directory::Directory;
+use self::store::Store;
+
+/// The registry of one relay. Clones are the same registry; its file is closed when the last one
+/// is gone.
+///
+/// Cancelling an intent does not undo it: once it is queued it is carried out.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    store: Store,
+    directory: Directory,
+    org: OrgId,
+}
+
+impl Registry {
+    /// Opens the store at `path`, and makes it if it is not there. Blocks while the file is
+    /// checked, for a second at most if another process has it.
+    ///
+    /// The file belongs to this process alone until the registry is closed. A file that is
+    /// damaged, foreign or too new is refused and not changed.
+    pub fn open(path: impl AsRef<Path>, now_ms: i64) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let connection = open::open(path, now_ms)?;
+        let refused = |error| open::refusal(path, &error);
+        let org = rows::org(&connection).map_err(refused)?;
+        let directory = Directory::default();
+        directory.apply(rows::everything(&connection).map_err(refused)?);
+        let store = Store::start(connection, path, directory.clone())
+            .map_err(|error| open::unreachable(path, &error))?;
+        Ok(Self { store, directory, org })
+    }
+
+    /// Carries out what is queued, closes the file and returns when it is closed. Later intents
+    /// are refused; lookups go on.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
+    /// Waits until the store fails for good, and tells why. The process must then end: what
+    /// reached the disk is unknown until the next start. Waits for ever if all is well.
+    ///
+    /// Cancel safe.
+    pub async fn failed(&self) -> String {
+        self.store.failed().await
+    }
+
+    /// Commits a write of no consequence, to see that the store can.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.store
+            .run(|work| {
+                // Another value each time: a row that stays the same is not written.
+                work.connection.execute(
+                    "INSERT INTO meta (key, value) VALUES ('ready', '1') ON CONFLICT (key) \
+                     DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)",
+                    [],
+                )?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// Changes to workspaces.
+impl Registry {
+    /// Makes a workspace and, if `join` is given, its first join token, both or neither.
+    pub async fn create_workspace(
+        &self,
+        new: NewWorkspace,
+        join: Option<NewJoinToken>,
+        now_ms: i64,
+    ) -> Result<Workspace, StoreError> {
+        self.store.run(move |work| workspaces::create(work, &new, join.as_ref(), now_ms)).await
+    }
+
+    /// Gives the workspace another name, see [`check_name`].
+    pub async fn rename(&self, id: WorkspaceId, name: String) -> Result<Workspace, StoreError> {
+        self.store.run(move |work| workspaces::rename(work, id, &name)).await
+    }
+
+    /// Changes policies of the workspace, all of `change` or nothing.
+    pub async fn set_policies(
+        &self,
+        id: WorkspaceId,
+        change: PolicyChange,
+        now_ms: i64,
+    ) -> Result<Workspace, StoreError> {
+        self.store.run(move |work| workspaces::set_policies(work, id, &change, now_ms)).await
+    }
+
+    /// Revokes every credential of the workspace, keys and join tokens alike. Who is connected
+    /// stays so until told otherwise.
+    pub async fn revoke_workspace_credentials(
+        &self,
+        id: WorkspaceId,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.store.run(move |work| workspaces::revoke(work, id, now_ms)).await
+    }
+
+    /// Removes the workspace for good: its credentials are revoked, its alias is free, its
+    /// address leads nowhere, its id is gone.
+    pub async fn remove_workspace(&self, id: WorkspaceId, now_ms: i64) -> Result<(), StoreError> {
+        self.store.run(move |work| workspaces::remove(work, id, now_ms)).await
+    }
+}
+
+/// Changes to who may join.
+impl Registry {
+    /// Makes another join token for the workspace.
+    pub async fn add_join_token(
+        &self,
+        id: WorkspaceId,
+        token: NewJoinToken,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.store.run(move |work| joining::add_join_token(work, id, &token, now_ms)).await
+    }
+
+    /// Trades a join token for the right to speak for its workspace with a key; both are given
+    /// by their SHA-256. A key's first redemption takes one use of the token; the same key may
+    /// come again until the token expires, since the answer may have been lost.
+    ///
+    /// The caller has seen proof that whoever asks holds the key.
+    pub async fn redeem_join_token(
+        &self,
+        token_hash: [u8; 32],
+        key_hash: [u8; 32],
+        now_ms: i64,
+    ) -> Result<Result<WorkspaceId, JoinRefusal>, StoreError> {
+        self.store.run(move |work| joining::redeem(work, token_hash, key_hash, now_ms)).await
+    }
+
+    /// Notes, at a renewal, that a connector of the workspace goes on with this key: a new one
+    /// or the one it has. A revoked key stays revoked.
+    pub async fn add_agent_key(
+        &self,
+        id: WorkspaceId,
+        key_hash: [u8; 32],
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.store.run(move |work| joining::add_agent_key(work, id, key_hash, now_ms)).await
+    }
+}
+
+/// Lookups. None of them waits for the store.
+impl Registry {
+    /// The organisation of this relay, made with the store.
+    pub fn org_id(&self) -> OrgId {
+        self.org
+    }
+
+    /// Every workspace that is there, in the order of their ids, which is that of their making.
+    pub fn workspaces(&self) -> Vec<Arc<Workspace>> {
+        self.directory.read(|entries| entries.all())
+    }
+
+    /// Who has this address. A removed workspace is [`Lookup::Unknown`] here.
+    pub fn by_address(&self, address: &Address) -> Lookup {
+        self.directory.read(|entries| entries.by_address(address))
+    }
+
+    /// Who has this id. A removed workspace is [`Lookup::Gone`].
+    pub fn by_id(&self, id: &WorkspaceId) -> Lookup {
+        self.directory.read(|entries| entries.by_id(id))
+    }
+
+    /// Who has this alias. A removed workspace is [`Lookup::Unknown`] here.
+    pub fn by_alias(&self, alias: &Alias) -> Lookup {
+        self.directory.read(|entries| entries.by_alias(alias))
+    }
+
+    /// Whom an operator means by an id, an alias or a name, looked for in this order.
+    pub fn find(&self, selector: &str) -> Found {
+        self.directory.read(|entries| entries.find(selector))
+    }
+
+    /// Whose key this is, by the SHA-256 of it; `None` if it is not known.
+    pub fn agent_key(&self, key_hash: &[u8; 32]) -> Option<AgentKey> {
+        self.directory.read(|entries| entries.agent_key(key_hash))
+    }
+}

@@ -1,0 +1,162 @@
+//! What the registry knows about a workspace: its names, its policies, its state.
+
+use std::fmt;
+use std::str::FromStr;
+
+use shared::ids::{Address, Alias, OrgId, WorkspaceId};
+
+/// The longest name of a workspace, in characters: what a file name may have, and it fits a
+/// line of a terminal or of a log.
+pub const NAME_CHARS_MAX: usize = 255;
+
+/// A registered agent as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace {
+    /// Its identity; never changes and is never given again.
+    pub id: WorkspaceId,
+    /// The organisation that owns it.
+    pub org: OrgId,
+    /// The workspace it was made under, which may since have been removed.
+    pub parent: Option<WorkspaceId>,
+    /// What people call it; need not be unique.
+    pub name: String,
+    /// Its chosen public name, unique among the workspaces that are there.
+    pub alias: Option<Alias>,
+    /// Its random public handle.
+    pub address: Address,
+    /// Who may call it.
+    pub callers: CallerPolicy,
+    /// What of the agent a caller can reach.
+    pub expose: ExposurePolicy,
+    /// Whether its calls are held back until it is resumed.
+    pub paused: bool,
+    /// When it was made, in unix milliseconds.
+    pub created_at_ms: i64,
+    /// When it was removed, in unix milliseconds. A lookup that says it is live has `None` here.
+    pub removed_at_ms: Option<i64>,
+}
+
+/// Who may call a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CallerPolicy {
+    /// Whoever knows its address.
+    #[default]
+    Link,
+    /// Whoever holds a caller token for it.
+    Token,
+    /// Other workspaces of the same organisation that may talk to it.
+    Workspaces,
+    /// Everyone.
+    Open,
+}
+
+/// What of an agent a caller can reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ExposurePolicy {
+    /// Its A2A endpoint and its card.
+    #[default]
+    A2a,
+    /// Every path.
+    All,
+}
+
+/// A policy that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("There is no {what} policy of that name; choose one of {choices}.")]
+pub struct PolicyError {
+    what: &'static str,
+    choices: &'static str,
+}
+
+macro_rules! policy_text {
+    ($type:ident, $what:literal, $choices:literal, $($variant:ident = $text:literal),+) => {
+        impl $type {
+            /// The policy as it is written in the store, in commands and in answers.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+        impl FromStr for $type {
+            type Err = PolicyError;
+            fn from_str(text: &str) -> Result<Self, PolicyError> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(PolicyError { what: $what, choices: $choices }),
+                }
+            }
+        }
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+policy_text!(
+    CallerPolicy,
+    "caller",
+    "link, token, workspaces and open",
+    Link = "link",
+    Token = "token",
+    Workspaces = "workspaces",
+    Open = "open"
+);
+policy_text!(ExposurePolicy, "exposure", "a2a and all", A2a = "a2a", All = "all");
+
+/// A name that no workspace can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "The name of a workspace has 1 to {NAME_CHARS_MAX} characters and no control characters; \
+     choose another name."
+)]
+pub struct BadName;
+
+/// Checks that `name` can be the name of a workspace.
+pub fn check_name(name: &str) -> Result<(), BadName> {
+    let length_fits = (1..=NAME_CHARS_MAX).contains(&name.chars().count());
+    if length_fits && !name.chars().any(char::is_control) { Ok(()) } else { Err(BadName) }
+}
+
+/// An alias was given and nobody said who may call by it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "The alias {alias} can be guessed, so it needs a caller policy; choose link, token, \
+     workspaces or open along with it."
+)]
+pub struct AliasWithoutPolicy {
+    alias: Alias,
+}
+
+/// Checks that whoever gives an alias also says who may call by it.
+///
+/// The registry itself stores an alias as given: this is for the commands by which one is given.
+pub fn check_alias_has_policy(
+    alias: Option<&Alias>,
+    callers: Option<CallerPolicy>,
+) -> Result<(), AliasWithoutPolicy> {
+    match (alias, callers) {
+        (Some(alias), None) => Err(AliasWithoutPolicy { alias: alias.clone() }),
+        _ => Ok(()),
+    }
+}
+
+/// One connector's key, known by the SHA-256 of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgentKey {
+    /// The workspace that the key speaks for.
+    pub workspace: WorkspaceId,
+    /// Whether it was revoked; it then opens nothing, renewal included.
+    pub revoked: bool,
+}

@@ -1,0 +1,98 @@
+//! What callers of the registry ask for: a new workspace, a join token, a change of policies.
+
+use shared::ids::{Address, Alias, WorkspaceId};
+use ulid::Ulid;
+
+use super::errors::StoreError;
+use super::model::{CallerPolicy, ExposurePolicy};
+
+/// A workspace to be made.
+#[derive(Debug, Clone)]
+pub struct NewWorkspace {
+    /// Its identity.
+    pub id: WorkspaceId,
+    /// Its random public handle.
+    pub address: Address,
+    /// What people will call it, see [`super::check_name`].
+    pub name: String,
+    /// Its chosen public name; see [`super::check_alias_has_policy`].
+    pub alias: Option<Alias>,
+    /// Who may call it; `None` is the default policy.
+    pub callers: Option<CallerPolicy>,
+    /// What of it a caller can reach; `None` is the default policy.
+    pub expose: Option<ExposurePolicy>,
+    /// The workspace it is made under.
+    pub parent: Option<WorkspaceId>,
+}
+
+impl NewWorkspace {
+    /// A workspace named `name` with a fresh id and address and the default policies.
+    pub fn named(name: impl Into<String>, now_ms: i64) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: WorkspaceId::new(fresh_ulid(now_ms)?),
+            address: fresh_address()?,
+            name: name.into(),
+            alias: None,
+            callers: None,
+            expose: None,
+            parent: None,
+        })
+    }
+}
+
+/// A join token to be made. The token itself never comes here, only its SHA-256.
+#[derive(Debug, Clone, Copy)]
+pub struct NewJoinToken {
+    /// The SHA-256 of the token.
+    pub hash: [u8; 32],
+    /// How many different keys it lets in.
+    pub uses: u32,
+    /// The first moment at which it lets nobody in, in unix milliseconds.
+    pub expires_at_ms: i64,
+}
+
+/// What becomes of a workspace's alias.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AliasChange {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// This one takes the place of what was there.
+    Give(Alias),
+    /// It is freed.
+    Free,
+}
+
+/// A change of some policies of one workspace; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyChange {
+    /// Its chosen public name; see [`super::check_alias_has_policy`].
+    pub alias: AliasChange,
+    /// Who may call it.
+    pub callers: Option<CallerPolicy>,
+    /// What of it a caller can reach.
+    pub expose: Option<ExposurePolicy>,
+    /// Whether its calls are held back.
+    pub paused: Option<bool>,
+    /// A new public handle; the old one leads nowhere from then on. See [`fresh_address`].
+    pub new_address: Option<Address>,
+}
+
+/// A random address.
+pub fn fresh_address() -> Result<Address, StoreError> {
+    random().map(Address::new)
+}
+
+/// A ULID of `now_ms` and 80 random bits.
+pub(super) fn fresh_ulid(now_ms: i64) -> Result<Ulid, StoreError> {
+    let time = u64::try_from(now_ms).unwrap_or_default();
+    Ok(Ulid::from_parts(time, u128::from_be_bytes(random()?)))
+}
+
+fn random() -> Result<[u8; 16], StoreError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Unavailable {
+        reason: format!("the system gives no random numbers: {error}"),
+    })?;
+    Ok(bytes)
+}

@@ -1,0 +1,93 @@
+//! Rows to values: how what is stored is read back.
+
+use std::str::FromStr;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row};
+use shared::ids::{OrgId, WorkspaceId};
+
+use super::directory::Change;
+use super::model::{AgentKey, Workspace};
+
+const WORKSPACE: &str = "SELECT w.id, w.org_id, w.parent_id, w.name, l.alias, a.address, \
+    w.callers, w.expose, w.paused, w.created_at, w.removed_at FROM workspaces w \
+    LEFT JOIN aliases l ON l.workspace_id = w.id \
+    JOIN addresses a ON a.workspace_id = w.id \
+    AND a.rowid = (SELECT max(n.rowid) FROM addresses n WHERE n.workspace_id = w.id)";
+
+/// The workspace `id`, removed or not.
+pub(super) fn workspace(
+    connection: &Connection,
+    id: WorkspaceId,
+) -> rusqlite::Result<Option<Workspace>> {
+    connection
+        .prepare_cached(&format!("{WORKSPACE} WHERE w.id = ?1"))?
+        .query_row([id.to_string()], workspace_from)
+        .optional()
+}
+
+/// The organisation of this store.
+pub(super) fn org(connection: &Connection) -> rusqlite::Result<OrgId> {
+    connection.query_row("SELECT value FROM meta WHERE key = 'org_id'", [], |row| parsed(row, 0))
+}
+
+/// Everything a directory holds, as the changes that lead there.
+pub(super) fn everything(connection: &Connection) -> rusqlite::Result<Vec<Change>> {
+    let mut all = Vec::new();
+    let mut workspaces = connection.prepare(WORKSPACE)?;
+    for workspace in workspaces.query_map([], workspace_from)? {
+        all.push(Change::Workspace(workspace?));
+    }
+    let mut keys = connection.prepare(
+        "SELECT hash, workspace_id, revoked_at IS NOT NULL FROM credentials \
+         WHERE kind = 'agent_key'",
+    )?;
+    let keys = keys.query_map([], |row| {
+        let key = AgentKey { workspace: parsed(row, 1)?, revoked: row.get(2)? };
+        Ok(Change::Key(row.get(0)?, key))
+    })?;
+    for key in keys {
+        all.push(key?);
+    }
+    Ok(all)
+}
+
+fn workspace_from(row: &Row<'_>) -> rusqlite::Result<Workspace> {
+    Ok(Workspace {
+        id: parsed(row, 0)?,
+        org: parsed(row, 1)?,
+        parent: parsed_if_any(row, 2)?,
+        name: row.get(3)?,
+        alias: parsed_if_any(row, 4)?,
+        address: parsed(row, 5)?,
+        callers: parsed(row, 6)?,
+        expose: parsed(row, 7)?,
+        paused: row.get(8)?,
+        created_at_ms: row.get(9)?,
+        removed_at_ms: row.get(10)?,
+    })
+}
+
+/// The text in column `index` as a value.
+pub(super) fn parsed<T>(row: &Row<'_>, index: usize) -> rusqlite::Result<T>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    value(index, &row.get::<_, String>(index)?)
+}
+
+fn parsed_if_any<T>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    row.get::<_, Option<String>>(index)?.map(|text| value(index, &text)).transpose()
+}
+
+fn value<T>(index: usize, text: &str) -> rusqlite::Result<T>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    text.parse().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(error))
+    })
+}

@@ -1,0 +1,40 @@
+//! The registry as its users see it, over files of its own.
+
+mod files;
+mod joining;
+mod refusals;
+mod workspaces;
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::{NewJoinToken, NewWorkspace, Registry, Workspace};
+
+/// The moment at which the tests begin.
+const NOW: i64 = 1_750_000_000_000;
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+/// A folder that goes with the test, and the path of a store in it.
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("relay.db");
+    (folder, path)
+}
+
+fn registry() -> (TempDir, Registry) {
+    let (folder, path) = folder();
+    (folder, Registry::open(path, NOW).unwrap())
+}
+
+fn named(name: &str) -> NewWorkspace {
+    NewWorkspace::named(name, NOW).unwrap()
+}
+
+async fn made(registry: &Registry, name: &str) -> Workspace {
+    registry.create_workspace(named(name), None, NOW).await.unwrap()
+}
+
+fn token(hash: u8, uses: u32) -> NewJoinToken {
+    NewJoinToken { hash: [hash; 32], uses, expires_at_ms: NOW + DAY }
+}

@@ -1,0 +1,197 @@
+//! The intents about workspaces: make, rename, set policies, revoke, remove.
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use shared::ids::{Address, Alias, WorkspaceId};
+
+use super::directory::Change;
+use super::errors::StoreError;
+use super::joining::insert_join_token;
+use super::model::{Workspace, check_name};
+use super::orders::{AliasChange, NewJoinToken, NewWorkspace, PolicyChange};
+use super::rows;
+use super::store::Work;
+
+/// Makes a workspace and, in the same transaction, a join token for it.
+pub(super) fn create(
+    work: &mut Work<'_>,
+    new: &NewWorkspace,
+    join: Option<&NewJoinToken>,
+    now_ms: i64,
+) -> Result<Workspace, StoreError> {
+    check_name(&new.name)?;
+    if let Some(parent) = new.parent {
+        require_live(work.connection, parent)?;
+    }
+    let insert = "INSERT INTO workspaces \
+        (id, org_id, parent_id, name, callers, expose, created_at) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    work.connection
+        .prepare_cached(insert)?
+        .execute(params![
+            new.id.to_string(),
+            rows::org(work.connection)?.to_string(),
+            new.parent.map(|parent| parent.to_string()),
+            new.name,
+            new.callers.unwrap_or_default().as_str(),
+            new.expose.unwrap_or_default().as_str(),
+            now_ms,
+        ])
+        .map_err(|error| on_conflict(error, || StoreError::NotFresh { what: "workspace id" }))?;
+    insert_address(work.connection, new.id, new.address, now_ms)?;
+    if let Some(alias) = &new.alias {
+        give_alias(work.connection, new.id, alias)?;
+    }
+    if let Some(join) = join {
+        insert_join_token(work.connection, new.id, join, now_ms)?;
+    }
+    reread(work, new.id)
+}
+
+/// Gives a workspace another name.
+pub(super) fn rename(
+    work: &mut Work<'_>,
+    id: WorkspaceId,
+    name: &str,
+) -> Result<Workspace, StoreError> {
+    check_name(name)?;
+    require_live(work.connection, id)?;
+    work.connection
+        .execute("UPDATE workspaces SET name = ?2 WHERE id = ?1", params![id.to_string(), name])?;
+    reread(work, id)
+}
+
+/// Changes policies of a workspace, all of them or none.
+pub(super) fn set_policies(
+    work: &mut Work<'_>,
+    id: WorkspaceId,
+    change: &PolicyChange,
+    now_ms: i64,
+) -> Result<Workspace, StoreError> {
+    require_live(work.connection, id)?;
+    work.connection.execute(
+        "UPDATE workspaces SET callers = coalesce(?2, callers), expose = coalesce(?3, expose), \
+         paused = coalesce(?4, paused) WHERE id = ?1",
+        params![
+            id.to_string(),
+            change.callers.map(|policy| policy.as_str()),
+            change.expose.map(|policy| policy.as_str()),
+            change.paused,
+        ],
+    )?;
+    match &change.alias {
+        AliasChange::Keep => {}
+        AliasChange::Give(alias) => give_alias(work.connection, id, alias)?,
+        AliasChange::Free => free_alias(work.connection, id)?,
+    }
+    if let Some(address) = change.new_address {
+        retire_addresses(work.connection, id, now_ms)?;
+        insert_address(work.connection, id, address, now_ms)?;
+    }
+    reread(work, id)
+}
+
+/// Revokes every credential of a workspace, join tokens included.
+pub(super) fn revoke(work: &mut Work<'_>, id: WorkspaceId, now_ms: i64) -> Result<(), StoreError> {
+    require_live(work.connection, id)?;
+    revoke_credentials(work, id, now_ms)?;
+    // Used-up ones too: a key that was let in by one could be let in by it again.
+    work.connection.execute("DELETE FROM join_tokens WHERE workspace_id = ?1", [id.to_string()])?;
+    Ok(())
+}
+
+/// Removes a workspace for good. Its join tokens stay until they are swept, to say so.
+pub(super) fn remove(work: &mut Work<'_>, id: WorkspaceId, now_ms: i64) -> Result<(), StoreError> {
+    require_live(work.connection, id)?;
+    revoke_credentials(work, id, now_ms)?;
+    free_alias(work.connection, id)?;
+    retire_addresses(work.connection, id, now_ms)?;
+    work.connection.execute(
+        "UPDATE workspaces SET removed_at = ?2 WHERE id = ?1",
+        params![id.to_string(), now_ms],
+    )?;
+    reread(work, id).map(drop)
+}
+
+/// Refuses workspaces that are not there, and those that have been removed.
+pub(super) fn require_live(connection: &Connection, id: WorkspaceId) -> Result<(), StoreError> {
+    let removed = connection
+        .prepare_cached("SELECT removed_at IS NOT NULL FROM workspaces WHERE id = ?1")?
+        .query_row([id.to_string()], |row| row.get(0))
+        .optional()?;
+    match removed {
+        None => Err(StoreError::UnknownWorkspace { id }),
+        Some(true) => Err(StoreError::WorkspaceGone { id }),
+        Some(false) => Ok(()),
+    }
+}
+
+/// `refusal` where `error` says that a row of that key is there already.
+pub(super) fn on_conflict(
+    error: rusqlite::Error,
+    refusal: impl FnOnce() -> StoreError,
+) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) => refusal(),
+        _ => error.into(),
+    }
+}
+
+/// The workspace as it now is, for the answer and for the directory.
+fn reread(work: &mut Work<'_>, id: WorkspaceId) -> Result<Workspace, StoreError> {
+    let now = rows::workspace(work.connection, id)?;
+    let now = now.ok_or(StoreError::UnknownWorkspace { id })?;
+    work.changes.push(Change::Workspace(now.clone()));
+    Ok(now)
+}
+
+fn revoke_credentials(work: &mut Work<'_>, id: WorkspaceId, now_ms: i64) -> Result<(), StoreError> {
+    work.connection.execute(
+        "UPDATE credentials SET revoked_at = ?2 WHERE workspace_id = ?1 AND revoked_at IS NULL",
+        params![id.to_string(), now_ms],
+    )?;
+    work.changes.push(Change::KeysRevoked(id));
+    Ok(())
+}
+
+fn give_alias(connection: &Connection, id: WorkspaceId, alias: &Alias) -> Result<(), StoreError> {
+    free_alias(connection, id)?;
+    connection
+        .execute(
+            "INSERT INTO aliases (alias, workspace_id) VALUES (?1, ?2)",
+            params![alias.as_str(), id.to_string()],
+        )
+        .map_err(|error| on_conflict(error, || StoreError::AliasTaken { alias: alias.clone() }))?;
+    Ok(())
+}
+
+fn free_alias(connection: &Connection, id: WorkspaceId) -> Result<(), StoreError> {
+    connection.execute("DELETE FROM aliases WHERE workspace_id = ?1", [id.to_string()])?;
+    Ok(())
+}
+
+fn insert_address(
+    connection: &Connection,
+    id: WorkspaceId,
+    address: Address,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO addresses (address, workspace_id, created_at) VALUES (?1, ?2, ?3)",
+        )?
+        .execute(params![address.reveal(), id.to_string(), now_ms])
+        .map_err(|error| on_conflict(error, || StoreError::NotFresh { what: "address" }))?;
+    Ok(())
+}
+
+fn retire_addresses(
+    connection: &Connection,
+    id: WorkspaceId,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    connection.execute(
+        "UPDATE addresses SET retired_at = ?2 WHERE workspace_id = ?1 AND retired_at IS NULL",
+        params![id.to_string(), now_ms],
+    )?;
+    Ok(())
+}

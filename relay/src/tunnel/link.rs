@@ -1,0 +1,183 @@
+//! One live tunnel connection, as the rest of the relay sees it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use quinn::VarInt;
+use serde_json::Value;
+use shared::codes::CloseCode;
+use shared::control::{Status, ToConnector};
+use shared::exposure::Exposure;
+use shared::flow::LinkFlow;
+use shared::ids::{ExchangeId, Generation, InstanceId, WorkspaceId};
+use tokio::sync::mpsc;
+
+/// What a connector announced of its agent; replaced whole.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Announced {
+    /// What crosses.
+    pub exposure: Exposure,
+    /// The agent's origin as the connector dials it.
+    pub origin: String,
+    /// The agent's card as read locally, or null.
+    pub card: Value,
+}
+
+/// One link. It is registered at most once, and ends when its QUIC connection does.
+#[derive(Debug)]
+pub struct Link {
+    /// Whose link it is, by its credential.
+    pub workspace: WorkspaceId,
+    /// Which of the relay's links it is.
+    pub generation: Generation,
+    /// The connector process.
+    pub instance: InstanceId,
+    /// That process's attempt.
+    pub attempt: u64,
+    /// Where it came from.
+    pub remote: SocketAddr,
+    /// When it was registered.
+    pub since: Instant,
+    pub(super) connection: quinn::Connection,
+    pub(super) flow: LinkFlow,
+    pub(super) in_flight: AtomicUsize,
+    relay: InstanceId,
+    exchanges: Arc<AtomicU64>,
+    draining: AtomicBool,
+    control: mpsc::Sender<ToConnector>,
+    announced: RwLock<Arc<Announced>>,
+    status: RwLock<Reported>,
+}
+
+/// The agent's last report, and since when its port has refused.
+#[derive(Debug, Clone, Default)]
+pub struct Reported {
+    /// The report.
+    pub status: Status,
+    /// When the connector first said that the local agent does not answer; cleared when it does.
+    pub refusing_since: Option<Instant>,
+}
+
+/// What a [`Link`] is made of, besides its connection.
+#[derive(Debug)]
+pub struct Founding {
+    /// See [`Link::workspace`].
+    pub workspace: WorkspaceId,
+    /// See [`Link::generation`].
+    pub generation: Generation,
+    /// See [`Link::instance`].
+    pub instance: InstanceId,
+    /// See [`Link::attempt`].
+    pub attempt: u64,
+    /// The relay process.
+    pub relay: InstanceId,
+    /// Counts the exchanges of the relay process.
+    pub exchanges: Arc<AtomicU64>,
+    /// To the writer of the control stream.
+    pub control: mpsc::Sender<ToConnector>,
+    /// What HELLO announced.
+    pub announced: Announced,
+    /// What HELLO reported.
+    pub status: Status,
+}
+
+impl Link {
+    /// A link over `connection`.
+    pub fn new(connection: quinn::Connection, founding: Founding) -> Self {
+        let link = Self {
+            workspace: founding.workspace,
+            generation: founding.generation,
+            instance: founding.instance,
+            attempt: founding.attempt,
+            remote: connection.remote_address(),
+            since: Instant::now(),
+            connection,
+            flow: LinkFlow::default(),
+            in_flight: AtomicUsize::new(0),
+            relay: founding.relay,
+            exchanges: founding.exchanges,
+            draining: AtomicBool::new(false),
+            control: founding.control,
+            announced: RwLock::new(Arc::new(founding.announced)),
+            status: RwLock::default(),
+        };
+        link.report(founding.status);
+        link
+    }
+
+    /// Names the next exchange.
+    pub(super) fn next_exchange(&self) -> ExchangeId {
+        let counter = self.exchanges.fetch_add(1, Ordering::Relaxed) + 1;
+        ExchangeId { instance: self.relay, counter }
+    }
+
+    /// What the connector announced last.
+    pub fn announced(&self) -> Arc<Announced> {
+        Arc::clone(&self.announced.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes a new announcement, whole.
+    pub fn announce(&self, change: impl FnOnce(&mut Announced)) {
+        let mut announced = self.announced.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut announced));
+    }
+
+    /// The agent's last report.
+    pub fn reported(&self) -> Reported {
+        self.status.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a report, whole.
+    pub fn report(&self, status: Status) {
+        let mut reported = self.status.write().unwrap_or_else(PoisonError::into_inner);
+        let refuses = status.local_agent == Some(false);
+        reported.refusing_since =
+            refuses.then(|| reported.refusing_since.unwrap_or_else(Instant::now));
+        reported.status = status;
+    }
+
+    /// Takes no new exchanges from now on; the open ones finish.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connector takes no new exchanges.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Ends the link for good: its credential is no longer good.
+    pub fn revoke(&self, message: &str) {
+        self.tell(ToConnector::Revoked { message: message.to_owned() });
+        self.close(CloseCode::Revoked, message);
+    }
+
+    /// Queues a control message. A connector that takes none for long loses its link elsewhere.
+    pub fn tell(&self, message: ToConnector) {
+        if self.control.try_send(message).is_err() {
+            tracing::debug!(workspace = %self.workspace, "a control message found no room");
+        }
+    }
+
+    /// Ends the link and every stream on it, at once.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        self.connection.close(VarInt::from_u32(code.number()), reason.as_bytes());
+    }
+
+    /// Whether the link has ended.
+    pub fn is_closed(&self) -> bool {
+        self.connection.close_reason().is_some()
+    }
+
+    /// Exchanges that are open.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The measured round trip.
+    pub fn round_trip(&self) -> Duration {
+        self.connection.rtt()
+    }
+}

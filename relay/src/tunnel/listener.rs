@@ -1,0 +1,244 @@
+//! Accepts links on one shard's endpoint, and carries each through its first message.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
+
+use certs::{AgentIdentity, Authority};
+use quinn::crypto::rustls::HandshakeData;
+use quinn::rustls::pki_types::CertificateDer;
+use quinn::{Connection, Endpoint, Incoming, VarInt};
+use shared::codes::{CloseCode, RefusalCode};
+use shared::control::{Hello, Refusal, ToConnector, ToRelay};
+use shared::control_stream::{ControlEvent, ControlReader, ControlWriter};
+use shared::ids::InstanceId;
+use shared::limits::{ALPN_REFUSAL, HANDSHAKE_TIMEOUT};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::admission::{KeyStanding, check_hello, check_identity, refusal};
+use super::live::LiveLinks;
+use super::{enrolment, session};
+use crate::metrics::Metrics;
+use crate::public::PublicUrl;
+use crate::registry::{Lookup, Registry};
+
+/// Handshakes that run at a time: each costs about a millisecond of one core.
+const HANDSHAKES_MAX: usize = 64;
+/// Handshakes under way above which an unproven source address must come back with a Retry token.
+const RETRY_ABOVE: usize = 128;
+/// Handshakes waiting or running, above which new ones are refused.
+const PENDING_MAX: usize = 1024;
+
+/// What every link of the relay shares. One for the process.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// Who may connect.
+    pub registry: Registry,
+    /// Who signs agents' certificates.
+    pub authority: Arc<Authority>,
+    /// The live links.
+    pub live: LiveLinks,
+    /// This relay process.
+    pub instance: InstanceId,
+    /// Counts its exchanges.
+    pub exchanges: Arc<AtomicU64>,
+    /// The public address of the edge.
+    pub public: PublicUrl,
+    /// Where connectors reach the tunnel, `host:port`.
+    pub endpoints: Vec<String>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Tunnel {
+    /// What the registry knows of the key behind a link.
+    pub fn standing(&self, identity: Option<&AgentIdentity>) -> KeyStanding {
+        let key = identity.and_then(|identity| self.registry.agent_key(&identity.key_hash.0));
+        match key {
+            None => KeyStanding::Unknown,
+            Some(key) => match self.registry.by_id(&key.workspace) {
+                Lookup::Live(_) if key.revoked => KeyStanding::Revoked,
+                Lookup::Live(_) => KeyStanding::Good(key.workspace),
+                Lookup::Gone | Lookup::Unknown => KeyStanding::Gone,
+            },
+        }
+    }
+}
+
+/// Accepts links until the endpoint is closed. Nothing heavy runs in the loop itself: port scans
+/// and half-open handshakes stall nobody.
+pub async fn run(endpoint: Endpoint, tunnel: Arc<Tunnel>) {
+    let running = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let mut links = JoinSet::new();
+    // Of the tasks in `links`, those whose handshake is not over hold one of these permits.
+    let pending = Arc::new(Semaphore::new(PENDING_MAX));
+    loop {
+        tokio::select! {
+            incoming = endpoint.accept() => {
+                let Some(incoming) = incoming else { break };
+                let Ok(place) = Arc::clone(&pending).try_acquire_owned() else {
+                    incoming.refuse();
+                    continue;
+                };
+                let waiting = PENDING_MAX - pending.available_permits();
+                if waiting > RETRY_ABOVE && incoming.may_retry() && !incoming.remote_address_validated() {
+                    // An error means that the address was validated after all.
+                    let _ = incoming.retry();
+                    continue;
+                }
+                links.spawn(accept(incoming, Arc::clone(&tunnel), Arc::clone(&running), place));
+            }
+            Some(_) = links.join_next(), if !links.is_empty() => {}
+        }
+    }
+    links.shutdown().await;
+}
+
+/// Carries one connection through handshake, first message and life.
+async fn accept(
+    incoming: Incoming,
+    tunnel: Arc<Tunnel>,
+    running: Arc<Semaphore>,
+    place: OwnedSemaphorePermit,
+) {
+    let remote = incoming.remote_address();
+    let connection = {
+        let Ok(_turn) = running.acquire_owned().await else { return };
+        let connecting = match incoming.accept() {
+            Ok(connecting) => connecting,
+            Err(error) => return tracing::debug!(%remote, %error, "a handshake was malformed"),
+        };
+        match timeout(HANDSHAKE_TIMEOUT, connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => {
+                tunnel.metrics.handshakes.failed.inc();
+                return tracing::debug!(%remote, %error, "a handshake failed");
+            }
+            Err(_) => {
+                tunnel.metrics.handshakes.timed_out.inc();
+                return tracing::debug!(%remote, "a handshake took too long");
+            }
+        }
+    };
+    let first = timeout(HANDSHAKE_TIMEOUT, first_message(&connection, &tunnel)).await;
+    drop(place);
+    match first {
+        Ok(Some(admitted)) => {
+            tunnel.metrics.handshakes.admitted.inc();
+            session::run(connection, admitted, tunnel).await;
+        }
+        Ok(None) => {}
+        Err(_) => {
+            tunnel.metrics.handshakes.timed_out.inc();
+            close(&connection, CloseCode::Timeout, "no first message came in time");
+        }
+    }
+}
+
+/// A link that was admitted, with its control stream.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Its first message.
+    pub hello: Hello,
+    /// The credential behind it.
+    pub identity: AgentIdentity,
+    /// From the connector.
+    pub reader: ControlReader<quinn::RecvStream>,
+    /// To the connector.
+    pub writer: ControlWriter<quinn::SendStream>,
+}
+
+/// Reads and answers the first message. `None`: the connection has done its work, or was refused.
+async fn first_message(connection: &Connection, tunnel: &Tunnel) -> Option<Admitted> {
+    let (send, recv) = connection.accept_bi().await.ok()?;
+    let (mut reader, mut writer) = (ControlReader::new(recv), ControlWriter::new(send));
+    let identity = peer_identity(connection);
+    let event = reader.next::<ToRelay>().await;
+    let answer = match event {
+        _ if speaks_no_version_of_ours(connection) => Err(refusal(
+            RefusalCode::Version,
+            format!(
+                "This relay speaks tunnel protocol {}. Install an agent-connector of its version.",
+                shared::limits::VERSION_MAJOR
+            ),
+        )),
+        Ok(ControlEvent::Message(ToRelay::Hello(hello))) => {
+            let standing = tunnel.standing(identity.as_ref());
+            match check_identity(identity.as_ref(), standing, SystemTime::now(), false)
+                .and_then(|workspace| check_hello(&hello, workspace))
+            {
+                Ok(()) => {
+                    let hello = *hello;
+                    return identity.map(|identity| Admitted { hello, identity, reader, writer });
+                }
+                Err(refused) => Err(refused),
+            }
+        }
+        Ok(ControlEvent::Message(ToRelay::Join { version, workspace_id, token, csr })) => {
+            enrolment::join(tunnel, version, workspace_id, &token, &csr).await
+        }
+        Ok(ControlEvent::Message(ToRelay::Renew { csr })) => {
+            enrolment::renew(tunnel, identity.as_ref(), &csr).await
+        }
+        Ok(_) => Err(refusal(
+            RefusalCode::Malformed,
+            "The first message of a link is hello, join or renew.",
+        )),
+        Err(error) => Err(refusal(RefusalCode::Malformed, format!("The first message: {error}."))),
+    };
+    conclude(connection, writer, answer, tunnel).await;
+    None
+}
+
+/// Sends the answer to a first message that begins no session, and closes behind it.
+async fn conclude(
+    connection: &Connection,
+    mut writer: ControlWriter<quinn::SendStream>,
+    answer: Result<ToConnector, Refusal>,
+    tunnel: &Tunnel,
+) {
+    let (message, code) = match answer {
+        Ok(message) => {
+            tunnel.metrics.handshakes.enrolled.inc();
+            (message, CloseCode::Done)
+        }
+        Err(refused) => {
+            tunnel.metrics.handshakes.refused.inc();
+            tracing::info!(remote = %connection.remote_address(), code = %refused.code,
+                reason = %refused.message, "a connector was refused");
+            let code = match refused.code {
+                RefusalCode::Version => CloseCode::Version,
+                RefusalCode::Revoked | RefusalCode::WorkspaceGone => CloseCode::Revoked,
+                RefusalCode::WrongWorkspace => CloseCode::WrongWorkspace,
+                RefusalCode::Malformed => CloseCode::Protocol,
+                _ => CloseCode::Refused,
+            };
+            (ToConnector::Refusal(refused), code)
+        }
+    };
+    if writer.send(&message).await.is_ok() {
+        let mut send = writer.into_inner();
+        // Closing discards what is not delivered yet, so the answer is waited for.
+        if send.finish().is_ok() {
+            let _ = send.stopped().await;
+        }
+    }
+    close(connection, code, code.name());
+}
+
+fn close(connection: &Connection, code: CloseCode, reason: &str) {
+    connection.close(VarInt::from_u32(code.number()), reason.as_bytes());
+}
+
+/// The agent that the client certificate names, if one came and is an agent's.
+fn peer_identity(connection: &Connection) -> Option<AgentIdentity> {
+    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    AgentIdentity::from_certificate(chain.first()?).ok()
+}
+
+fn speaks_no_version_of_ours(connection: &Connection) -> bool {
+    let data = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+    data.is_some_and(|data| data.protocol.as_deref() == Some(ALPN_REFUSAL))
+}

@@ -1,0 +1,18 @@
+//! Links: accepting them, admitting them, and carrying request streams on the newest one.
+//!
+//! Nothing in here reads HTTP. The edge sees a [`Link`], opens an exchange on it, and gets an
+//! [`Upload`] and an [`Answer`]; quinn does not show.
+
+pub mod admission;
+pub mod connection_ids;
+pub mod endpoint;
+pub mod enrolment;
+pub mod exchange;
+pub mod link;
+pub mod listener;
+pub mod live;
+pub mod session;
+
+pub use exchange::{Answer, AnswerCut, Draft, OpenError, Upload, UploadEnd};
+pub use link::{Announced, Link};
+pub use live::{LiveLinks, Presence};

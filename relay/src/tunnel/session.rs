@@ -1,0 +1,171 @@
+//! The life of one admitted link: its control stream from WELCOME to the end.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use certs::AgentIdentity;
+use quinn::{Connection, VarInt};
+use shared::codes::CloseCode;
+use shared::control::{ToConnector, ToRelay, Welcome};
+use shared::control_stream::{ControlEvent, ControlReader, ControlStreamError, ControlWriter};
+use shared::limits::{HEARTBEAT_INTERVAL, LINK_WRITE_TIMEOUT, PING_INTERVAL};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::admission::{KeyStanding, version};
+use super::enrolment;
+use super::link::{Announced, Founding, Link};
+use super::listener::{Admitted, Tunnel};
+use crate::registry::Lookup;
+
+/// Control messages that wait for the writer; more means that the connector takes none.
+const OUTBOX_MAX: usize = 64;
+
+/// Registers the link, welcomes the connector, and serves the control stream until the link ends.
+pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>) {
+    let Admitted { hello, identity, reader, mut writer } = admitted;
+    let Lookup::Live(workspace) = tunnel.registry.by_id(&identity.workspace) else { return };
+    let (control, outbox) = mpsc::channel(OUTBOX_MAX);
+    let founding = Founding {
+        workspace: identity.workspace,
+        generation: tunnel.live.next_generation(),
+        instance: hello.instance,
+        attempt: hello.attempt,
+        relay: tunnel.instance,
+        exchanges: Arc::clone(&tunnel.exchanges),
+        control,
+        announced: Announced { exposure: hello.exposure, origin: hello.origin, card: hello.card },
+        status: hello.status,
+    };
+    let link = Arc::new(Link::new(connection.clone(), founding));
+    let welcome = ToConnector::Welcome(Box::new(Welcome {
+        version: version(),
+        software: concat!("relay/", env!("CARGO_PKG_VERSION")).into(),
+        instance: tunnel.instance,
+        workspace_id: identity.workspace,
+        name: workspace.name.clone(),
+        generation: link.generation,
+        public_url: tunnel.public.base_of(&workspace),
+        endpoints: tunnel.endpoints.clone(),
+        ping_interval_ms: PING_INTERVAL.as_millis() as u64,
+        heartbeat_interval_ms: HEARTBEAT_INTERVAL.as_millis() as u64,
+    }));
+    let Some(_registration) = tunnel.live.register(&link) else {
+        return close(&connection, CloseCode::Done, "another link of this attempt came first");
+    };
+    // A credential that ended while the link was being admitted ends the link.
+    if tunnel.standing(Some(&identity)) != KeyStanding::Good(identity.workspace) {
+        return close(&connection, CloseCode::Revoked, "the credential was revoked");
+    }
+    // Requests may overtake WELCOME, since each stream keeps its own order only; a connector takes
+    // them once it has read WELCOME.
+    if writer.send(&welcome).await.is_err() {
+        return;
+    }
+    tunnel.metrics.links.up();
+    tracing::info!(workspace = %link.workspace, link = link.generation.0, remote = %link.remote,
+        software = %hello.software, "link up");
+
+    let ended = serve(&link, &identity, reader, writer, outbox, &tunnel).await;
+    let (code, reason) = match &ended {
+        ControlStreamError::Wire(error) => (CloseCode::Protocol, error.to_string()),
+        ControlStreamError::Message(error) => (CloseCode::Protocol, error.to_string()),
+        ControlStreamError::Ended | ControlStreamError::Lost(_) => {
+            (CloseCode::Done, String::from("the control stream ended"))
+        }
+    };
+    if code == CloseCode::Protocol {
+        tunnel.metrics.links.broke_protocol();
+        tracing::warn!(workspace = %link.workspace, link = link.generation.0, error = %ended,
+            "a connector broke the protocol");
+    }
+    close(&connection, code, &reason);
+    tunnel.metrics.links.down();
+    let why = connection.close_reason().map_or_else(String::new, |reason| reason.to_string());
+    tracing::info!(workspace = %link.workspace, link = link.generation.0, %why, "link down");
+}
+
+/// Serves the control stream; answers why it ended.
+async fn serve(
+    link: &Arc<Link>,
+    identity: &AgentIdentity,
+    mut reader: ControlReader<quinn::RecvStream>,
+    mut writer: ControlWriter<quinn::SendStream>,
+    mut outbox: mpsc::Receiver<ToConnector>,
+    tunnel: &Tunnel,
+) -> ControlStreamError {
+    let mut frames = BytesMut::new();
+    loop {
+        let answer = tokio::select! {
+            event = reader.next::<ToRelay>() => match event {
+                Ok(ControlEvent::Message(message)) => {
+                    handle(link, identity, message, tunnel).await
+                }
+                Ok(ControlEvent::Unknown(what)) => Some(ToConnector::Unsupported { what }),
+                Ok(ControlEvent::Acks(acks)) => match link.flow.acknowledge(&acks) {
+                    Ok(()) => None,
+                    Err(error) => return error.into(),
+                },
+                Ok(ControlEvent::Done(_)) => None,
+                Err(error) => return error,
+            },
+            Some(message) = outbox.recv() => Some(message),
+            () = std::future::poll_fn(|cx| link.flow.poll_due(cx, &mut frames)) => None,
+        };
+        let written = timeout(LINK_WRITE_TIMEOUT, async {
+            if let Some(message) = answer {
+                writer.send(&message).await?;
+            }
+            if !frames.is_empty() {
+                writer.send_frames(&frames.split()).await?;
+            }
+            Ok(())
+        });
+        match written.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error,
+            Err(_) => return ControlStreamError::Ended,
+        }
+    }
+}
+
+/// Acts on one message; answers what to send back.
+async fn handle(
+    link: &Link,
+    identity: &AgentIdentity,
+    message: ToRelay,
+    tunnel: &Tunnel,
+) -> Option<ToConnector> {
+    match message {
+        ToRelay::Ping { seq } => return Some(ToConnector::Pong { seq }),
+        ToRelay::Heartbeat(status) => {
+            tunnel.metrics.heartbeats.inc();
+            link.report(*status);
+        }
+        ToRelay::Card { card } => link.announce(|announced| announced.card = card),
+        ToRelay::Exposure { exposure } if exposure.is_bounded() => {
+            link.announce(|announced| announced.exposure = exposure);
+        }
+        ToRelay::Exposure { .. } => {
+            tracing::warn!(workspace = %link.workspace, "an exposure list over 256 rules was ignored");
+        }
+        ToRelay::Renew { csr } => {
+            let renewed = enrolment::renew(tunnel, Some(identity), &csr).await;
+            return Some(renewed.unwrap_or_else(ToConnector::Refusal));
+        }
+        ToRelay::Drain { .. } => link.drain(),
+        ToRelay::Unsupported { what } => {
+            tracing::debug!(workspace = %link.workspace, %what, "the connector is older");
+        }
+        ToRelay::Pong { .. } => {}
+        // Only a first message may be one of these.
+        ToRelay::Hello(_) | ToRelay::Join { .. } => {
+            return Some(ToConnector::Unsupported { what: "a second first message".into() });
+        }
+    }
+    None
+}
+
+fn close(connection: &Connection, code: CloseCode, reason: &str) {
+    connection.close(VarInt::from_u32(code.number()), reason.as_bytes());
+}
