@@ -1,1 +1,34 @@
-//! tests
+//! The harness: real `relay` and `agent-connector` processes, an agent that keeps a journal, a raw
+//! HTTP client, a seeded bad network, and a ledger that joins what the caller and the agent saw.
+//!
+//! Environment: `HARNESS_LOG` echoes what the processes write (a value other than `1` is also their
+//! log filter), `HARNESS_SEED` repeats a run of chance, `HARNESS_SHARDS` sets the relay's shards,
+//! `HARNESS_BIN_DIR` names a folder of binaries that are already built.
+
+pub mod agent;
+pub mod backstage;
+pub mod baseline;
+pub mod binaries;
+pub mod chance;
+pub mod connector;
+pub mod fingerprint;
+pub mod http;
+pub mod ledger;
+pub mod metrics;
+pub mod middleman;
+pub mod operator;
+pub mod process;
+pub mod relay;
+pub mod until;
+pub mod world;
+
+pub use agent::{Agent, AgentProcess, AnyAgent, Journal, RawAgent, RawBehaviour};
+pub use connector::Connector;
+pub use fingerprint::Fingerprint;
+pub use http::{Cut, Ending, RawClient, RawResponse};
+pub use ledger::{Ledger, Outcome};
+pub use middleman::{Direction, Middleman, Weather};
+pub use process::Process;
+pub use relay::Relay;
+pub use until::until;
+pub use world::World;

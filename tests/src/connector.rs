@@ -1,0 +1,206 @@
+//! An `agent-connector http` process with a state directory of its own.
+
+use crate::{Process, binaries, until};
+use serde::Deserialize;
+use std::{path::Path, process::Command, time::Duration};
+use tempfile::TempDir;
+
+/// How long a connector may take to be online (or to reach another state).
+const ONLINE: Duration = Duration::from_secs(20);
+/// How long it may take to end after SIGTERM.
+const STOP: Duration = Duration::from_secs(40);
+
+/// What is said to a connector when it starts.
+#[derive(Clone, Debug)]
+pub struct ConnectorBuilder {
+    join: Option<String>,
+    target: String,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+}
+
+impl ConnectorBuilder {
+    /// Adds an argument of `agent-connector http`.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> ConnectorBuilder {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments of `agent-connector http`.
+    #[must_use]
+    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> ConnectorBuilder {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> ConnectorBuilder {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Passes the join string by `--join` instead of the environment.
+    #[must_use]
+    pub fn join_by_argument(mut self) -> ConnectorBuilder {
+        let join = self.join.take().expect("a join string");
+        self.args.extend(["--join".to_owned(), join]);
+        self
+    }
+
+    /// Starts it; it need not be online yet.
+    #[must_use]
+    pub fn start(self) -> Connector {
+        let folder = tempfile::tempdir().expect("a state directory");
+        let process = spawn(&self, folder.path());
+        Connector { process, builder: self, folder }
+    }
+
+    /// Starts it and waits until it is online.
+    pub async fn start_online(self) -> Connector {
+        let connector = self.start();
+        connector.until_online().await;
+        connector
+    }
+}
+
+/// What the `--status-file` says.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub struct Status {
+    /// `dialing`, `online`, `waiting` or `refused`.
+    pub state: String,
+    /// The public base URL, once known.
+    #[serde(default)]
+    pub public_url: Option<String>,
+    /// The workspace, once known.
+    #[serde(default)]
+    pub workspace_id: Option<String>,
+    /// `quic` or `tcp`, while online.
+    #[serde(default)]
+    pub transport: Option<String>,
+    /// When this state began.
+    #[serde(default)]
+    pub since: serde_json::Value,
+    /// Why, where there is a reason.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// A connector process. Its state directory lives as long as this value, through all restarts.
+pub struct Connector {
+    process: Process,
+    builder: ConnectorBuilder,
+    folder: TempDir,
+}
+
+impl Connector {
+    /// A connector that joins with this string and forwards to this port of loopback.
+    #[must_use]
+    pub fn builder(join: &str, port: u16) -> ConnectorBuilder {
+        let (join, target) = (Some(join.to_owned()), port.to_string());
+        ConnectorBuilder { join, target, args: Vec::new(), env: Vec::new() }
+    }
+
+    /// A connector without a join string: by `--relay` and a token, or as it was enrolled.
+    #[must_use]
+    pub fn without_join(port: u16) -> ConnectorBuilder {
+        ConnectorBuilder { join: None, ..Connector::builder("", port) }
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Its state directory.
+    #[must_use]
+    pub fn state_dir(&self) -> std::path::PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// What its status file says now; `None` before the first state.
+    ///
+    /// # Panics
+    /// When the file is there but not whole.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        let text = std::fs::read(self.folder.path().join("status.json")).ok()?;
+        let status = serde_json::from_slice(&text);
+        Some(status.unwrap_or_else(|e| {
+            panic!("the --status-file is not whole ({e}): {}", String::from_utf8_lossy(&text))
+        }))
+    }
+
+    /// Waits until it says that it is online.
+    ///
+    /// # Panics
+    /// At once when the process ends.
+    pub async fn until_online(&self) -> Status {
+        until("the connector is online", ONLINE, async || {
+            assert!(self.process.is_running(), "the connector ended before it was online");
+            self.in_state("online")
+        })
+        .await
+    }
+
+    /// Waits until it is in this state; the process may have ended with it.
+    pub async fn until_state(&self, state: &str) -> Status {
+        let fact = format!("the connector is in state {state}");
+        until(&fact, ONLINE, async || self.in_state(state)).await
+    }
+
+    /// Waits until it is online by another link than the one of `before`.
+    pub async fn until_online_again(&self, before: &Status, deadline: Duration) -> Status {
+        let newer = |now: Status| (now.since != before.since).then_some(now);
+        until("the connector is online again", deadline, async || {
+            self.in_state("online").and_then(newer)
+        })
+        .await
+    }
+
+    fn in_state(&self, state: &str) -> Option<Status> {
+        self.status().filter(|status| status.state == state)
+    }
+
+    /// SIGKILL.
+    pub fn kill9(&self) {
+        self.process.kill9();
+    }
+
+    /// SIGTERM, and waits for the end; yields the exit code.
+    pub async fn stop(&self) -> i32 {
+        self.process.terminate();
+        self.process.exit_code(STOP).await
+    }
+
+    /// Starts it again with its state directory; whatever ran is killed. It need not be online yet.
+    pub fn start_again(&mut self) {
+        self.process.kill9();
+        self.process = spawn(&self.builder, self.folder.path());
+    }
+
+    /// Stops it in order, starts it again with its state directory, waits until it is online.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again();
+        self.until_online().await;
+    }
+}
+
+/// The status file of an earlier life is removed, or it would tell of that life.
+fn spawn(builder: &ConnectorBuilder, folder: &Path) -> Process {
+    let status = folder.join("status.json");
+    let _ = std::fs::remove_file(&status);
+    let mut command = Command::new(binaries::agent_connector());
+    binaries::isolate(&mut command, "AGENT_CONNECTOR_");
+    command.current_dir(folder).args(["http", &builder.target, "--inspect", "off"]);
+    command.arg("--state-dir").arg(folder.join("state"));
+    command.arg("--status-file").arg(status).args(&builder.args);
+    if let Some(join) = &builder.join {
+        command.env("AGENT_CONNECTOR_JOIN", join);
+    }
+    command.envs(builder.env.iter().map(|(name, value)| (name, value)));
+    Process::spawn("connector", command)
+}

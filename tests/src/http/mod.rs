@@ -1,0 +1,10 @@
+//! A raw HTTP/1.1 client: sends bytes as given, and knows how each answer ended.
+
+mod client;
+mod events;
+pub mod framing;
+mod response;
+
+pub use client::{RawClient, exchange, get, post, post_json, request_bytes, send};
+pub use events::{Event, EventParser};
+pub use response::{Cut, Ending, Piece, RawResponse, ResponseHead};

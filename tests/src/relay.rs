@@ -1,0 +1,213 @@
+//! A `relay serve` process on free ports of loopback, with a data directory of its own.
+
+use crate::{Process, binaries, http, metrics, until};
+use serde::Deserialize;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// How long the relay may take to listen.
+const START: Duration = Duration::from_secs(20);
+/// How long it may take to drain and end.
+const STOP: Duration = Duration::from_secs(40);
+
+/// What is said to a relay when it starts.
+#[derive(Clone, Debug, Default)]
+pub struct RelayBuilder {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+}
+
+impl RelayBuilder {
+    /// Adds an argument of `relay serve`.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> RelayBuilder {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments of `relay serve`.
+    #[must_use]
+    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> RelayBuilder {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> RelayBuilder {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    pub async fn start(self) -> Relay {
+        let folder = tempfile::tempdir().expect("a data directory");
+        let (process, urls) = serve(&self, folder.path(), None).await;
+        Relay { process, urls, builder: self, folder }
+    }
+}
+
+/// What the `--url-file` says.
+#[derive(Clone, Debug, Deserialize)]
+struct Urls {
+    http: SocketAddr,
+    tunnel: SocketAddr,
+    admin: SocketAddr,
+    public_url: String,
+    pid: u32,
+}
+
+/// A relay process. Its data directory lives as long as this value, through all restarts.
+pub struct Relay {
+    process: Process,
+    urls: Urls,
+    builder: RelayBuilder,
+    folder: TempDir,
+}
+
+impl Relay {
+    /// What to say before it starts. `HARNESS_SHARDS` is said already.
+    #[must_use]
+    pub fn builder() -> RelayBuilder {
+        let shards = std::env::var("HARNESS_SHARDS").ok();
+        let args = shards.map(|shards| vec!["--shards".to_owned(), shards]).unwrap_or_default();
+        RelayBuilder { args, env: Vec::new() }
+    }
+
+    /// Starts a relay with nothing but free ports and a fresh data directory.
+    pub async fn start() -> Relay {
+        Relay::builder().start().await
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Its public listener.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        self.urls.http
+    }
+
+    /// Its tunnel listener, UDP and TCP.
+    #[must_use]
+    pub fn tunnel(&self) -> SocketAddr {
+        self.urls.tunnel
+    }
+
+    /// Its admin listener.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.urls.admin
+    }
+
+    /// Its public URL, without a final slash.
+    #[must_use]
+    pub fn public_url(&self) -> &str {
+        &self.urls.public_url
+    }
+
+    /// Its working directory, above its data directory.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The admin token that it made.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn admin_token(&self) -> String {
+        let path = self.data_dir().join("admin-token");
+        let token = std::fs::read_to_string(&path);
+        token.unwrap_or_else(|e| panic!("{}: {e}", path.display())).trim().to_owned()
+    }
+
+    /// The text of `/metrics`.
+    ///
+    /// # Panics
+    /// When the admin listener does not answer.
+    pub async fn metrics(&self) -> String {
+        let answer = http::get(&format!("http://{}/metrics", self.urls.admin)).await;
+        let answer = answer.expect("metrics");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.text()
+    }
+
+    /// One value of the metrics: the sum over all series with this name and these labels.
+    pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        metrics::value(&self.metrics().await, name, labels)
+    }
+
+    /// SIGKILL.
+    pub fn kill9(&self) {
+        self.process.kill9();
+    }
+
+    /// SIGTERM, and waits for the end; yields the exit code.
+    pub async fn stop(&self) -> i32 {
+        self.process.terminate();
+        self.process.exit_code(STOP).await
+    }
+
+    /// Starts it again with its data, on the ports that it had.
+    pub async fn start_again_on_same_ports(&mut self) {
+        self.process.kill9();
+        let (process, urls) = serve(&self.builder, self.folder.path(), Some(&self.urls)).await;
+        (self.process, self.urls) = (process, urls);
+    }
+
+    /// Stops it in order and starts it again on the ports that it had.
+    pub async fn restart(&mut self) {
+        assert_eq!(self.stop().await, 0, "the relay drains");
+        self.start_again_on_same_ports().await;
+    }
+}
+
+/// The relay with nothing of the tester's own surroundings.
+pub(crate) fn program(folder: &Path) -> Command {
+    let mut command = Command::new(binaries::relay());
+    binaries::isolate(&mut command, "RELAY_");
+    command.current_dir(folder);
+    command
+}
+
+async fn serve(builder: &RelayBuilder, folder: &Path, before: Option<&Urls>) -> (Process, Urls) {
+    let file = folder.join("urls.json");
+    let _ = std::fs::remove_file(&file);
+    let free = SocketAddr::from(([127, 0, 0, 1], 0));
+    let address = |port: fn(&Urls) -> SocketAddr| before.map_or(free, port).to_string();
+    let mut command = program(folder);
+    command.arg("serve").arg("--data-dir").arg(folder.join("data"));
+    command.args(["--http", &address(|urls| urls.http)]);
+    command.args(["--tunnel", &address(|urls| urls.tunnel)]);
+    command.args(["--admin", &address(|urls| urls.admin)]);
+    command.arg("--url-file").arg(&file).args(&builder.args);
+    command.envs(builder.env.iter().map(|(name, value)| (name, value)));
+    let process = Process::spawn("relay", command);
+    let urls = until("the relay writes its --url-file", START, async || {
+        assert!(process.is_running(), "the relay ended before it listened");
+        let text = std::fs::read(&file).ok()?;
+        let urls: Urls = serde_json::from_slice(&text).unwrap_or_else(|e| {
+            panic!("the --url-file is not whole ({e}): {}", String::from_utf8_lossy(&text))
+        });
+        Some(urls)
+    })
+    .await;
+    assert_eq!(urls.pid, process.pid(), "the --url-file names another process");
+    (process, urls)
+}

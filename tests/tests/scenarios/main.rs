@@ -1,0 +1,3 @@
+//! The stories: real binaries, real sockets, one harness.
+
+mod first_light;
