@@ -1,7 +1,211 @@
 //! The relay: where connectors dial in and callers find their agents.
+//!
+//! This file builds the parts in their order, runs them, and drains them. `registry` knows who there
+//! is, `tunnel` who is connected, `edge` takes callers' requests, `admin` serves the operator.
 
+pub mod addresses;
+pub mod admin;
 pub mod clock;
+pub mod config;
+pub mod edge;
+pub mod logging;
 pub mod metrics;
 pub mod public;
 pub mod registry;
+pub mod shard;
 pub mod tunnel;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use certs::{Authority, TunnelKeys};
+use shared::control::ToConnector;
+use shared::ids::InstanceId;
+use shared::limits::{ALPN, ALPN_REFUSAL};
+use tokio::sync::watch;
+
+use crate::addresses::{Addresses, BindError, Sockets};
+use crate::admin::{AdminToken, AdminTokenError, Api};
+use crate::config::{AdminTokenSource, Config};
+use crate::edge::Edge;
+use crate::metrics::Metrics;
+use crate::registry::Registry;
+use crate::tunnel::LiveLinks;
+use crate::tunnel::endpoint::{endpoint_config, server_config};
+use crate::tunnel::listener::Tunnel;
+
+/// Connectors are told to come back so long after the relay is gone: what a restart takes.
+const RECONNECT_IN_MS: u64 = 500;
+
+/// Why a relay did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A file of the data directory.
+    #[error(transparent)]
+    File(#[from] certs::FileError),
+    /// The certificate authority.
+    #[error(transparent)]
+    Authority(#[from] certs::AuthorityError),
+    /// The relay's own certificate.
+    #[error(transparent)]
+    Certificate(#[from] certs::SignError),
+    /// The tunnel's keys.
+    #[error(transparent)]
+    Keys(#[from] certs::TunnelKeysError),
+    /// TLS of the tunnel.
+    #[error(transparent)]
+    Tls(#[from] certs::TlsError),
+    /// QUIC of the tunnel.
+    #[error("QUIC cannot be set up: {0}.")]
+    Quic(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] registry::OpenError),
+    /// The admin token.
+    #[error(transparent)]
+    Token(#[from] AdminTokenError),
+    /// A listener.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The system.
+    #[error("The relay cannot start: {0}.")]
+    System(#[from] std::io::Error),
+    /// The system's randomness.
+    #[error("The system gives no random numbers: {0}.")]
+    Random(#[from] getrandom::Error),
+}
+
+/// A running relay.
+#[derive(Debug)]
+pub struct Relay {
+    addresses: Addresses,
+    registry: Registry,
+    live: LiveLinks,
+    api: Arc<Api>,
+    edge: Arc<Edge>,
+    admin: std::net::TcpListener,
+    stop: watch::Sender<bool>,
+    shards: Vec<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Relay {
+    /// Opens the data directory, binds every address, and starts the shards. Blocks for a moment.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        let now = SystemTime::now();
+        certs::files::create_private_dir(&config.data_dir)?;
+        let authority = Arc::new(Authority::open_or_create(&config.data_dir, now)?);
+        let keys = TunnelKeys::open_or_create(&config.data_dir)?;
+        let registry = Registry::open(config.data_dir.join("relay.db"), clock::unix_ms())?;
+        let token = match &config.admin_token {
+            AdminTokenSource::Given(token) => token.clone(),
+            AdminTokenSource::File(path) => AdminToken::read(path)?,
+            AdminTokenSource::DataDir => AdminToken::read_or_make(&config.data_dir)?,
+        };
+        let (sockets, addresses) = addresses::bind(config)?;
+
+        let metrics = Arc::new(Metrics::default());
+        let live = LiveLinks::default();
+        let instance = InstanceId(getrandom::u64()?);
+        let api = Arc::new(Api {
+            registry: registry.clone(),
+            live: live.clone(),
+            public: addresses.public_url.clone(),
+            endpoints: addresses.endpoints.clone(),
+            relay_ca: authority.fingerprint(),
+            token,
+            metrics: Arc::clone(&metrics),
+        });
+        let edge = Arc::new(Edge {
+            registry: registry.clone(),
+            live: live.clone(),
+            public: addresses.public_url.clone(),
+            api: Arc::clone(&api),
+            max_body_bytes: config.max_body_bytes,
+            metrics: Arc::clone(&metrics),
+            instance,
+            requests: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+        });
+        let tunnel = Arc::new(Tunnel {
+            registry: registry.clone(),
+            authority: Arc::clone(&authority),
+            live: live.clone(),
+            instance,
+            exchanges: Arc::new(AtomicU64::new(0)),
+            public: addresses.public_url.clone(),
+            endpoints: addresses.endpoints.clone(),
+            metrics,
+        });
+        let tls = certs::relay_tls(
+            authority.relay_identity(now)?,
+            authority.certificate(),
+            &[ALPN, ALPN_REFUSAL],
+        )?;
+        let server = server_config(tls, &keys, config.congestion)?;
+        let (stop, stopping) = watch::channel(false);
+        let Sockets { http, tunnel: tunnel_sockets, admin } = sockets;
+        let mut shards = Vec::with_capacity(config.shards);
+        for (number, (http, tunnel_socket)) in (0..=u8::MAX).zip(http.into_iter().zip(tunnel_sockets)) {
+            shards.push(shard::start(shard::Parts {
+                number,
+                http,
+                tunnel_socket,
+                endpoint: endpoint_config(&keys, number),
+                server: server.clone(),
+                tunnel: Arc::clone(&tunnel),
+                edge: Arc::clone(&edge),
+                stop: stopping.clone(),
+            })?);
+        }
+        if let Some(path) = &config.url_file {
+            addresses.write_to(path)?;
+        }
+        Ok(Self { addresses, registry, live, api, edge, admin, stop, shards })
+    }
+
+    /// Where it is found.
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The registration API, for commands of the same process.
+    pub fn api(&self) -> Arc<Api> {
+        Arc::clone(&self.api)
+    }
+
+    /// Serves until `shutdown` resolves, then drains: open requests finish within their grace.
+    ///
+    /// An error means that the store failed for good, and the process must end.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), String> {
+        let admin = match tokio::net::TcpListener::from_std(self.admin) {
+            Ok(listener) => tokio::spawn(admin::listener::serve(listener, self.api)),
+            Err(error) => return Err(format!("The admin listener cannot be used: {error}.")),
+        };
+        let failed = tokio::select! {
+            () = shutdown => None,
+            reason = self.registry.failed() => Some(reason),
+        };
+        tracing::info!("the relay drains: open requests finish, new ones are refused");
+        self.edge.draining.store(true, Ordering::Relaxed);
+        for link in self.live.all() {
+            link.tell(ToConnector::Restarting { reconnect_in_ms: RECONNECT_IN_MS });
+        }
+        // An error means that every shard has ended by itself.
+        let _ = self.stop.send(true);
+        let shards = self.shards;
+        let joined = tokio::task::spawn_blocking(move || {
+            shards.into_iter().map(|shard| shard.join().map_err(|_| "a shard panicked")).collect::<Vec<_>>()
+        });
+        let ends = joined.await.map_err(|error| error.to_string())?;
+        admin.abort();
+        self.registry.close().await;
+        for end in ends {
+            end?.map_err(|error| format!("A shard failed: {error}."))?;
+        }
+        failed.map_or(Ok(()), |reason| Err(format!("The store failed: {reason}.")))
+    }
+}

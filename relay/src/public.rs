@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
-use shared::ids::Address;
 
 use crate::registry::Workspace;
 
@@ -25,6 +24,13 @@ pub struct PublicUrlError {
 }
 
 impl PublicUrl {
+    /// The address of a listener on this host's loopback.
+    pub fn loopback(port: u16) -> Self {
+        let authority = Authority::from_static("127.0.0.1");
+        let authority = format!("127.0.0.1:{port}").parse().unwrap_or(authority);
+        Self { text: format!("http://{authority}"), authority }
+    }
+
     /// The URL without a final slash.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -45,10 +51,6 @@ impl PublicUrl {
         format!("{}/agents/{name}/", self.text)
     }
 
-    /// A base for logs: the address is cut.
-    pub fn base_for_logs(&self, address: &Address) -> String {
-        format!("{}/agents/{address}/", self.text)
-    }
 }
 
 impl fmt::Display for PublicUrl {

@@ -153,7 +153,7 @@ pub struct Admitted {
 /// Reads and answers the first message. `None`: the connection has done its work, or was refused.
 async fn first_message(connection: &Connection, tunnel: &Tunnel) -> Option<Admitted> {
     let (send, recv) = connection.accept_bi().await.ok()?;
-    let (mut reader, mut writer) = (ControlReader::new(recv), ControlWriter::new(send));
+    let (mut reader, writer) = (ControlReader::new(recv), ControlWriter::new(send));
     let identity = peer_identity(connection);
     let event = reader.next::<ToRelay>().await;
     let answer = match event {

@@ -1,0 +1,161 @@
+//! Where the relay listens: binding, port 0, and what outsiders are told.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+
+use serde_json::json;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::Config;
+use crate::public::PublicUrl;
+use crate::tunnel::endpoint;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Where a running relay is found.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// The public listener.
+    pub http: SocketAddr,
+    /// The tunnel.
+    pub tunnel: SocketAddr,
+    /// The admin listener.
+    pub admin: SocketAddr,
+    /// What callers are told.
+    pub public_url: PublicUrl,
+    /// What connectors are told, `host:port`.
+    pub endpoints: Vec<String>,
+}
+
+/// The relay's sockets, one of each kind per shard.
+#[derive(Debug)]
+pub struct Sockets {
+    /// For callers.
+    pub http: Vec<TcpListener>,
+    /// For connectors.
+    pub tunnel: Vec<UdpSocket>,
+    /// For the operator.
+    pub admin: TcpListener,
+}
+
+/// A socket that could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("The {what} address {address} cannot be used ({source}). Choose another with --{what}.")]
+pub struct BindError {
+    what: &'static str,
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Binds everything, then tells the real addresses. Port 0 takes any free one, and further shards
+/// the number of the first.
+pub fn bind(config: &Config) -> Result<(Sockets, Addresses), BindError> {
+    let shared = config.shards > 1;
+    let http = each(config, "http", config.http, |at| tcp(at, shared), TcpListener::local_addr)?;
+    let tunnel =
+        each(config, "tunnel", config.tunnel, |at| endpoint::bind(at, shared), UdpSocket::local_addr)?;
+    let failed = |source| BindError { what: "admin", address: config.admin, source };
+    let admin = tcp(config.admin, false).map_err(failed)?;
+    let admin_address = admin.local_addr().map_err(failed)?;
+    let addresses = describe(config, http.1, tunnel.1, admin_address);
+    Ok((Sockets { http: http.0, tunnel: tunnel.0, admin }, addresses))
+}
+
+/// One socket per shard, all on the address of the first.
+fn each<S>(
+    config: &Config,
+    what: &'static str,
+    address: SocketAddr,
+    bind: impl Fn(SocketAddr) -> io::Result<S>,
+    local: impl Fn(&S) -> io::Result<SocketAddr>,
+) -> Result<(Vec<S>, SocketAddr), BindError> {
+    let failed = |source| BindError { what, address, source };
+    let first = bind(address).map_err(failed)?;
+    let real = local(&first).map_err(failed)?;
+    let mut sockets = vec![first];
+    for _ in 1..config.shards {
+        sockets.push(bind(real).map_err(failed)?);
+    }
+    Ok((sockets, real))
+}
+
+fn tcp(address: SocketAddr, shared_port: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // After a restart the ports of old connections must not be in the way.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared_port)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn describe(config: &Config, http: SocketAddr, tunnel: SocketAddr, admin: SocketAddr) -> Addresses {
+    let own = format!("http://{}", reachable(http));
+    let public_url = match (&config.public_url, own.parse()) {
+        (Some(public_url), _) => public_url.clone(),
+        (None, Ok(own)) => own,
+        // A socket address always makes a URL.
+        (None, Err(_)) => PublicUrl::loopback(http.port()),
+    };
+    let host = match &config.tunnel_host {
+        Some(host) if has_port(host) => host.clone(),
+        Some(host) => format!("{host}:{}", tunnel.port()),
+        None => format!("{}:{}", public_url.authority().host(), tunnel.port()),
+    };
+    Addresses { http, tunnel, admin, public_url, endpoints: vec![host] }
+}
+
+/// An address that somebody on this host can use where the listener takes every one.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        let ip = if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+        SocketAddr::new(ip, address.port())
+    } else {
+        address
+    }
+}
+
+fn has_port(host: &str) -> bool {
+    let after_brackets = host.rsplit(']').next().unwrap_or(host);
+    after_brackets.contains(':') && (host.starts_with('[') || host.matches(':').count() == 1)
+}
+
+impl Addresses {
+    /// Writes them for scripts, atomically, as one JSON object.
+    pub fn write_to(&self, path: &Path) -> io::Result<()> {
+        let json = json!({
+            "http": self.http.to_string(),
+            "tunnel": self.tunnel.to_string(),
+            "admin": self.admin.to_string(),
+            "public_url": self.public_url.as_str(),
+            "pid": std::process::id(),
+        });
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+        std::fs::write(file.path(), format!("{json}\n"))?;
+        file.persist(path)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_told_from_an_ipv6_address() {
+        for (host, has) in [
+            ("relay.example", false),
+            ("relay.example:443", true),
+            ("[::1]", false),
+            ("[::1]:443", true),
+            ("192.0.2.1:1", true),
+            ("::1", false),
+        ] {
+            assert_eq!(has_port(host), has, "{host}");
+        }
+    }
+}

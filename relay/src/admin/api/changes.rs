@@ -1,0 +1,94 @@
+//! Changes workspaces, revokes their credentials, removes them.
+
+use shared::control::ToConnector;
+use shared::ids::{Alias, WorkspaceId};
+
+use super::joining::{check_alias_policy, read_name};
+use super::{Answer, Api, done};
+use crate::admin::body::{Fields, Given};
+use crate::admin::problem::Problem;
+use crate::clock::unix_ms;
+use crate::registry::{
+    AliasChange, CallerPolicy, ExposurePolicy, PolicyChange, Workspace, fresh_address,
+};
+
+impl Api {
+    /// Changes what is given and keeps the rest.
+    pub(super) async fn change(
+        &self,
+        workspace: &Workspace,
+        fields: &Fields,
+    ) -> Result<Answer, Problem> {
+        let id = workspace.id;
+        let name = read_name(fields)?;
+        let change = read_policies(fields)?;
+        let new_address = change.new_address.is_some();
+        // Policies first: a taken alias must not leave a new name behind.
+        let mut now = self.timed(self.registry.set_policies(id, change, unix_ms())).await?;
+        if let Some(name) = name {
+            now = self.timed(self.registry.rename(id, name)).await?;
+        }
+        if new_address && let Some(link) = self.live.newest(&id) {
+            link.tell(ToConnector::PublicUrl { public_url: self.public.base_of(&now) });
+        }
+        tracing::info!(workspace = %id, "workspace changed");
+        Ok(Answer::ok(self.view(&now)))
+    }
+
+    /// Holds the calls of a workspace back, or lets them through again.
+    pub(super) async fn set_paused(
+        &self,
+        id: WorkspaceId,
+        paused: bool,
+    ) -> Result<Answer, Problem> {
+        let change = PolicyChange { paused: Some(paused), ..PolicyChange::default() };
+        let now = self.timed(self.registry.set_policies(id, change, unix_ms())).await?;
+        tracing::info!(workspace = %id, paused, "workspace paused or resumed");
+        Ok(done(id, self.status_of(&now).name()))
+    }
+
+    /// Revokes every credential of a workspace and ends its link.
+    pub(super) async fn revoke(&self, id: WorkspaceId) -> Result<Answer, Problem> {
+        self.timed(self.registry.revoke_workspace_credentials(id, unix_ms())).await?;
+        self.cut(
+            id,
+            "The operator revoked the credentials of this workspace. Ask for a new join string \
+             (relay workspace join).",
+        );
+        tracing::info!(workspace = %id, "credentials revoked");
+        Ok(done(id, "revoked"))
+    }
+
+    /// Removes a workspace for good and ends its link.
+    pub(super) async fn remove(&self, id: WorkspaceId) -> Result<Answer, Problem> {
+        self.timed(self.registry.remove_workspace(id, unix_ms())).await?;
+        self.cut(id, "The operator removed this workspace. Ask for another one.");
+        self.live.forget(&id);
+        tracing::info!(workspace = %id, "workspace removed");
+        Ok(done(id, "removed"))
+    }
+
+    fn cut(&self, id: WorkspaceId, message: &str) {
+        if let Some(link) = self.live.newest(&id) {
+            link.revoke(message);
+        }
+    }
+}
+
+fn read_policies(fields: &Fields) -> Result<PolicyChange, Problem> {
+    let callers = fields.parsed::<CallerPolicy>("callers")?.value();
+    let alias = match fields.parsed::<Alias>("alias")? {
+        Given::Value(alias) => {
+            check_alias_policy(Some(&alias), callers)?;
+            AliasChange::Give(alias)
+        }
+        Given::Null => AliasChange::Free,
+        Given::Absent => AliasChange::Keep,
+    };
+    let new_address = match fields.flag("new_address")? {
+        Some(true) => Some(fresh_address()?),
+        Some(false) | None => None,
+    };
+    let expose = fields.parsed::<ExposurePolicy>("expose")?.value();
+    Ok(PolicyChange { alias, callers, expose, paused: None, new_address })
+}

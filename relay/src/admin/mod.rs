@@ -1,0 +1,14 @@
+//! What the operator sees of the relay: its API, its token, its listener, who is present.
+
+pub mod api;
+mod body;
+pub mod listener;
+pub mod presence;
+pub mod problem;
+mod route;
+pub mod token;
+mod view;
+
+pub use api::Api;
+pub use listener::readiness;
+pub use token::{AdminToken, AdminTokenError};

@@ -1,0 +1,48 @@
+//! The commands of `relay`: what was typed, what runs, and with which code it ends.
+
+pub mod check;
+pub mod client;
+pub mod exit;
+pub mod output;
+pub mod serve;
+pub mod signals;
+pub mod workspace;
+
+use clap::{Parser, Subcommand};
+
+use self::exit::Failure;
+use crate::config::ServeArgs;
+use crate::demo;
+
+/// A relay for A2A agents that nobody can dial: their connectors dial in, callers find them here.
+#[derive(Debug, Parser)]
+#[command(name = "relay", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the relay in the foreground; SIGTERM drains, a second one forces
+    Serve(Box<ServeArgs>),
+    /// Show everything at work: a relay, a connector and a sample agent, and real messages
+    Demo(demo::DemoArgs),
+    /// Add, show, change and remove workspaces of a running relay
+    #[command(visible_alias = "workspaces")]
+    Workspace(workspace::WorkspaceArgs),
+    /// Read the configuration of `serve`, report every mistake, open nothing
+    Check(Box<ServeArgs>),
+}
+
+impl Cli {
+    /// Runs the command to its end.
+    pub fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Serve(args) => serve::run(*args),
+            Command::Demo(args) => demo::run(&args),
+            Command::Workspace(args) => workspace::run(args),
+            Command::Check(args) => check::run(*args),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! `relay workspace …`: the operator's commands about workspaces, over the API of a running relay.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::client::{Client, segment};
+use super::exit::{Code, Failure};
+use super::{output, serve};
+use crate::admin::token::{ADMIN_TOKEN_FILE, ADMIN_TOKEN_VARIABLE, AdminTokenError, read_text};
+use crate::registry::{CallerPolicy, ExposurePolicy};
+
+mod expiry;
+mod text;
+
+/// Which relay, and what to do there.
+#[derive(Debug, Args)]
+pub struct WorkspaceArgs {
+    #[command(flatten)]
+    relay: RelayArgs,
+    #[command(subcommand)]
+    action: Action,
+}
+
+/// A running relay and how to be let in.
+#[derive(Debug, Args)]
+struct RelayArgs {
+    /// The relay's public listener
+    #[arg(long, global = true, env = "RELAY_URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// A file with the admin token; RELAY_ADMIN_TOKEN holds the token itself
+    /// [default: admin-token in the data directory]
+    #[arg(long, global = true, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+    /// The relay's data directory
+    #[arg(long, global = true, value_name = "DIR", env = "RELAY_DATA_DIR",
+          default_value = "./relay-data")]
+    data_dir: PathBuf,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make a workspace; prints its public URL and a join string for its connector
+    Add {
+        /// What people call it
+        name: String,
+        #[command(flatten)]
+        policies: Policies,
+    },
+    /// List the workspaces
+    List,
+    /// Show one workspace
+    Show {
+        /// Its id, alias or name
+        name: String,
+    },
+    /// Make another join string for the same workspace and URL
+    Join {
+        /// Its id, alias or name
+        name: String,
+        /// How many connectors it lets in
+        #[arg(long, value_name = "N")]
+        uses: Option<u32>,
+        /// How long it is good: 90s, 30m, 24h, 7d
+        #[arg(long, value_name = "D", value_parser = expiry::seconds)]
+        expires: Option<u64>,
+    },
+    /// Give a workspace another name
+    Rename {
+        /// Its id, alias or name
+        name: String,
+        /// Its name from now on
+        new_name: String,
+    },
+    /// Change policies of a workspace
+    Set {
+        /// Its id, alias or name
+        name: String,
+        #[command(flatten)]
+        policies: Policies,
+        /// Replace its public address; the old one leads nowhere from then on
+        #[arg(long)]
+        new_address: bool,
+    },
+    /// Revoke every credential of a workspace, at once; the workspace stays
+    Revoke {
+        /// Its id, alias or name, exactly
+        name: String,
+    },
+    /// Remove a workspace for good, at once
+    Remove {
+        /// Its id, alias or name, exactly
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Policies {
+    /// A public name, one DNS label; needs --callers
+    #[arg(long)]
+    alias: Option<String>,
+    /// Who may call: link, token, workspaces or open
+    #[arg(long, value_name = "POLICY")]
+    callers: Option<CallerPolicy>,
+    /// What callers reach: a2a or all
+    #[arg(long, value_name = "WHAT")]
+    expose: Option<ExposurePolicy>,
+}
+
+impl Policies {
+    /// The fields that were given.
+    fn fields(self) -> Map<String, Value> {
+        let given = [
+            ("alias", self.alias.map(Value::from)),
+            ("callers", self.callers.map(|policy| policy.as_str().into())),
+            ("expose", self.expose.map(|policy| policy.as_str().into())),
+        ];
+        given.into_iter().filter_map(|(field, value)| Some((field.into(), value?))).collect()
+    }
+}
+
+/// Does what was asked and prints the outcome.
+pub fn run(args: WorkspaceArgs) -> Result<(), Failure> {
+    let (json, client) = (args.relay.json, args.relay.client()?);
+    let runtime = serve::runtime()?;
+    let ask = |method, path: String, body: Option<Value>| {
+        runtime.block_on(client.call(method, &path, body.as_ref()))
+    };
+    let print = |answer: &Value, say: fn(&Value) -> String| match json {
+        true => output::json(answer),
+        false => output::line(&say(answer)),
+    };
+    match args.action {
+        Action::Add { name, policies } => {
+            let mut fields = policies.fields();
+            fields.insert("name".into(), name.into());
+            let answer = ask(Method::POST, "/workspaces".into(), Some(fields.into()))?;
+            print(&answer, text::added);
+            text::warn_of_loopback(&answer);
+        }
+        Action::Join { name, uses, expires } => {
+            let body = json!({ "uses": uses, "expires_seconds": expires });
+            let answer = ask(Method::POST, format!("{}/join", at(&name)), Some(body))?;
+            print(&answer, text::joined);
+            text::warn_of_loopback(&answer);
+        }
+        Action::List => print(&ask(Method::GET, "/workspaces".into(), None)?, text::list),
+        Action::Show { name } => print(&ask(Method::GET, at(&name), None)?, text::show),
+        Action::Rename { name, new_name } => {
+            let body = json!({ "name": new_name });
+            print(&ask(Method::PATCH, at(&name), Some(body))?, text::changed);
+        }
+        Action::Set { name, policies, new_address } => {
+            let mut fields = policies.fields();
+            if new_address {
+                fields.insert("new_address".into(), true.into());
+            }
+            if fields.is_empty() {
+                return Err(Failure::new(
+                    Code::Configuration,
+                    "Nothing to change was given; see `relay workspace set --help`.",
+                ));
+            }
+            print(&ask(Method::PATCH, at(&name), Some(fields.into()))?, text::changed);
+        }
+        Action::Revoke { name } => {
+            print(&ask(Method::DELETE, format!("{}/tokens", at(&name)), None)?, text::revoked);
+        }
+        Action::Remove { name } => print(&ask(Method::DELETE, at(&name), None)?, text::removed),
+    }
+    Ok(())
+}
+
+/// The path of a workspace.
+fn at(name: &str) -> String {
+    format!("/workspaces/{}", segment(name))
+}
+
+impl RelayArgs {
+    fn client(&self) -> Result<Client, Failure> {
+        let given = std::env::var(ADMIN_TOKEN_VARIABLE).ok();
+        let given = given.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let token = match (&self.admin_token_file, given) {
+            (Some(file), _) => read_text(file).map_err(|error| no_token(&error)),
+            (None, Some(token)) => Ok(token),
+            (None, None) => {
+                read_text(&self.data_dir.join(ADMIN_TOKEN_FILE)).map_err(|error| no_token(&error))
+            }
+        };
+        Client::new(&self.url, token)
+    }
+}
+
+fn no_token(error: &AdminTokenError) -> Failure {
+    Failure::new(
+        Code::Configuration,
+        format!(
+            "There is no admin token to call the relay with: {error} Give one with \
+             --admin-token-file or {ADMIN_TOKEN_VARIABLE}, or name the relay's --data-dir."
+        ),
+    )
+}

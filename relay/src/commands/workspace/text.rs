@@ -1,0 +1,196 @@
+//! What the workspace commands say to people.
+
+use std::net::IpAddr;
+
+use certs::JoinString;
+use serde_json::Value;
+
+use crate::commands::output;
+
+/// The text of a field; a dash where there is none.
+fn field(answer: &Value, name: &str) -> String {
+    match answer.get(name) {
+        Some(Value::String(text)) if !text.is_empty() => output::plain(text),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Bool(true)) => "yes".into(),
+        Some(Value::Bool(false)) => "no".into(),
+        _ => "-".into(),
+    }
+}
+
+pub(super) fn added(answer: &Value) -> String {
+    format!(
+        "Workspace {} is made.\n\n  id            {}\n  alias         {}\n  public URL    {}\n\n{}",
+        field(answer, "name"),
+        field(answer, "workspace_id"),
+        field(answer, "alias"),
+        field(answer, "public_url"),
+        how_to_join(answer),
+    )
+}
+
+pub(super) fn joined(answer: &Value) -> String {
+    format!(
+        "A new join string for {} at {}\n\n{}",
+        field(answer, "name"),
+        field(answer, "public_url"),
+        how_to_join(answer),
+    )
+}
+
+/// The line to paste where the agent runs.
+fn how_to_join(answer: &Value) -> String {
+    let uses = match answer.get("join_uses").and_then(Value::as_u64) {
+        Some(1) | None => "once".to_owned(),
+        Some(uses) => format!("for {uses} connectors"),
+    };
+    let until = match answer.get("join_expires_at_ms").and_then(Value::as_i64) {
+        Some(at_ms) => format!(", for {}", duration((at_ms - crate::clock::unix_ms() + 999) / 1000)),
+        None => String::new(),
+    };
+    format!(
+        "Run this where the agent listens, with the agent's own port for 8000:\n\n  \
+         agent-connector http 8000 --join {}\n\nThe join string works {uses}{until}.",
+        field(answer, "join"),
+    )
+}
+
+/// The largest unit that says it without a lie.
+fn duration(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{} s", seconds.max(0)),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", (seconds + 59) / 3600),
+        _ => format!("{} days", (seconds + 59) / 86_400),
+    }
+}
+
+/// Says on standard error that other machines cannot use a join string, where that is so.
+pub(super) fn warn_of_loopback(answer: &Value) {
+    let Some(Ok(join)) = answer.get("join").and_then(Value::as_str).map(str::parse::<JoinString>)
+    else {
+        return;
+    };
+    if join.endpoints.iter().all(|endpoint| is_loopback(endpoint)) {
+        output::note(&format!(
+            "The join string names {}, which only connectors on the relay's own machine can reach; \
+             start the relay with --tunnel-host HOST for others.",
+            output::plain(&join.endpoints.join(", "))
+        ));
+    }
+}
+
+fn is_loopback(endpoint: &str) -> bool {
+    let host = endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// A table of all workspaces, as wide as its widest texts.
+pub(super) fn list(answer: &Value) -> String {
+    let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+    if rows.is_empty() {
+        return "There are no workspaces yet; make one with `relay workspace add NAME`.".into();
+    }
+    let columns = [
+        ("NAME", "name"),
+        ("STATUS", "status"),
+        ("CALLERS", "callers"),
+        ("ALIAS", "alias"),
+        ("ID", "workspace_id"),
+    ];
+    let widths = columns.map(|(title, name)| {
+        let cells = rows.iter().map(|row| field(row, name).chars().count());
+        cells.max().unwrap_or_default().max(title.len())
+    });
+    let line = |cells: [String; 5]| {
+        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(columns.map(|(title, _)| title.to_owned()))];
+    lines.extend(rows.iter().map(|row| line(columns.map(|(_, name)| field(row, name)))));
+    lines.join("\n")
+}
+
+pub(super) fn show(answer: &Value) -> String {
+    let mut lines = vec![format!("{}: {}", field(answer, "name"), field(answer, "status"))];
+    if let Some(reason) = answer.get("reason").and_then(Value::as_str) {
+        lines.push(format!("  {}", output::plain(reason)));
+    }
+    for (title, name) in [
+        ("id", "workspace_id"),
+        ("alias", "alias"),
+        ("public URL", "public_url"),
+        ("callers", "callers"),
+        ("expose", "expose"),
+        ("connected", "connected"),
+        ("transport", "transport"),
+        ("tunnel", "tunnel"),
+        ("relay CA", "relay_ca"),
+        ("active tasks", "active_tasks"),
+        ("current task", "current_task"),
+        ("sample error", "sample_error"),
+    ] {
+        lines.push(format!("  {title:<14}{}", field(answer, name)));
+    }
+    lines.join("\n")
+}
+
+pub(super) fn changed(answer: &Value) -> String {
+    format!("Changed. {}", show(answer))
+}
+
+pub(super) fn revoked(answer: &Value) -> String {
+    format!(
+        "Every credential of {id} is revoked and its link is cut. A new join string comes from \
+         `relay workspace join {id}`.",
+        id = field(answer, "workspace_id")
+    )
+}
+
+pub(super) fn removed(answer: &Value) -> String {
+    format!("{} is removed for good.", field(answer, "workspace_id"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_is_a_table() {
+        let rows = json!([
+            {"name": "a", "status": "online", "callers": "link", "alias": null, "workspace_id": "ws_1"},
+            {"name": "long name", "status": "offline", "callers": "open", "alias": "b",
+             "workspace_id": "ws_2"},
+        ]);
+        assert_eq!(
+            list(&rows),
+            "NAME       STATUS   CALLERS  ALIAS  ID\n\
+             a          online   link     -      ws_1\n\
+             long name  offline  open     b      ws_2"
+        );
+        assert!(list(&json!([])).contains("relay workspace add"));
+    }
+
+    #[test]
+    fn loopback_hosts_are_known() {
+        for own in ["127.0.0.1:1", "localhost:1", "[::1]:1", "127.9.9.9:1"] {
+            assert!(is_loopback(own), "{own}");
+        }
+        for other in ["192.0.2.1:1", "relay.example.com:1", "[2001:db8::1]:1"] {
+            assert!(!is_loopback(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_told_in_its_unit() {
+        for (seconds, told) in
+            [(30, "30 s"), (3600, "60 min"), (86_400, "24 h"), (86_399, "24 h"), (604_799, "7 days")]
+        {
+            assert_eq!(duration(seconds), told);
+        }
+    }
+}

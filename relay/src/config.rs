@@ -1,0 +1,255 @@
+//! What the operator says to `relay serve`: flags and environment, checked all at once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use http::uri::Authority;
+
+use crate::admin::token::{ADMIN_TOKEN_VARIABLE, AdminToken};
+use crate::public::PublicUrl;
+use crate::tunnel::endpoint::Congestion;
+
+/// The largest request body that crosses unless configured: a document or two in base64.
+pub const BODY_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// The most shards: a connection id has one byte for its shard.
+pub const SHARDS_MAX: usize = 256;
+
+/// What the composition root needs to build a relay.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where everything that lasts is kept.
+    pub data_dir: PathBuf,
+    /// The public listener.
+    pub http: SocketAddr,
+    /// The tunnel's listener.
+    pub tunnel: SocketAddr,
+    /// The admin listener.
+    pub admin: SocketAddr,
+    /// Where callers reach the edge; `None` is the public listener's own address.
+    pub public_url: Option<PublicUrl>,
+    /// What join strings name, `host` or `host:port`; `None` is the host of the public URL.
+    pub tunnel_host: Option<String>,
+    /// Where the admin token comes from.
+    pub admin_token: AdminTokenSource,
+    /// Threads that own links and callers, at least 1.
+    pub shards: usize,
+    /// How links decide how fast to send.
+    pub congestion: Congestion,
+    /// The largest request body, bytes.
+    pub max_body_bytes: u64,
+    /// Where the real addresses are written once the relay listens.
+    pub url_file: Option<PathBuf>,
+}
+
+/// Where the admin token comes from.
+#[derive(Debug, Clone)]
+pub enum AdminTokenSource {
+    /// The environment held it.
+    Given(AdminToken),
+    /// This file holds it.
+    File(PathBuf),
+    /// `admin-token` in the data directory holds it, and is made on first start.
+    DataDir,
+}
+
+/// The flags of `relay serve`, as they were typed. An empty text is no text.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Where everything that lasts is kept; made for its owner alone
+    #[arg(long, value_name = "DIR", env = "RELAY_DATA_DIR", default_value = "./relay-data")]
+    pub data_dir: PathBuf,
+    /// The public listener, for callers and the API
+    #[arg(long, value_name = "ADDR", env = "RELAY_HTTP", default_value = "127.0.0.1:8080")]
+    pub http: String,
+    /// The tunnel's listener, for connectors (UDP)
+    #[arg(long, value_name = "ADDR", env = "RELAY_TUNNEL", default_value = "0.0.0.0:4433")]
+    pub tunnel: String,
+    /// The admin listener: health and metrics
+    #[arg(long, value_name = "ADDR", env = "RELAY_ADMIN", default_value = "127.0.0.1:8081")]
+    pub admin: String,
+    /// Where callers reach the relay [default: http:// and the public listener]
+    #[arg(long, value_name = "URL", env = "RELAY_PUBLIC_URL")]
+    pub public_url: Option<String>,
+    /// What join strings name, HOST or HOST:PORT [default: host of the public URL, port of --tunnel]
+    #[arg(long, value_name = "HOST[:PORT]", env = "RELAY_TUNNEL_HOST")]
+    pub tunnel_host: Option<String>,
+    /// A file with the admin token; RELAY_ADMIN_TOKEN holds the token itself
+    /// [default: admin-token in the data directory, made on first start]
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+    /// Threads that carry the data [default: one per core, 1 on two cores or fewer]
+    #[arg(long, value_name = "N", env = "RELAY_SHARDS")]
+    pub shards: Option<String>,
+    /// How links decide how fast to send: bbr or cubic [default: bbr]
+    #[arg(long, value_name = "NAME", env = "RELAY_CONGESTION")]
+    pub congestion: Option<String>,
+    /// The largest request body, bytes [default: 33554432]
+    #[arg(long, value_name = "BYTES", env = "RELAY_MAX_BODY")]
+    pub max_body: Option<String>,
+    /// Serve plain HTTP on an address that others can reach, such as behind a proxy with TLS
+    #[arg(long)]
+    pub insecure_http: bool,
+    /// How to log: text or json [default: text on a terminal, json otherwise]; RELAY_LOG filters
+    #[arg(long, value_name = "FORMAT", env = "RELAY_LOG_FORMAT")]
+    pub log_format: Option<String>,
+    /// Once it listens, write the real addresses here as one JSON object
+    #[arg(long, value_name = "FILE")]
+    pub url_file: Option<PathBuf>,
+}
+
+impl ServeArgs {
+    /// The configuration that the flags, and the admin token in the environment, describe; or a
+    /// sentence for each mistake. Nothing is opened.
+    pub fn into_config(self) -> Result<Config, Vec<String>> {
+        self.with_admin_token(std::env::var(ADMIN_TOKEN_VARIABLE).ok())
+    }
+
+    fn with_admin_token(self, given: Option<String>) -> Result<Config, Vec<String>> {
+        let mut mistakes = Mistakes::default();
+        if self.data_dir.as_os_str().is_empty() {
+            mistakes.add("--data-dir is empty; name a folder.".into());
+        }
+        let http = mistakes.of(address("--http", &self.http));
+        let tunnel = mistakes.of(address("--tunnel", &self.tunnel));
+        let admin = mistakes.of(address("--admin", &self.admin));
+        mistakes.of(check_listeners(http, admin, self.insecure_http));
+        let public_url =
+            filled(self.public_url).and_then(|text| mistakes.of(public_url(&text)));
+        let tunnel_host =
+            filled(self.tunnel_host).and_then(|text| mistakes.of(tunnel_host(text)));
+        let admin_token = match (self.admin_token_file, filled(given)) {
+            (Some(file), _) => Some(AdminTokenSource::File(file)),
+            (None, Some(text)) => mistakes.of(given_token(&text)),
+            (None, None) => Some(AdminTokenSource::DataDir),
+        };
+        let shards = mistakes.of(shards(filled(self.shards)));
+        let congestion = mistakes.of(congestion(filled(self.congestion)));
+        let max_body_bytes = mistakes.of(max_body(filled(self.max_body)));
+        let whole = (|| {
+            Some(Config {
+                data_dir: self.data_dir,
+                http: http?,
+                tunnel: tunnel?,
+                admin: admin?,
+                public_url,
+                tunnel_host,
+                admin_token: admin_token?,
+                shards: shards?,
+                congestion: congestion?,
+                max_body_bytes: max_body_bytes?,
+                url_file: self.url_file,
+            })
+        })();
+        match whole {
+            Some(config) if mistakes.0.is_empty() => Ok(config),
+            _ => Err(mistakes.0),
+        }
+    }
+}
+
+/// Collects sentences about what is wrong.
+#[derive(Debug, Default)]
+struct Mistakes(Vec<String>);
+
+impl Mistakes {
+    fn add(&mut self, sentence: String) {
+        self.0.push(sentence);
+    }
+
+    fn of<T>(&mut self, read: Result<T, String>) -> Option<T> {
+        read.map_err(|sentence| self.add(sentence)).ok()
+    }
+}
+
+/// An empty variable in an environment file means that nothing is set.
+fn filled(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty())
+}
+
+fn address(flag: &str, text: &str) -> Result<SocketAddr, String> {
+    text.trim().parse().map_err(|_| {
+        format!("{flag} cannot be `{text}`; give an IP address and a port, like 127.0.0.1:8080.")
+    })
+}
+
+fn check_listeners(
+    http: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+    insecure_http: bool,
+) -> Result<(), String> {
+    let Some(http) = http else { return Ok(()) };
+    if Some(http) == admin && http.port() != 0 {
+        return Err(format!("--http and --admin are both {http}; give each its own port."));
+    }
+    if !http.ip().is_loopback() && !insecure_http {
+        return Err(format!(
+            "--http {http} can be reached by others and has no TLS; listen on 127.0.0.1 behind a \
+             proxy that has it, or say --insecure-http if that is what you want."
+        ));
+    }
+    Ok(())
+}
+
+fn public_url(text: &str) -> Result<PublicUrl, String> {
+    text.trim().parse().map_err(|error| format!("--public-url: {error}"))
+}
+
+/// `HOST` or `HOST:PORT`, as it will stand in join strings.
+fn tunnel_host(text: String) -> Result<String, String> {
+    let fits = text.parse::<Authority>().is_ok_and(|authority| {
+        let port_fits = match authority.port() {
+            Some(_) => authority.port_u16().is_some_and(|port| port != 0),
+            None => !authority.as_str().ends_with(':'),
+        };
+        port_fits && !authority.host().is_empty() && !authority.as_str().contains('@')
+    });
+    if fits {
+        return Ok(text);
+    }
+    Err(format!(
+        "--tunnel-host cannot be `{text}`; give a host name or an IP address (IPv6 in brackets), \
+         with a port if it is not that of --tunnel."
+    ))
+}
+
+fn given_token(text: &str) -> Result<AdminTokenSource, String> {
+    AdminToken::new(text)
+        .map(AdminTokenSource::Given)
+        .map_err(|error| format!("{ADMIN_TOKEN_VARIABLE}: {error}"))
+}
+
+fn shards(text: Option<String>) -> Result<usize, String> {
+    let Some(text) = text else { return Ok(default_shards()) };
+    match text.trim().parse() {
+        Ok(shards) if (1..=SHARDS_MAX).contains(&shards) => Ok(shards),
+        _ => Err(format!("--shards cannot be `{text}`; give a number from 1 to {SHARDS_MAX}.")),
+    }
+}
+
+/// One per core. On two cores or fewer a second shard only takes turns with callers and the
+/// system.
+fn default_shards() -> usize {
+    match std::thread::available_parallelism().map_or(1, usize::from) {
+        0..=2 => 1,
+        cores => cores.min(SHARDS_MAX),
+    }
+}
+
+fn congestion(text: Option<String>) -> Result<Congestion, String> {
+    let Some(text) = text else { return Ok(Congestion::default()) };
+    Congestion::from_str(text.trim(), true)
+        .map_err(|_| format!("--congestion cannot be `{text}`; choose bbr or cubic."))
+}
+
+fn max_body(text: Option<String>) -> Result<u64, String> {
+    let Some(text) = text else { return Ok(BODY_BYTES_MAX) };
+    match text.trim().parse() {
+        Ok(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err(format!("--max-body cannot be `{text}`; give a number of bytes, at least 1.")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

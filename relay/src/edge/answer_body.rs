@@ -1,0 +1,203 @@
+//! The body that a caller gets: whole for the relay's own answers, streamed for an agent's.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use shared::headers::remove_forbidden_trailers;
+use shared::limits::IDLE_EXCHANGE_TIMEOUT;
+use shared::wire;
+use tokio::time::{Instant, Sleep};
+
+use super::record::Record;
+use super::sse::EventBoundary;
+use super::upload::Carrying;
+use super::watch::Serving;
+use crate::tunnel::Answer;
+
+/// An answer's body. An error means that it was cut: the caller's connection then ends without the
+/// mark of a complete message.
+#[derive(Debug)]
+pub struct AnswerBody {
+    content: Content,
+    _serving: Option<Serving>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Whole(Option<Bytes>),
+    Streamed(Box<Streamed>),
+}
+
+/// The answer was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the agent's answer was cut")]
+pub struct Cut;
+
+impl AnswerBody {
+    /// A body at hand.
+    pub fn whole(bytes: Bytes) -> Self {
+        let content = Content::Whole((!bytes.is_empty()).then_some(bytes));
+        Self { content, _serving: None }
+    }
+
+    /// A body that streams.
+    pub fn streamed(streamed: Streamed) -> Self {
+        Self { content: Content::Streamed(Box::new(streamed)), _serving: None }
+    }
+
+    /// Keeps the caller's connection marked as serving until the body is gone.
+    pub fn serving(self, serving: Serving) -> Self {
+        Self { _serving: Some(serving), ..self }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match &mut self.content {
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Streamed(streamed) => streamed.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(bytes) => bytes.is_none(),
+            Content::Streamed(streamed) => matches!(streamed.state, State::Over),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Content::Streamed(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// An agent's answer behind its head.
+#[derive(Debug)]
+pub struct Streamed {
+    answer: Answer,
+    record: Record,
+    /// Bytes that the agent announced, for an answer that may not end before them.
+    expected: Option<u64>,
+    events: Option<Events>,
+    idle: Option<Pin<Box<Sleep>>>,
+    state: State,
+    /// The rest of the caller's own body, which ends with the answer at the latest.
+    _carrying: Carrying,
+}
+
+/// What an event stream needs for its last event.
+#[derive(Debug)]
+struct Events {
+    boundary: EventBoundary,
+    last: Bytes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    /// The last event is with hyper, which flushes when its body has nothing more for now.
+    Explained,
+    /// It had its chance to be flushed: the break follows.
+    Breaking,
+    Over,
+}
+
+impl Streamed {
+    /// The body of `answer`, whose head announced `expected` bytes, if any.
+    pub fn new(answer: Answer, record: Record, expected: Option<u64>, carrying: Carrying) -> Self {
+        let state = State::Running;
+        Self { answer, record, expected, events: None, idle: None, state, _carrying: carrying }
+    }
+
+    /// For a `text/event-stream`: `last` is the event that explains a break.
+    pub fn explained_by(mut self, last: Bytes) -> Self {
+        self.events = Some(Events { boundary: EventBoundary::default(), last });
+        self
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.state {
+            State::Running => {}
+            State::Explained => {
+                self.state = State::Breaking;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            State::Breaking => {
+                self.state = State::Over;
+                return Poll::Ready(Some(Err(Cut)));
+            }
+            State::Over => return Poll::Ready(None),
+        }
+        let frame = match self.answer.poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                ready!(self.poll_idle(cx));
+                return self.cut();
+            }
+        };
+        match frame {
+            Ok(wire::Frame::Data(bytes)) => {
+                self.idle = None;
+                self.answer.consumed(bytes.len());
+                self.record.passed(bytes.len());
+                if let Some(events) = &mut self.events {
+                    events.boundary.push(&bytes);
+                }
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Ok(wire::Frame::End { total, mut trailers }) => {
+                if self.expected.is_some_and(|expected| expected != total) {
+                    return self.cut();
+                }
+                self.state = State::Over;
+                self.record.complete();
+                remove_forbidden_trailers(&mut trailers);
+                let last = (!trailers.is_empty()).then(|| Ok(Frame::trailers(trailers)));
+                Poll::Ready(last)
+            }
+            // A late ACCEPTED says nothing new.
+            Ok(wire::Frame::Accepted) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Ok(_) | Err(_) => self.cut(),
+        }
+    }
+
+    /// Ends the body visibly; an event stream between two events is told why.
+    fn cut(&mut self) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        self.record.cut();
+        match self.events.take() {
+            Some(events) if events.boundary.is_between_events() => {
+                self.record.metrics().refusal("RELAY_STREAM_LOST");
+                self.state = State::Explained;
+                Poll::Ready(Some(Ok(Frame::data(events.last))))
+            }
+            _ => {
+                self.state = State::Over;
+                Poll::Ready(Some(Err(Cut)))
+            }
+        }
+    }
+
+    /// Ready when the agent has sent nothing for too long.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let idle = self.idle.get_or_insert_with(|| {
+            Box::pin(tokio::time::sleep_until(Instant::now() + IDLE_EXCHANGE_TIMEOUT))
+        });
+        idle.as_mut().poll(cx)
+    }
+}

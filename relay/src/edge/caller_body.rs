@@ -1,0 +1,169 @@
+//! The body that a caller sends: counted, limited, and its first bytes remembered.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::envelope::{Envelope, scan};
+
+/// Bytes in which a JSON-RPC `id` is looked for.
+const PREFIX_BYTES_MAX: usize = 64 * 1024;
+/// Patience for the `id` of a request that is refused anyway.
+const PREFIX_TIMEOUT: Duration = Duration::from_secs(1);
+/// A turn of hyper's loop brings what has arrived; a request that came in one piece is whole then.
+const TURNS: usize = 3;
+
+/// What comes next of a body.
+#[derive(Debug)]
+pub enum Piece {
+    /// Bytes of it.
+    Data(Bytes),
+    /// Its end, with its trailers.
+    End(HeaderMap),
+}
+
+/// Why a body cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyBroken {
+    /// It is over the limit, bytes.
+    #[error("the body is over the limit of {0} bytes")]
+    TooLarge(u64),
+    /// The caller left, or its bytes are no HTTP.
+    #[error("the body was cut")]
+    Cut,
+}
+
+/// A caller's body.
+#[derive(Debug)]
+pub struct CallerBody {
+    incoming: Incoming,
+    prefix: Vec<Bytes>,
+    prefix_bytes: usize,
+    taken: u64,
+    limit: u64,
+    over: bool,
+    trailers: HeaderMap,
+}
+
+impl CallerBody {
+    /// A body of at most `limit` bytes.
+    pub fn new(incoming: Incoming, limit: u64) -> Self {
+        let over = incoming.is_end_stream();
+        let (prefix, trailers) = (Vec::new(), HeaderMap::new());
+        Self { incoming, prefix, prefix_bytes: 0, taken: 0, limit, over, trailers }
+    }
+
+    /// Whether every byte of it was taken.
+    pub const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether its end was reached, and brought trailers.
+    pub fn has_trailers(&self) -> bool {
+        !self.trailers.is_empty()
+    }
+
+    /// What comes next. Cancel safe.
+    pub async fn next(&mut self) -> Result<Piece, BodyBroken> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Takes what has arrived, up to `bytes_max`, without waiting for more. The end is left for
+    /// [`next`](Self::next) to bring.
+    pub async fn at_hand(&mut self, bytes_max: usize) -> Result<Vec<Bytes>, BodyBroken> {
+        let mut pieces = Vec::new();
+        let mut bytes = 0;
+        let mut turns = 0;
+        while !self.over && bytes < bytes_max && turns < TURNS {
+            let polled = std::future::poll_fn(|cx| Poll::Ready(self.poll_next(cx))).await;
+            match polled {
+                Poll::Ready(Ok(Piece::Data(data))) => {
+                    bytes += data.len();
+                    pieces.push(data);
+                }
+                Poll::Ready(Ok(Piece::End(trailers))) => self.trailers = trailers,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    turns += 1;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        Ok(pieces)
+    }
+
+    /// What the first bytes say, as far as they have been read.
+    pub fn envelope(&self) -> Envelope {
+        match self.prefix.as_slice() {
+            [] => Envelope::default(),
+            [one] => scan(one),
+            many => scan(&many.concat()),
+        }
+    }
+
+    /// Reads on until the first bytes tell the `id`, for a refusal; bounded in bytes and time.
+    pub async fn find_envelope(&mut self) -> Envelope {
+        let search = async {
+            while self.prefix_bytes < PREFIX_BYTES_MAX && !self.over {
+                let envelope = self.envelope();
+                if envelope.id.is_some() && envelope.method.is_some() {
+                    break;
+                }
+                if self.next().await.is_err() {
+                    break;
+                }
+            }
+        };
+        // Whatever was read in time is looked through.
+        let _ = timeout(PREFIX_TIMEOUT, search).await;
+        self.envelope()
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyBroken>> {
+        loop {
+            if self.over {
+                return Poll::Ready(Ok(Piece::End(std::mem::take(&mut self.trailers))));
+            }
+            let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                Some(Err(_)) => return Poll::Ready(Err(BodyBroken::Cut)),
+                None => {
+                    self.over = true;
+                    continue;
+                }
+            };
+            match frame.into_data() {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => {
+                    self.taken += data.len() as u64;
+                    if self.taken > self.limit {
+                        return Poll::Ready(Err(BodyBroken::TooLarge(self.limit)));
+                    }
+                    self.remember(&data);
+                    self.over = self.incoming.is_end_stream();
+                    return Poll::Ready(Ok(Piece::Data(data)));
+                }
+                Err(frame) => {
+                    self.over = true;
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    return Poll::Ready(Ok(Piece::End(trailers)));
+                }
+            }
+        }
+    }
+
+    /// Keeps the first bytes, sharing their memory.
+    fn remember(&mut self, data: &Bytes) {
+        let room = PREFIX_BYTES_MAX.saturating_sub(self.prefix_bytes).min(data.len());
+        if room > 0 {
+            self.prefix.push(data.slice(..room));
+            self.prefix_bytes += room;
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! One exchange: a judged request goes to its agent's link, and the answer's head comes back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, Response, StatusCode};
+use shared::codes::{AbortCode, Delivery};
+use shared::limits::{ANSWER_HEAD_TIMEOUT, FIRST_CREDIT_CROWDED};
+use shared::wire::{Binding, Frame, ResponseHead, Target};
+use tokio::time::sleep;
+
+use super::answer_body::{AnswerBody, Streamed};
+use super::caller_body::{BodyBroken, CallerBody};
+use super::card_answer;
+use super::failure::Failure;
+use super::forwarded::toward_caller;
+use super::record::Record;
+use super::render::{Dialect, json_rpc};
+use super::upload::{Carried, Carrying};
+use crate::registry::Workspace;
+use crate::tunnel::{Answer, AnswerCut, Draft, Link, LiveLinks, OpenError, Presence, Upload};
+
+/// Bytes of a body that go out with the head: within the smallest first credit.
+const FIRST_BYTES_MAX: usize = FIRST_CREDIT_CROWDED as usize;
+
+/// A request that was admitted, judged and mapped.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Whose agent it is for.
+    pub workspace: Arc<Workspace>,
+    /// What of it.
+    pub target: Target,
+    /// Its binding.
+    pub binding: Binding,
+    /// How its caller is spoken to.
+    pub dialect: Dialect,
+    /// The HTTP method.
+    pub method: Method,
+    /// The raw query.
+    pub query: Option<String>,
+    /// The fields, as the agent gets them.
+    pub fields: HeaderMap,
+    /// Whether a body may come.
+    pub has_body: bool,
+    /// The public base by which the agent was asked, with its final slash.
+    pub base: String,
+    /// The caller's validator for a card, which the relay answers itself.
+    pub if_none_match: Option<HeaderValue>,
+}
+
+/// What a request still owns while nobody has answered it; a refusal looks through it.
+#[derive(Debug)]
+pub struct Pending {
+    /// The caller's body, until it is on its way.
+    pub body: CallerBody,
+    /// The record, until an answer takes it along.
+    pub record: Record,
+}
+
+/// What is left of a request that was not answered.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub failure: Failure,
+    /// The caller's JSON-RPC id, or the body that may still tell it.
+    pub id: Result<Option<Vec<u8>>, CallerBody>,
+    /// The record, to be closed with the refusal.
+    pub record: Option<Record>,
+}
+
+/// Carries a request to its agent; answers with the agent's answer, or says why there is none.
+pub async fn run(
+    live: &LiveLinks,
+    admitted: Admitted,
+    pending: Pending,
+) -> Result<Response<AnswerBody>, Refused> {
+    let Pending { mut body, mut record } = pending;
+    let opened = match begin(live, &admitted, &mut body, &mut record).await {
+        Ok(opened) => opened,
+        Err(failure) => return Err(Refused { failure, id: Err(body), record: Some(record) }),
+    };
+    let Opened { upload, mut answer } = opened;
+    let id = body.envelope().id;
+    let mut carrying = match upload {
+        Some(upload) => Carrying::begin(body, upload),
+        None => Carrying::default(),
+    };
+    let head = tokio::select! {
+        biased;
+        head = await_head(&mut answer, &admitted) => head,
+        failure = upload_failure(&mut carrying) => Err(failure),
+        () = sleep(ANSWER_HEAD_TIMEOUT) => Err(Failure::Deadline(ANSWER_HEAD_TIMEOUT)),
+    };
+    let head = match head {
+        Ok(head) => head,
+        Err(failure) => return Err(Refused { failure, id: Ok(id), record: Some(record) }),
+    };
+    record.answered(head.status.as_u16());
+    let responded = respond(admitted, head, answer, record, carrying, id.as_deref()).await;
+    responded.map_err(|failure| Refused { failure, id: Ok(id), record: None })
+}
+
+/// An exchange that is open, with the rest of its upload, if there is one.
+struct Opened {
+    upload: Option<Upload>,
+    answer: Answer,
+}
+
+/// Opens the exchange with as much of the body as is at hand.
+async fn begin(
+    live: &LiveLinks,
+    admitted: &Admitted,
+    body: &mut CallerBody,
+    record: &mut Record,
+) -> Result<Opened, Failure> {
+    // Reading the body asks the caller for it (RFC 9110, 10.1.1), so the link is looked up before.
+    find_link(live, admitted)?;
+    let first = body.at_hand(FIRST_BYTES_MAX).await.map_err(broken)?;
+    let complete = body.is_over() && !body.has_trailers();
+    let (upload, answer) = open(live, admitted, &first, complete).await?;
+    record.generation = Some(answer.link().generation);
+    record.delivery = Delivery::Maybe;
+    Ok(Opened { upload: (!complete).then_some(upload), answer })
+}
+
+/// Opens the exchange on the newest link; once more on a newer one, if the first was lost before it
+/// took anything.
+async fn open(
+    live: &LiveLinks,
+    admitted: &Admitted,
+    first: &[Bytes],
+    complete: bool,
+) -> Result<(Upload, Answer), Failure> {
+    let workspace = admitted.workspace.id;
+    let mut lost = None;
+    loop {
+        let link = find_link(live, admitted)?;
+        if lost == Some(link.generation) {
+            return Err(Failure::LinkLost(workspace));
+        }
+        match link.open(draft(admitted), first.to_vec(), complete).await {
+            Ok(opened) => return Ok(opened),
+            Err(OpenError::Busy) => return Err(Failure::AgentBusy(workspace)),
+            Err(OpenError::Lost) if lost.is_none() => lost = Some(link.generation),
+            Err(OpenError::Lost) => return Err(Failure::LinkLost(workspace)),
+        }
+    }
+}
+
+fn find_link(live: &LiveLinks, admitted: &Admitted) -> Result<Arc<Link>, Failure> {
+    let workspace = admitted.workspace.id;
+    match live.presence(&workspace) {
+        Presence::Connected(link) if link.is_draining() => {
+            Err(Failure::AgentDraining(workspace))
+        }
+        Presence::Connected(link) if !link.is_closed() => Ok(link),
+        Presence::Connected(_) => Err(Failure::LinkLost(workspace)),
+        Presence::Left(since) => Err(Failure::AgentOffline(workspace, Some(since))),
+        Presence::Never => Err(Failure::AgentOffline(workspace, None)),
+    }
+}
+
+fn draft(admitted: &Admitted) -> Draft {
+    Draft {
+        target: admitted.target.clone(),
+        binding: admitted.binding,
+        method: admitted.method.clone(),
+        query: admitted.query.clone(),
+        fields: admitted.fields.clone(),
+        has_body: admitted.has_body,
+        head_timeout_ms: None,
+    }
+}
+
+/// Reads until the head of the answer. Interim answers end here, on both HTTP versions.
+async fn await_head(answer: &mut Answer, admitted: &Admitted) -> Result<ResponseHead, Failure> {
+    let workspace = admitted.workspace.id;
+    loop {
+        match answer.frame().await {
+            Ok(Frame::ResponseHead(head)) => return Ok(*head),
+            Ok(Frame::Abort(abort)) if abort.code == AbortCode::PathDenied => {
+                return Err(Failure::PathDenied);
+            }
+            Ok(Frame::Abort(abort)) => return Err(Failure::Aborted(workspace, abort)),
+            Ok(_) => {}
+            Err(AnswerCut::LinkLost) => return Err(Failure::TunnelLost(workspace)),
+            Err(AnswerCut::Reset(_) | AnswerCut::Protocol(_)) => {
+                return Err(Failure::Protocol(workspace));
+            }
+        }
+    }
+}
+
+/// Answers when the caller's own body is what ends the exchange.
+async fn upload_failure(carrying: &mut Carrying) -> Failure {
+    loop {
+        match carrying.ended().await {
+            Carried::Whole | Carried::Unwanted => {}
+            Carried::TooLarge(limit) => return Failure::BodyTooLarge(limit),
+            Carried::Cut => return broken(BodyBroken::Cut),
+            Carried::Stalled => {
+                return Failure::BadRequest("The body stopped for 30 s before its end.");
+            }
+        }
+    }
+}
+
+fn broken(broken: BodyBroken) -> Failure {
+    match broken {
+        BodyBroken::TooLarge(limit) => Failure::BodyTooLarge(limit),
+        BodyBroken::Cut => Failure::BadRequest("The body was cut before its end."),
+    }
+}
+
+/// Builds the caller's answer around the agent's.
+async fn respond(
+    admitted: Admitted,
+    head: ResponseHead,
+    answer: Answer,
+    record: Record,
+    carrying: Carrying,
+    id: Option<&[u8]>,
+) -> Result<Response<AnswerBody>, Failure> {
+    let ResponseHead { status, mut fields } = head;
+    toward_caller(&mut fields, &record.request_id);
+    let expected = announced_length(&fields, &admitted, status)?;
+    if card_answer::concerns(&admitted, status, &fields) {
+        return card_answer::respond(&admitted, fields, answer, record).await;
+    }
+    let last_event = last_event(&admitted, id, record.request_id.to_str().unwrap_or_default());
+    let mut streamed = Streamed::new(answer, record, expected, carrying);
+    if is_event_stream(&fields) {
+        streamed = streamed.explained_by(last_event);
+    }
+    let mut response = Response::new(AnswerBody::streamed(streamed));
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
+    Ok(response)
+}
+
+/// The length that the agent announced for the body that will come.
+fn announced_length(
+    fields: &HeaderMap,
+    admitted: &Admitted,
+    status: StatusCode,
+) -> Result<Option<u64>, Failure> {
+    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else { return Ok(None) };
+    let number = length.to_str().ok().and_then(|text| text.parse().ok());
+    match (number, lengths.next()) {
+        (Some(_), None) if admitted.method == Method::HEAD => Ok(None),
+        (Some(_), None) if status == StatusCode::NOT_MODIFIED => Ok(None),
+        (Some(number), None) => Ok(Some(number)),
+        _ => Err(Failure::Protocol(admitted.workspace.id)),
+    }
+}
+
+fn is_event_stream(fields: &HeaderMap) -> bool {
+    fields.get(CONTENT_TYPE).is_some_and(|media| {
+        media.as_bytes().get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+    }) && !fields.contains_key(http::header::CONTENT_ENCODING)
+}
+
+/// The event that tells a caller why its stream breaks off (an error response with its own id).
+fn last_event(admitted: &Admitted, id: Option<&[u8]>, request: &str) -> Bytes {
+    let mut verdict = Failure::TunnelLost(admitted.workspace.id).verdict();
+    verdict.code = "RELAY_STREAM_LOST";
+    verdict.delivery = Delivery::Delivered;
+    verdict.message = format!(
+        "The stream of agent {} broke off. Its task may go on: resubscribe to it, or get it.",
+        admitted.workspace.id
+    );
+    let event = json_rpc(&verdict, id, request);
+    Bytes::from(format!("data: {event}\n\n"))
+}

@@ -1,0 +1,28 @@
+//! The public face: callers' HTTP in, agents' answers or typed refusals out.
+//!
+//! `listener` accepts a connection, `service` answers a request: `judge` its head, `route` its path,
+//! check its `access`, then `exchange` carries it to a link of [`crate::tunnel`]. Whatever goes wrong
+//! is a `failure`, which `render` alone turns into an answer. The only bodies that are read are the
+//! first bytes of a request (`envelope`) and an agent's `card`.
+
+pub mod access;
+pub mod answer_body;
+pub mod caller_body;
+pub mod card;
+pub mod card_answer;
+pub mod envelope;
+pub mod exchange;
+pub mod failure;
+pub mod forwarded;
+pub mod judge;
+pub mod listener;
+pub mod record;
+pub mod render;
+pub mod route;
+pub mod service;
+pub mod sse;
+pub mod trace;
+pub mod upload;
+pub mod watch;
+
+pub use service::Edge;

@@ -1,0 +1,117 @@
+//! What is noted of one exchange: its access line and its counters, written when it is over.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderValue;
+use shared::codes::Delivery;
+use shared::ids::{Generation, WorkspaceId};
+use shared::wire::Binding;
+
+use crate::metrics::Metrics;
+
+/// One exchange's record. Dropped before its end, it says that the caller left.
+#[derive(Debug)]
+pub struct Record {
+    /// The relay's name for the request.
+    pub request_id: HeaderValue,
+    /// Whose agent it is for.
+    pub workspace: WorkspaceId,
+    /// The link that carried it.
+    pub generation: Option<Generation>,
+    /// Its binding.
+    pub binding: Binding,
+    /// Whether the agent got it.
+    pub delivery: Delivery,
+    /// The status that the caller got, 499 for one that left before.
+    pub status: u16,
+    /// Bytes of the answer's body that went to the caller.
+    pub answer_bytes: u64,
+    outcome: &'static str,
+    started: Instant,
+    metrics: Arc<Metrics>,
+}
+
+impl Record {
+    /// Begins a record.
+    pub fn begin(
+        metrics: &Arc<Metrics>,
+        request_id: HeaderValue,
+        workspace: WorkspaceId,
+        binding: Binding,
+    ) -> Self {
+        metrics.streams_in_flight.inc();
+        Self {
+            request_id,
+            workspace,
+            generation: None,
+            binding,
+            delivery: Delivery::NotSent,
+            status: 499,
+            answer_bytes: 0,
+            outcome: "caller_left",
+            started: Instant::now(),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// The head of the answer came.
+    pub fn answered(&mut self, status: u16) {
+        self.status = status;
+        self.delivery = Delivery::Delivered;
+        self.metrics.answer_head(self.started.elapsed());
+    }
+
+    /// The answer is complete.
+    pub fn complete(&mut self) {
+        self.outcome = "complete";
+    }
+
+    /// The answer was cut.
+    pub fn cut(&mut self) {
+        self.outcome = "cut";
+    }
+
+    /// The relay refused.
+    pub fn refused(&mut self, status: u16, delivery: Delivery) {
+        self.status = status;
+        self.delivery = delivery;
+        self.outcome = "refused";
+    }
+
+    /// The relay's counters, to share.
+    pub fn shared_metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Body bytes went to the caller.
+    pub fn passed(&mut self, bytes: usize) {
+        self.answer_bytes += bytes as u64;
+        self.metrics.bytes_to_callers.inc_by(bytes as u64);
+    }
+
+    /// The relay's counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        self.metrics.streams_in_flight.dec();
+        self.metrics.request(self.binding, self.outcome, took);
+        tracing::info!(
+            target: "relay::access",
+            request = self.request_id.to_str().unwrap_or_default(),
+            workspace = %self.workspace,
+            link = self.generation.map_or(0, |generation| generation.0),
+            binding = self.binding.name(),
+            status = self.status,
+            delivery = self.delivery.name(),
+            outcome = self.outcome,
+            bytes = self.answer_bytes,
+            ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! Which part of the relay a raw path names. Pure: exact matches, nothing decoded or normalised.
+
+use shared::ids::{Address, Alias, WorkspaceId};
+
+/// What a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route<'p> {
+    /// Liveness.
+    Health,
+    /// Readiness.
+    Ready,
+    /// The registration API.
+    Api,
+    /// An agent, and what of it.
+    Agent {
+        /// By which of its names.
+        name: AgentName,
+        /// The name as it stands in the path.
+        text: &'p str,
+        /// The path behind the name: empty, or beginning with a slash.
+        rest: &'p str,
+    },
+    /// A client that resolved a card's address against a base without its final slash.
+    MissingSlash,
+    /// Nothing.
+    Nothing,
+}
+
+/// One of the names by which a URL may name a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentName {
+    /// The random address: knowing it is a credential.
+    Address(Address),
+    /// The id.
+    Id(WorkspaceId),
+    /// The alias.
+    Alias(Alias),
+}
+
+/// Reads a raw path.
+pub fn route(path: &str) -> Route<'_> {
+    match path {
+        "/healthz" => return Route::Health,
+        "/readyz" => return Route::Ready,
+        "/a2a" | "/workspaces" => return Route::Api,
+        _ => {}
+    }
+    if path.starts_with("/workspaces/") || path.starts_with("/registry/") {
+        return Route::Api;
+    }
+    let Some(below) = path.strip_prefix("/agents/") else { return Route::Nothing };
+    let (text, rest) = below.split_at(below.find('/').unwrap_or(below.len()));
+    if text == ".well-known" {
+        return Route::MissingSlash;
+    }
+    match agent_name(text) {
+        Some(name) => Route::Agent { name, text, rest },
+        None => Route::Nothing,
+    }
+}
+
+fn agent_name(text: &str) -> Option<AgentName> {
+    if text.starts_with("a_") {
+        return text.parse().ok().map(AgentName::Address);
+    }
+    if text.starts_with("ws_") {
+        return text.parse().ok().map(AgentName::Id);
+    }
+    text.parse().ok().map(AgentName::Alias)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_what_they_say_and_nothing_else() {
+        let address = Address::new([7; 16]);
+        let base = format!("/agents/{}", address.reveal());
+        for rest in ["", "/", "/a2a", "//x", "/.well-known/agent-card.json"] {
+            let path = format!("{base}{rest}");
+            let Route::Agent { name, rest: found, .. } = route(&path) else { panic!("{path}") };
+            assert_eq!((name, found), (AgentName::Address(address), rest));
+        }
+        assert!(matches!(
+            route("/agents/my-agent/a2a"),
+            Route::Agent { name: AgentName::Alias(_), .. }
+        ));
+        assert_eq!(route("/agents/.well-known/agent-card.json"), Route::MissingSlash);
+        assert_eq!(route("/workspaces/x/tokens"), Route::Api);
+        for nothing in [
+            "/", "/agents", "/agents/", "/agents//a2a", "//agents/x", "/healthz/", "/workspacesx",
+            "/agents/../a2a", "/agents/%61gent/a2a", "/Agents/x", "/agents/a_short/a2a",
+        ] {
+            assert_eq!(route(nothing), Route::Nothing, "{nothing}");
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Answers one public request: judges it, finds its agent, forwards it, or says no.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, IF_NONE_MATCH,
+};
+use http::{Request, Response, StatusCode, request};
+use http_body::Body;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use shared::ids::InstanceId;
+use tokio::time::timeout;
+
+use super::access::{self, Reach};
+use super::answer_body::AnswerBody;
+use super::caller_body::CallerBody;
+use super::exchange::{self, Admitted, Pending, Refused};
+use super::failure::Failure;
+use super::forwarded::{Origin, toward_agent};
+use super::judge::judge;
+use super::record::Record;
+use super::render::{Dialect, refusal};
+use super::route::{AgentName, Route, route};
+use super::trace::traceparent;
+use crate::admin::{Api, readiness};
+use crate::metrics::Metrics;
+use crate::public::PublicUrl;
+use crate::registry::{Lookup, Registry, Workspace};
+use crate::tunnel::{LiveLinks, Presence};
+
+/// Largest body of a call to the relay's own API, bytes. A card is the largest thing in one.
+const API_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Patience for the body of such a call.
+const API_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The public face of the relay. One for the process.
+#[derive(Debug)]
+pub struct Edge {
+    /// Who has which name.
+    pub registry: Registry,
+    /// Who is connected.
+    pub live: LiveLinks,
+    /// The relay's public address.
+    pub public: PublicUrl,
+    /// The registration API.
+    pub api: Arc<Api>,
+    /// Largest body of a request to an agent, bytes.
+    pub max_body_bytes: u64,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The relay process.
+    pub instance: InstanceId,
+    /// Counts requests, for their names.
+    pub requests: AtomicU64,
+    /// Whether the relay shuts down.
+    pub draining: AtomicBool,
+}
+
+/// A request that is to be refused.
+struct No {
+    failure: Failure,
+    dialect: Dialect,
+    id: Option<Vec<u8>>,
+}
+
+impl Edge {
+    /// Answers one request. `caller` is the other end of the connection that it came on.
+    pub async fn answer(&self, request: Request<Incoming>, caller: IpAddr) -> Response<AnswerBody> {
+        let request_id = self.name_request();
+        let (mut parts, body) = request.into_parts();
+        match self.try_answer(&mut parts, body, caller, &request_id).await {
+            Ok(response) => response,
+            Err(no) => self.refuse(&no, &request_id),
+        }
+    }
+
+    async fn try_answer(
+        &self,
+        parts: &mut request::Parts,
+        body: Incoming,
+        caller: IpAddr,
+        request_id: &HeaderValue,
+    ) -> Result<Response<AnswerBody>, No> {
+        let plain = |failure| No { failure, dialect: Dialect::Problem, id: None };
+        let path = parts.uri.path().to_owned();
+        let found = route(&path);
+        let dialect = match &found {
+            Route::Agent { rest, .. } => access::dialect(rest, &parts.method),
+            _ => Dialect::Problem,
+        };
+        if let Err(failure) = judge(&parts.method, &parts.uri, parts.version, &parts.headers) {
+            return Err(No { failure, dialect, id: None });
+        }
+        match found {
+            Route::Health => Ok(text(StatusCode::OK, "ok\n")),
+            Route::Ready => Ok(self.ready().await),
+            Route::Api => self.api(parts, &path, body).await.map_err(plain),
+            Route::MissingSlash => Err(plain(Failure::NotFound(
+                "No card is here. The base URL of an agent needs its final slash.",
+            ))),
+            Route::Nothing => Err(plain(Failure::NotFound(
+                "Nothing is here. An agent's URL looks like /agents/{address}/.",
+            ))),
+            Route::Agent { name, text, rest } => {
+                let asked = Asked { name, text, rest, dialect, caller };
+                self.forward(parts, CallerBody::new(body, self.max_body_bytes), &asked, request_id)
+                    .await
+            }
+        }
+    }
+
+    /// Forwards a request to its agent.
+    async fn forward(
+        &self,
+        parts: &mut request::Parts,
+        mut body: CallerBody,
+        asked: &Asked<'_>,
+        request_id: &HeaderValue,
+    ) -> Result<Response<AnswerBody>, No> {
+        let expects = parts.headers.contains_key(EXPECT);
+        let (admitted, dialect) = match self.admit(parts, asked, request_id, body.is_over()) {
+            Ok(admitted) => {
+                let dialect = admitted.dialect;
+                (admitted, dialect)
+            }
+            Err((failure, dialect)) => {
+                let id = id_of(&mut body, dialect, expects).await;
+                return Err(No { failure, dialect, id });
+            }
+        };
+        let (workspace, binding) = (admitted.workspace.id, admitted.binding);
+        let record = Record::begin(&self.metrics, request_id.clone(), workspace, binding);
+        let Refused { failure, id, record } =
+            match exchange::run(&self.live, admitted, Pending { body, record }).await {
+                Ok(response) => return Ok(response),
+                Err(refused) => refused,
+            };
+        let id = match id {
+            Ok(id) => id,
+            Err(mut body) => id_of(&mut body, dialect, expects).await,
+        };
+        if let Some(mut record) = record {
+            let verdict = failure.verdict();
+            record.refused(verdict.status.as_u16(), verdict.delivery);
+        }
+        Err(No { failure, dialect, id })
+    }
+
+    /// Decides, before a byte of the body is read, whether a request goes to an agent, and as what.
+    fn admit(
+        &self,
+        parts: &mut request::Parts,
+        asked: &Asked<'_>,
+        request_id: &HeaderValue,
+        bodiless: bool,
+    ) -> Result<Admitted, (Failure, Dialect)> {
+        let no = |failure| (failure, asked.dialect);
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(no(Failure::Draining));
+        }
+        let workspace = self.look_up(&asked.name).map_err(no)?;
+        access::admit(workspace.callers, &asked.name, &parts.headers).map_err(no)?;
+        let reach = self.reach(&workspace, parts, asked).map_err(no)?;
+        let Reach { target, binding, dialect } = reach;
+        if workspace.paused {
+            return Err((Failure::AgentPaused(workspace.id), dialect));
+        }
+        let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        if length.and_then(|length| length.parse().ok()).is_some_and(|n: u64| n > self.max_body_bytes) {
+            return Err((Failure::BodyTooLarge(self.max_body_bytes), dialect));
+        }
+        let if_none_match = parts.headers.get(IF_NONE_MATCH).cloned();
+        let mut fields = std::mem::take(&mut parts.headers);
+        access::remove_relay_credentials(&mut fields, |token| self.api.token.matches(token));
+        let origin = Origin {
+            caller: asked.caller,
+            public: &self.public,
+            prefix: &format!("/agents/{}", asked.text),
+            request_id,
+            traceparent: traceparent(),
+        };
+        toward_agent(&mut fields, origin, &target);
+        Ok(Admitted {
+            base: self.public.base(asked.text),
+            workspace,
+            target,
+            binding,
+            dialect,
+            method: parts.method.clone(),
+            query: parts.uri.query().map(str::to_owned),
+            fields,
+            has_body: !bodiless,
+            if_none_match,
+        })
+    }
+
+    fn look_up(&self, name: &AgentName) -> Result<Arc<Workspace>, Failure> {
+        let found = match name {
+            AgentName::Address(address) => self.registry.by_address(address),
+            AgentName::Id(id) => self.registry.by_id(id),
+            AgentName::Alias(alias) => self.registry.by_alias(alias),
+        };
+        match (found, name) {
+            (Lookup::Live(workspace), _) => Ok(workspace),
+            (Lookup::Gone, AgentName::Id(id)) => Err(Failure::WorkspaceGone(*id)),
+            (Lookup::Gone | Lookup::Unknown, _) => Err(Failure::UnknownWorkspace),
+        }
+    }
+
+    fn reach(
+        &self,
+        workspace: &Workspace,
+        parts: &request::Parts,
+        asked: &Asked<'_>,
+    ) -> Result<Reach, Failure> {
+        let presence = self.live.presence(&workspace.id);
+        let announced = match &presence {
+            Presence::Connected(link) => Some(link.announced()),
+            Presence::Left(_) | Presence::Never => None,
+        };
+        let list = announced.as_ref().map(|announced| &announced.exposure);
+        let reach = access::reach(asked.rest, &parts.method, workspace.expose, list)?;
+        let last_seen = match presence {
+            Presence::Left(since) => Some(since),
+            Presence::Connected(_) | Presence::Never => None,
+        };
+        let reach = reach.ok_or(Failure::AgentOffline(workspace.id, last_seen))?;
+        access::judge_media_type(&reach, &parts.method, &parts.headers)?;
+        Ok(reach)
+    }
+
+    /// The registration API reads its bodies whole: they are its own.
+    async fn api(
+        &self,
+        parts: &request::Parts,
+        path: &str,
+        body: Incoming,
+    ) -> Result<Response<AnswerBody>, Failure> {
+        if body.size_hint().lower() > API_BODY_BYTES_MAX as u64 {
+            return Err(Failure::BodyTooLarge(API_BODY_BYTES_MAX as u64));
+        }
+        let whole = timeout(API_BODY_TIMEOUT, Limited::new(body, API_BODY_BYTES_MAX).collect());
+        let body = match whole.await {
+            Ok(Ok(whole)) => whole.to_bytes(),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                return Err(Failure::BodyTooLarge(API_BODY_BYTES_MAX as u64));
+            }
+            Ok(Err(_)) => return Err(Failure::BadRequest("The body was cut before its end.")),
+            Err(_) => return Err(Failure::BadRequest("The body stopped for 30 s before its end.")),
+        };
+        let answer =
+            self.api.handle(&parts.method, path, parts.uri.query(), &parts.headers, body).await;
+        Ok(answer.map(AnswerBody::whole))
+    }
+
+    async fn ready(&self) -> Response<AnswerBody> {
+        if self.draining.load(Ordering::Relaxed) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+        }
+        match readiness(&self.api).await {
+            Ok(()) => text(StatusCode::OK, "ready\n"),
+            Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {why}\n")),
+        }
+    }
+
+    fn refuse(&self, no: &No, request_id: &HeaderValue) -> Response<AnswerBody> {
+        let verdict = no.failure.verdict();
+        self.metrics.refusal(verdict.code);
+        let name = request_id.to_str().unwrap_or_default();
+        let mut response = refusal(&verdict, no.dialect, no.id.as_deref(), name).map(AnswerBody::whole);
+        let headers: &mut HeaderMap = response.headers_mut();
+        headers.insert("x-request-id", request_id.clone());
+        if matches!(no.failure, Failure::Draining | Failure::BodyTooLarge(_) | Failure::HttpVersion) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    fn name_request(&self) -> HeaderValue {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        HeaderValue::from_str(&format!("{}-{number}", self.instance))
+            .unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
+    }
+}
+
+/// By which URL an agent was asked, and by whom.
+struct Asked<'r> {
+    name: AgentName,
+    text: &'r str,
+    rest: &'r str,
+    dialect: Dialect,
+    caller: IpAddr,
+}
+
+/// The JSON-RPC id for a refusal. A caller that waits for 100 is not asked for its body.
+async fn id_of(body: &mut CallerBody, dialect: Dialect, expects: bool) -> Option<Vec<u8>> {
+    if dialect != Dialect::JsonRpc || expects {
+        return None;
+    }
+    body.find_envelope().await.id
+}
+
+fn text(status: StatusCode, text: &str) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::whole(Bytes::copy_from_slice(text.as_bytes())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

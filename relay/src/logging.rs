@@ -1,0 +1,79 @@
+//! The log: what the process tells on standard error, and how.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
+
+/// The variable that filters the log: `info`, or `warn,relay::tunnel=debug`.
+pub const FILTER_VARIABLE: &str = "RELAY_LOG";
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// What to log, and how.
+#[derive(Debug, Clone)]
+pub struct Logging {
+    format: Format,
+    filter: Targets,
+}
+
+impl Logging {
+    /// Reads the format as it was typed, if it was, and the filter from the environment; a
+    /// sentence for each mistake.
+    pub fn from_environment(format: Option<&str>, default_filter: &str) -> Result<Self, Vec<String>> {
+        let given = std::env::var(FILTER_VARIABLE).ok().filter(|text| !text.trim().is_empty());
+        let filter = given.as_deref().unwrap_or(default_filter).parse::<Targets>().map_err(|error| {
+            format!(
+                "{FILTER_VARIABLE} cannot be read ({error}); give a level like info, or \
+                 warn,relay::tunnel=debug."
+            )
+        });
+        match (read_format(format), filter) {
+            (Ok(format), Ok(filter)) => Ok(Self { format, filter }),
+            (format, filter) => Err([format.err(), filter.err()].into_iter().flatten().collect()),
+        }
+    }
+
+    /// Begins to log. The first call of the process holds; later ones change nothing.
+    pub fn begin(self) {
+        let layer = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+        let registry = tracing_subscriber::registry();
+        // An error means that the process logs already.
+        let _ = match self.format {
+            Format::Text => registry.with(layer.with_filter(self.filter)).try_init(),
+            Format::Json => registry.with(layer.json().with_filter(self.filter)).try_init(),
+        };
+    }
+}
+
+fn read_format(text: Option<&str>) -> Result<Format, String> {
+    match text.map(str::trim) {
+        Some("text") => Ok(Format::Text),
+        Some("json") => Ok(Format::Json),
+        None | Some("") if io::stderr().is_terminal() => Ok(Format::Text),
+        None | Some("") => Ok(Format::Json),
+        Some(other) => {
+            Err(format!("--log-format cannot be `{other}`; choose text or json."))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_text_or_json() {
+        assert_eq!(read_format(Some("text")), Ok(Format::Text));
+        assert_eq!(read_format(Some("json")), Ok(Format::Json));
+        assert!(read_format(Some("xml")).unwrap_err().contains("xml"));
+    }
+}

@@ -1,0 +1,76 @@
+//! A shard: one thread with a runtime of its own, its share of the links and of the callers.
+//!
+//! A QUIC endpoint driven by one single-threaded runtime costs a quarter of one whose tasks wander
+//! between threads, so work is never stolen: what a shard accepts, it keeps.
+
+use std::net::{TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime, VarInt};
+use shared::codes::CloseCode;
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::edge::{self, Edge};
+use crate::tunnel::listener::{self, Tunnel};
+
+/// What open requests may still take once the relay is told to stop.
+pub const GRACE: Duration = Duration::from_secs(30);
+/// Patience for the closing of links to be acknowledged.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What one shard is made of. Its sockets are bound already.
+#[derive(Debug)]
+pub struct Parts {
+    /// Its number, from 0.
+    pub number: u8,
+    /// For callers.
+    pub http: TcpListener,
+    /// For connectors.
+    pub tunnel_socket: UdpSocket,
+    /// The endpoint's keys.
+    pub endpoint: EndpointConfig,
+    /// How connectors are accepted.
+    pub server: ServerConfig,
+    /// What links share.
+    pub tunnel: Arc<Tunnel>,
+    /// What callers share.
+    pub edge: Arc<Edge>,
+    /// Says when to stop.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Starts a shard's thread; it ends when it was told to stop and its requests are answered.
+pub fn start(parts: Parts) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
+    std::thread::Builder::new().name(format!("shard-{}", parts.number)).spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(run(parts))
+    })
+}
+
+async fn run(parts: Parts) -> std::io::Result<()> {
+    let Parts { http, tunnel_socket, endpoint, server, tunnel, edge, stop, .. } = parts;
+    let endpoint = Endpoint::new(endpoint, Some(server), tunnel_socket, Arc::new(TokioRuntime))?;
+    http.set_nonblocking(true)?;
+    let http = tokio::net::TcpListener::from_std(http)?;
+    let links = tokio::spawn(listener::run(endpoint.clone(), tunnel));
+    let mut stopping = stop.clone();
+    let callers = edge::listener::run(http, edge, stop);
+    let mut callers = std::pin::pin!(callers);
+    tokio::select! {
+        () = &mut callers => {}
+        _ = stopping.wait_for(|stop| *stop) => {
+            if timeout(GRACE, callers).await.is_err() {
+                tracing::warn!(grace_s = GRACE.as_secs(), "open requests were cut at the end of their grace");
+            }
+        }
+    }
+    endpoint.close(VarInt::from_u32(CloseCode::Draining.number()), b"the relay shuts down");
+    // The links' own tasks end with their endpoint.
+    let _ = timeout(CLOSE_TIMEOUT, links).await;
+    let _ = timeout(CLOSE_TIMEOUT, endpoint.wait_idle()).await;
+    Ok(())
+}
