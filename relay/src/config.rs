@@ -115,10 +115,8 @@ impl ServeArgs {
         let tunnel = mistakes.of(address("--tunnel", &self.tunnel));
         let admin = mistakes.of(address("--admin", &self.admin));
         mistakes.of(check_listeners(http, admin, self.insecure_http));
-        let public_url =
-            filled(self.public_url).and_then(|text| mistakes.of(public_url(&text)));
-        let tunnel_host =
-            filled(self.tunnel_host).and_then(|text| mistakes.of(tunnel_host(text)));
+        let public_url = filled(self.public_url).and_then(|text| mistakes.of(public_url(&text)));
+        let tunnel_host = filled(self.tunnel_host).and_then(|text| mistakes.of(tunnel_host(text)));
         let admin_token = match (self.admin_token_file, filled(given)) {
             (Some(file), _) => Some(AdminTokenSource::File(file)),
             (None, Some(text)) => mistakes.of(given_token(&text)),
@@ -199,11 +197,17 @@ fn public_url(text: &str) -> Result<PublicUrl, String> {
 /// `HOST` or `HOST:PORT`, as it will stand in join strings.
 fn tunnel_host(text: String) -> Result<String, String> {
     let fits = text.parse::<Authority>().is_ok_and(|authority| {
-        let port_fits = match authority.port() {
-            Some(_) => authority.port_u16().is_some_and(|port| port != 0),
-            None => !authority.as_str().ends_with(':'),
+        let host = authority.host();
+        let port_fits = match text.strip_prefix(host) {
+            Some("") => true,
+            Some(rest) => rest
+                .strip_prefix(':')
+                .and_then(|port| port.parse::<u16>().ok())
+                .is_some_and(|port| port != 0),
+            // A user stands before the host.
+            None => false,
         };
-        port_fits && !authority.host().is_empty() && !authority.as_str().contains('@')
+        port_fits && !host.is_empty()
     });
     if fits {
         return Ok(text);

@@ -6,7 +6,9 @@
 pub mod addresses;
 pub mod admin;
 pub mod clock;
+pub mod commands;
 pub mod config;
+pub mod demo;
 pub mod edge;
 pub mod logging;
 pub mod metrics;
@@ -110,6 +112,7 @@ impl Relay {
         let metrics = Arc::new(Metrics::default());
         let live = LiveLinks::default();
         let instance = InstanceId(getrandom::u64()?);
+        let draining = Arc::new(AtomicBool::new(false));
         let api = Arc::new(Api {
             registry: registry.clone(),
             live: live.clone(),
@@ -128,7 +131,7 @@ impl Relay {
             metrics: Arc::clone(&metrics),
             instance,
             requests: AtomicU64::new(0),
-            draining: AtomicBool::new(false),
+            draining: Arc::clone(&draining),
         });
         let tunnel = Arc::new(Tunnel {
             registry: registry.clone(),
@@ -139,6 +142,7 @@ impl Relay {
             public: addresses.public_url.clone(),
             endpoints: addresses.endpoints.clone(),
             metrics,
+            draining,
         });
         let tls = certs::relay_tls(
             authority.relay_identity(now)?,

@@ -28,14 +28,18 @@ pub struct Logging {
 impl Logging {
     /// Reads the format as it was typed, if it was, and the filter from the environment; a
     /// sentence for each mistake.
-    pub fn from_environment(format: Option<&str>, default_filter: &str) -> Result<Self, Vec<String>> {
+    pub fn from_environment(
+        format: Option<&str>,
+        default_filter: &str,
+    ) -> Result<Self, Vec<String>> {
         let given = std::env::var(FILTER_VARIABLE).ok().filter(|text| !text.trim().is_empty());
-        let filter = given.as_deref().unwrap_or(default_filter).parse::<Targets>().map_err(|error| {
-            format!(
-                "{FILTER_VARIABLE} cannot be read ({error}); give a level like info, or \
+        let filter =
+            given.as_deref().unwrap_or(default_filter).parse::<Targets>().map_err(|error| {
+                format!(
+                    "{FILTER_VARIABLE} cannot be read ({error}); give a level like info, or \
                  warn,relay::tunnel=debug."
-            )
-        });
+                )
+            });
         match (read_format(format), filter) {
             (Ok(format), Ok(filter)) => Ok(Self { format, filter }),
             (format, filter) => Err([format.err(), filter.err()].into_iter().flatten().collect()),
@@ -60,9 +64,7 @@ fn read_format(text: Option<&str>) -> Result<Format, String> {
         Some("json") => Ok(Format::Json),
         None | Some("") if io::stderr().is_terminal() => Ok(Format::Text),
         None | Some("") => Ok(Format::Json),
-        Some(other) => {
-            Err(format!("--log-format cannot be `{other}`; choose text or json."))
-        }
+        Some(other) => Err(format!("--log-format cannot be `{other}`; choose text or json.")),
     }
 }
 

@@ -54,10 +54,11 @@ impl Fields {
         T: FromStr<Err: fmt::Display>,
     {
         Ok(match self.text(field)? {
-            Given::Value(text) => Given::Value(
-                text.parse()
-                    .map_err(|error| Problem::BadRequest(format!("The field `{field}`: {error}")))?,
-            ),
+            Given::Value(text) => {
+                Given::Value(text.parse().map_err(|error| {
+                    Problem::BadRequest(format!("The field `{field}`: {error}"))
+                })?)
+            }
             Given::Null => Given::Null,
             Given::Absent => Given::Absent,
         })

@@ -136,8 +136,9 @@ fn is_own_host<B>(request: &Request<B>, local: IpAddr) -> bool {
         return true;
     }
     let name = name.trim_start_matches('[').trim_end_matches(']');
-    name.parse::<IpAddr>()
-        .is_ok_and(|ip| ip.to_canonical().is_loopback() || ip.to_canonical() == local.to_canonical())
+    name.parse::<IpAddr>().is_ok_and(|ip| {
+        ip.to_canonical().is_loopback() || ip.to_canonical() == local.to_canonical()
+    })
 }
 
 fn plain(text: String) -> Response<Bytes> {

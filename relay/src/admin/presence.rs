@@ -84,10 +84,9 @@ pub fn standing(paused: bool, sight: Sight<'_>) -> Standing {
             }
             None => (Status::Online, None),
         },
-        Sight::Left(ago) => (
-            Status::Offline,
-            Some(format!("Its connector's link ended {} s ago.", ago.as_secs())),
-        ),
+        Sight::Left(ago) => {
+            (Status::Offline, Some(format!("Its connector's link ended {} s ago.", ago.as_secs())))
+        }
         Sight::Never => (
             Status::Provisioning,
             Some("No connector has come since the relay started.".to_owned()),
@@ -99,10 +98,9 @@ pub fn standing(paused: bool, sight: Sight<'_>) -> Standing {
 /// What is wrong with an agent whose link is up.
 fn trouble(report: &Report, refusing: Option<Duration>) -> Option<String> {
     match refusing {
-        Some(since) if since > REFUSES_AFTER => Some(format!(
-            "The agent's port has refused connections for {} s.",
-            since.as_secs()
-        )),
+        Some(since) if since > REFUSES_AFTER => {
+            Some(format!("The agent's port has refused connections for {} s.", since.as_secs()))
+        }
         _ if report.runtime_state == WEDGED => Some("The agent says that it is wedged.".to_owned()),
         _ if report.error_rate >= ERROR_RATE_DEGRADED => {
             Some(format!("The agent reports an error rate of {:.2}.", report.error_rate))

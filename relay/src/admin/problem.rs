@@ -122,7 +122,8 @@ impl Problem {
         headers.insert(RELAY_ERROR, HeaderValue::from_static(code));
         match self {
             Self::Unauthenticated => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"relay\""));
+                headers
+                    .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"relay\""));
             }
             Self::MethodNotAllowed(allowed) => {
                 headers.insert(ALLOW, HeaderValue::from_static(allowed));

@@ -61,7 +61,9 @@ impl Api {
         let public_url = self.public.base_of(workspace);
         // The agent's own words win: they say more than that its port refuses.
         let sample_error = match &standing.reason {
-            Some(reason) if standing.status == Status::Degraded && report.sample_error.is_empty() => {
+            Some(reason)
+                if standing.status == Status::Degraded && report.sample_error.is_empty() =>
+            {
                 reason
             }
             _ => &report.sample_error,

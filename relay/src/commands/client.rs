@@ -58,7 +58,8 @@ pub fn authority_of(url: &str) -> Result<Authority, Failure> {
         let sentence = format!("`{url}` cannot be the relay's URL: {why}.");
         Failure::new(Code::Configuration, sentence)
     };
-    let uri: Uri = url.trim().parse().map_err(|_| wrong("it is no URL, like http://127.0.0.1:8080"))?;
+    let uri: Uri =
+        url.trim().parse().map_err(|_| wrong("it is no URL, like http://127.0.0.1:8080"))?;
     if uri.scheme() == Some(&Scheme::HTTPS) {
         return Err(wrong(
             "this command speaks plain HTTP only; run it on the relay's own machine, with the \
@@ -101,8 +102,7 @@ impl Client {
     ) -> Result<Value, Failure> {
         let called = timeout(CALL_TIMEOUT, async {
             let stream = connect(&self.authority).await?;
-            let mut request =
-                request(&self.authority, method, path, body.map(Value::to_string))?;
+            let mut request = request(&self.authority, method, path, body.map(Value::to_string))?;
             request.headers_mut().insert(AUTHORIZATION, self.authorization.clone()?);
             read(&self.authority, exchange(&self.authority, stream, request).await?).await
         });
@@ -158,9 +158,9 @@ fn request(
     if json.is_some() {
         request = request.header(CONTENT_TYPE, "application/json");
     }
-    request
-        .body(Full::from(json.unwrap_or_default()))
-        .map_err(|error| Failure::new(Code::Failed, format!("The request cannot be made: {error}.")))
+    request.body(Full::from(json.unwrap_or_default())).map_err(|error| {
+        Failure::new(Code::Failed, format!("The request cannot be made: {error}."))
+    })
 }
 
 async fn exchange(
@@ -174,8 +174,7 @@ async fn exchange(
     // How it ends shows in the answer.
     let task = tokio::spawn(async move { drop(connection.await) });
     let connection = Connection(task.abort_handle());
-    let response =
-        sender.send_request(request).await.map_err(|error| broken(authority, &error))?;
+    let response = sender.send_request(request).await.map_err(|error| broken(authority, &error))?;
     Ok(Exchange { response, connection })
 }
 
@@ -207,7 +206,9 @@ fn refused(authority: &Authority, status: StatusCode, json: Option<&Value>) -> F
     let Some(detail) = detail else {
         return Failure::new(
             Code::Failed,
-            format!("What answers at http://{authority} is no relay (status {status}); check --url."),
+            format!(
+                "What answers at http://{authority} is no relay (status {status}); check --url."
+            ),
         );
     };
     if status == StatusCode::UNAUTHORIZED {

@@ -36,7 +36,6 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         ended = &mut running => return ended.map_err(|why| Failure::new(Code::Failed, why)),
         _ = signals.next() => {}
     }
-    tracing::info!("draining: open exchanges finish, another signal ends them");
     // An error means that it has ended by itself; that shows below.
     let _ = stop.send(());
     tokio::select! {

@@ -35,8 +35,13 @@ struct RelayArgs {
     #[arg(long, global = true, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
     /// The relay's data directory
-    #[arg(long, global = true, value_name = "DIR", env = "RELAY_DATA_DIR",
-          default_value = "./relay-data")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "RELAY_DATA_DIR",
+        default_value = "./relay-data"
+    )]
     data_dir: PathBuf,
     /// Print JSON
     #[arg(long, global = true)]

@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited};
-use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -63,10 +63,10 @@ async fn serve(listener: TcpListener, address: SocketAddr) {
 }
 
 async fn connection(stream: TcpStream, address: SocketAddr) {
-    let service = service_fn(|request| async move {
-        Ok::<_, Infallible>(answer(request, address).await)
-    });
-    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
+    let service =
+        service_fn(|request| async move { Ok::<_, Infallible>(answer(request, address).await) });
+    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
+    {
         tracing::debug!(%error, "a connection to the sample agent failed");
     }
 }

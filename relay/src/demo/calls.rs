@@ -57,7 +57,8 @@ pub(super) async fn send(
     if answer.get("id") != Some(&json!("message/send")) || !said.ends_with(text) {
         return Err(failed(&format!("The answer is not the agent's: {answer}")));
     }
-    script.step("agent → caller", &format!("{}  (through connector and relay)", output::plain(said)));
+    script
+        .step("agent → caller", &format!("{}  (through connector and relay)", output::plain(said)));
     Ok(())
 }
 
@@ -138,8 +139,7 @@ async fn within<T>(exchange: impl Future<Output = Result<T, Failure>>) -> Result
 /// What an event says, for people.
 fn told(event: &Value) -> String {
     let text = |pointer| event.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
-    let (state, said) =
-        (text("/result/status/state"), text("/result/status/message/parts/0/text"));
+    let (state, said) = (text("/result/status/state"), text("/result/status/message/parts/0/text"));
     output::plain(&format!("{state}: {said}"))
 }
 

@@ -75,8 +75,12 @@ async fn show(
         (text(&made, "workspace_id")?, text(&made, "join")?, text(&made, "public_url")?);
     script.step("operator → relay", &format!("POST /workspaces: {id} and a join string"));
 
-    *running = Some(Connector::start(join, agent.address().port(), &folder.join("connector")).await?);
-    script.step("connector → relay", "dials out by QUIC and trades the join string for a certificate");
+    *running =
+        Some(Connector::start(join, agent.address().port(), &folder.join("connector")).await?);
+    script.step(
+        "connector → relay",
+        "dials out by QUIC and trades the join string for a certificate",
+    );
     until_online(&client, id).await?;
     script.step("relay", &format!("the workspace is online at {public_url}"));
 

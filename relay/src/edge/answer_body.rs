@@ -71,7 +71,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
-            Content::Streamed(streamed) => matches!(streamed.state, State::Over),
+            Content::Streamed(streamed) => streamed.is_over(),
         }
     }
 
@@ -95,6 +95,16 @@ pub struct Streamed {
     state: State,
     /// The rest of the caller's own body, which ends with the answer at the latest.
     _carrying: Carrying,
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        if self.state == State::Running && self.is_whole() {
+            // The caller has all that was announced; only the end is not here yet.
+            self.record.complete();
+            self.answer.release();
+        }
+    }
 }
 
 /// What an event stream needs for its last event.
@@ -156,6 +166,10 @@ impl Streamed {
                 if let Some(events) = &mut self.events {
                     events.boundary.push(&bytes);
                 }
+                if self.is_whole() {
+                    // hyper asks for no more than was announced, so END is looked for now.
+                    self.settle(cx);
+                }
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Ok(wire::Frame::End { total, mut trailers }) => {
@@ -174,6 +188,22 @@ impl Streamed {
                 Poll::Pending
             }
             Ok(_) | Err(_) => self.cut(),
+        }
+    }
+
+    /// Whether every announced byte was passed on.
+    fn is_whole(&self) -> bool {
+        self.expected == Some(self.record.answer_bytes)
+    }
+
+    fn is_over(&self) -> bool {
+        self.state == State::Over || self.is_whole()
+    }
+
+    fn settle(&mut self, cx: &mut Context<'_>) {
+        if let Poll::Ready(Ok(wire::Frame::End { .. })) = self.answer.poll_frame(cx) {
+            self.state = State::Over;
+            self.record.complete();
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 use shared::codes::{AbortCode, Delivery};
-use shared::limits::{ANSWER_HEAD_TIMEOUT, FIRST_CREDIT_CROWDED};
+use shared::limits::{ANSWER_HEAD_TIMEOUT, FIRST_CREDIT};
 use shared::wire::{Binding, Frame, ResponseHead, Target};
 use tokio::time::sleep;
 
@@ -21,8 +21,9 @@ use super::upload::{Carried, Carrying};
 use crate::registry::Workspace;
 use crate::tunnel::{Answer, AnswerCut, Draft, Link, LiveLinks, OpenError, Presence, Upload};
 
-/// Bytes of a body that go out with the head: within the smallest first credit.
-const FIRST_BYTES_MAX: usize = FIRST_CREDIT_CROWDED as usize;
+/// Bytes of a body that go out with the head, so that a small request is one write: the first
+/// credit of a link, which the head itself raises on a crowded one.
+const FIRST_BYTES_MAX: usize = FIRST_CREDIT as usize;
 
 /// A request that was admitted, judged and mapped.
 #[derive(Debug)]
@@ -83,7 +84,7 @@ pub async fn run(
     let Opened { upload, mut answer } = opened;
     let id = body.envelope().id;
     let mut carrying = match upload {
-        Some(upload) => Carrying::begin(body, upload),
+        Some(upload) => Carrying::begin(body, upload, record.shared_metrics()),
         None => Carrying::default(),
     };
     let head = tokio::select! {
@@ -121,6 +122,8 @@ async fn begin(
     let (upload, answer) = open(live, admitted, &first, complete).await?;
     record.generation = Some(answer.link().generation);
     record.delivery = Delivery::Maybe;
+    let sent = first.iter().map(|bytes| bytes.len() as u64).sum();
+    record.metrics().bytes_to_agents.inc_by(sent);
     Ok(Opened { upload: (!complete).then_some(upload), answer })
 }
 
@@ -245,12 +248,16 @@ fn announced_length(
     admitted: &Admitted,
     status: StatusCode,
 ) -> Result<Option<u64>, Failure> {
+    // These have no body, whatever length they announce (RFC 9112, 6.3).
+    if admitted.method == Method::HEAD
+        || matches!(status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT)
+    {
+        return Ok(Some(0));
+    }
     let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
     let Some(length) = lengths.next() else { return Ok(None) };
     let number = length.to_str().ok().and_then(|text| text.parse().ok());
     match (number, lengths.next()) {
-        (Some(_), None) if admitted.method == Method::HEAD => Ok(None),
-        (Some(_), None) if status == StatusCode::NOT_MODIFIED => Ok(None),
         (Some(number), None) => Ok(Some(number)),
         _ => Err(Failure::Protocol(admitted.workspace.id)),
     }

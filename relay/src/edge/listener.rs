@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,33 +31,57 @@ const LINGER_BYTES_MAX: u64 = 256 * 1024;
 /// And for how long.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves callers until `stop` says so, then until their open requests are answered.
+/// Serves callers until `stop` says so, then until the requests that are open by then are answered.
+/// Callers that come in between are told that the relay drains.
 pub async fn run(listener: TcpListener, edge: Arc<Edge>, mut stop: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut callers = Callers { room: Arc::new(Semaphore::new(CONNECTIONS_MAX)), edge, stop: stop.clone() };
     let mut connections = JoinSet::new();
     while !*stop.borrow() {
         tokio::select! {
             _ = stop.changed() => {}
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, remote)) => {
-                    // Over the limit the connection is closed at once: its caller tries elsewhere.
-                    let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
-                    let serving = serve(stream, remote, Arc::clone(&edge), stop.clone());
-                    connections.spawn(async move {
-                        serving.await;
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a caller's connection could not be accepted");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            accepted = listener.accept() => callers.take(accepted, &mut connections).await,
         }
     }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
+    let mut late = JoinSet::new();
+    while !connections.is_empty() {
+        tokio::select! {
+            _ = connections.join_next() => {}
+            Some(_) = late.join_next(), if !late.is_empty() => {}
+            accepted = listener.accept() => callers.take(accepted, &mut late).await,
+        }
+    }
+}
+
+/// Takes callers in, while there is room.
+struct Callers {
+    room: Arc<Semaphore>,
+    edge: Arc<Edge>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Callers {
+    async fn take(
+        &mut self,
+        accepted: std::io::Result<(TcpStream, SocketAddr)>,
+        connections: &mut JoinSet<()>,
+    ) {
+        match accepted {
+            Ok((stream, remote)) => {
+                // Over the limit the connection is closed at once: its caller tries elsewhere.
+                let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else { return };
+                let serving = serve(stream, remote, Arc::clone(&self.edge), self.stop.clone());
+                connections.spawn(async move {
+                    serving.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a caller's connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }
 
 /// Serves one connection.
@@ -86,10 +110,8 @@ async fn serve(
         .serve_connection(io, service);
     let ended = {
         let mut overdue = pin!(watch.overdue());
+        // One that comes during the drain hears of it before it is closed.
         let mut draining = *stop.borrow();
-        if draining {
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
-        }
         loop {
             tokio::select! {
                 ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
@@ -98,7 +120,7 @@ async fn serve(
                 }
                 _ = stop.changed(), if !draining => {
                     draining = true;
-                    std::pin::Pin::new(&mut connection).graceful_shutdown();
+                    Pin::new(&mut connection).graceful_shutdown();
                 }
             }
         }

@@ -57,8 +57,8 @@ pub struct Edge {
     pub instance: InstanceId,
     /// Counts requests, for their names.
     pub requests: AtomicU64,
-    /// Whether the relay shuts down.
-    pub draining: AtomicBool,
+    /// Whether the relay shuts down; the tunnel knows it too.
+    pub draining: Arc<AtomicBool>,
 }
 
 /// A request that is to be refused.
@@ -94,7 +94,11 @@ impl Edge {
             _ => Dialect::Problem,
         };
         if let Err(failure) = judge(&parts.method, &parts.uri, parts.version, &parts.headers) {
-            return Err(No { failure, dialect, id: None });
+            // A body is read for its id only where its framing is beyond doubt.
+            let readable = matches!(failure, Failure::HeadersTooLarge | Failure::UriTooLong);
+            let mut body = CallerBody::new(body, self.max_body_bytes);
+            let id = if readable { id_of(&mut body, dialect, false).await } else { None };
+            return Err(No { failure, dialect, id });
         }
         match found {
             Route::Health => Ok(text(StatusCode::OK, "ok\n")),

@@ -1,5 +1,6 @@
 //! Carries a caller's body up the link while its answer is already awaited.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::codes::StreamCode;
@@ -8,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::caller_body::{BodyBroken, CallerBody, Piece};
+use crate::metrics::Metrics;
 use crate::tunnel::{Upload, UploadEnd};
 
 /// Patience for the next bytes of a body that has begun.
@@ -34,9 +36,9 @@ pub struct Carrying(JoinSet<Carried>);
 
 impl Carrying {
     /// Carries `body` from where it stands.
-    pub fn begin(body: CallerBody, upload: Upload) -> Self {
+    pub fn begin(body: CallerBody, upload: Upload, metrics: Arc<Metrics>) -> Self {
         let mut task = JoinSet::new();
-        task.spawn(carry(body, upload));
+        task.spawn(carry(body, upload, metrics));
         Self(task)
     }
 
@@ -51,7 +53,7 @@ impl Carrying {
     }
 }
 
-async fn carry(mut body: CallerBody, mut upload: Upload) -> Carried {
+async fn carry(mut body: CallerBody, mut upload: Upload, metrics: Arc<Metrics>) -> Carried {
     loop {
         let piece = match timeout(IDLE_TIMEOUT, body.next()).await {
             Ok(Ok(piece)) => piece,
@@ -69,7 +71,10 @@ async fn carry(mut body: CallerBody, mut upload: Upload) -> Carried {
             }
         };
         let sent = match piece {
-            Piece::Data(bytes) => upload.data(bytes).await,
+            Piece::Data(bytes) => {
+                metrics.bytes_to_agents.inc_by(bytes.len() as u64);
+                upload.data(bytes).await
+            }
             Piece::End(mut trailers) => {
                 remove_forbidden_trailers(&mut trailers);
                 return match upload.end(trailers).await {

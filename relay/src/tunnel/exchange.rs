@@ -145,7 +145,7 @@ impl Link {
         let receiver = self.flow.receiver(exchange.counter, credit);
         let reader = MessageReader::new(Direction::Response, credit);
         let answer =
-            Answer { recv, reader, unread: Bytes::new(), receiver, exchange, in_flight };
+            Answer { recv, reader, unread: Bytes::new(), receiver, exchange, in_flight, released: false };
         upload.begin(&mut chunks).await?;
         if complete {
             upload.close();
@@ -264,6 +264,7 @@ pub struct Answer {
     /// The exchange's name.
     pub exchange: ExchangeId,
     in_flight: InFlight,
+    released: bool,
 }
 
 impl Answer {
@@ -304,6 +305,12 @@ impl Answer {
         self.reader.allow(self.receiver.consumed(bytes));
     }
 
+    /// Wants no more of it, for no bad reason.
+    pub fn release(&mut self) {
+        self.stop(StreamCode::Ok);
+        self.released = true;
+    }
+
     /// The link that carries it.
     pub fn link(&self) -> &Arc<Link> {
         &self.in_flight.0
@@ -334,7 +341,7 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if !self.reader.is_over() {
+        if !self.released && !self.reader.is_over() {
             self.stop(StreamCode::Cancelled);
         }
     }

@@ -1,7 +1,7 @@
 //! Accepts links on one shard's endpoint, and carries each through its first message.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use certs::{AgentIdentity, Authority};
@@ -50,6 +50,8 @@ pub struct Tunnel {
     pub endpoints: Vec<String>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Whether the relay shuts down.
+    pub draining: Arc<AtomicBool>,
 }
 
 impl Tunnel {
@@ -163,6 +165,10 @@ async fn first_message(connection: &Connection, tunnel: &Tunnel) -> Option<Admit
                 "This relay speaks tunnel protocol {}. Install an agent-connector of its version.",
                 shared::limits::VERSION_MAJOR
             ),
+        )),
+        _ if tunnel.draining.load(Ordering::Relaxed) => Err(refusal(
+            RefusalCode::Draining,
+            "The relay is shutting down; try again in a moment.",
         )),
         Ok(ControlEvent::Message(ToRelay::Hello(hello))) => {
             let standing = tunnel.standing(identity.as_ref());

@@ -72,9 +72,8 @@ impl Api {
     ) -> Result<Answer, Problem> {
         let now_ms = unix_ms();
         let uses = fields.count("uses", USES_MAX)?.unwrap_or(USES);
-        let life = fields
-            .count("expires_seconds", LIFE_SECONDS_MAX)?
-            .map_or(LIFE, Duration::from_secs);
+        let life =
+            fields.count("expires_seconds", LIFE_SECONDS_MAX)?.map_or(LIFE, Duration::from_secs);
         let invitation = self.invite(workspace.id, uses, life, now_ms)?;
         let added = self.registry.add_join_token(workspace.id, invitation.token, now_ms);
         self.timed(added).await?;

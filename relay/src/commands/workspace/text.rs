@@ -45,7 +45,9 @@ fn how_to_join(answer: &Value) -> String {
         Some(uses) => format!("for {uses} connectors"),
     };
     let until = match answer.get("join_expires_at_ms").and_then(Value::as_i64) {
-        Some(at_ms) => format!(", for {}", duration((at_ms - crate::clock::unix_ms() + 999) / 1000)),
+        Some(at_ms) => {
+            format!(", for {}", duration((at_ms - crate::clock::unix_ms() + 999) / 1000))
+        }
         None => String::new(),
     };
     format!(
@@ -187,9 +189,13 @@ mod tests {
 
     #[test]
     fn a_time_is_told_in_its_unit() {
-        for (seconds, told) in
-            [(30, "30 s"), (3600, "60 min"), (86_400, "24 h"), (86_399, "24 h"), (604_799, "7 days")]
-        {
+        for (seconds, told) in [
+            (30, "30 s"),
+            (3600, "60 min"),
+            (86_400, "24 h"),
+            (86_399, "24 h"),
+            (604_799, "7 days"),
+        ] {
             assert_eq!(duration(seconds), told);
         }
     }
