@@ -109,3 +109,15 @@ fn without_a_relay_the_workspace_commands_end_with_5() {
     let output = relay(folder.path(), &["workspace", "list", "--url", "https://127.0.0.1:1"]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
 }
+
+#[test]
+fn the_demonstration_works_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
+    command.args(["demo", "--once"]).env("TMPDIR", folder.path()).current_dir(folder.path());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let told = text(&output.stdout);
+    assert!(told.contains("event 5: completed") && told.contains("curl"), "{told}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something was left");
+}

@@ -210,7 +210,9 @@ pub struct Refusal {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", default)]
 pub struct Status {
-    /// Failed share of the agent's recent tasks, 0 to 1.
+    /// Failed share of the agent's recent tasks, 0 to 1. What is no number crosses as 0: JSON has
+    /// no name for it, and the other end would have to close the link.
+    #[serde(serialize_with = "finite")]
     pub error_rate: f64,
     /// Tasks in work.
     pub active_tasks: u32,
@@ -227,6 +229,10 @@ pub struct Status {
     /// Whether the local agent answers on its port; absent while unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_agent: Option<bool>,
+}
+
+fn finite<S: serde::Serializer>(rate: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(if rate.is_finite() { *rate } else { 0.0 })
 }
 
 /// Why a control message cannot be read.
@@ -262,6 +268,10 @@ pub trait Message: Serialize + for<'de> Deserialize<'de> {
         #[derive(Deserialize)]
         struct Kind {
             kind: String,
+        }
+        // serde would take a list for an object, its fields by their places.
+        if json.trim_ascii_start().first() != Some(&b'{') {
+            return Err(ControlError::Malformed("it is no object".to_owned()));
         }
         let malformed = |error: serde_json::Error| ControlError::Malformed(error.to_string());
         let Kind { kind } = serde_json::from_slice(json).map_err(malformed)?;
@@ -338,7 +348,9 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_malformed() {
-        for json in ["", "[]", "1", "{\"kind\":1}", "{\"kind\":\"ping\",\"seq\":-1}"] {
+        for json in
+            ["", "[]", "[\"heartbeat\"]", "1", "{\"kind\":1}", "{\"kind\":\"ping\",\"seq\":-1}"]
+        {
             let error = ToRelay::decode(json.as_bytes()).unwrap_err();
             assert!(matches!(error, ControlError::Malformed(_)), "{json}: {error}");
         }
@@ -348,5 +360,22 @@ mod tests {
     fn a_message_over_one_frame_is_not_sent() {
         let message = ToRelay::Unsupported { what: "x".repeat(CONTROL_BYTES_MAX) };
         assert!(matches!(message.encode(), Err(ControlError::TooLong(_))));
+    }
+
+    #[test]
+    fn a_rate_of_nothing_by_nothing_crosses_as_zero() {
+        for error_rate in [f64::NAN, f64::INFINITY, -0.0 / 0.0] {
+            let status = Status { error_rate, ..Status::default() };
+            let json = ToRelay::Heartbeat(Box::new(status)).encode().unwrap();
+            let read = ToRelay::decode(&json).unwrap();
+            assert_eq!(read, ToRelay::Heartbeat(Box::default()));
+        }
+    }
+
+    #[test]
+    fn numbers_of_a_card_cross_to_the_last_digit() {
+        let json = br#"{"card":{"x":6.934698245112694e+276},"kind":"card"}"#;
+        let ToRelay::Card { card } = ToRelay::decode(json).unwrap() else { panic!("no card") };
+        assert_eq!(card.to_string(), r#"{"x":6.934698245112694e+276}"#);
     }
 }

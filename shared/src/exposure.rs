@@ -30,6 +30,14 @@ pub enum Rule {
     /// The known paths of the HTTP+JSON binding below this base, of A2A v0.3 and v1.0, with or
     /// without a tenant segment.
     HttpJson(String),
+    /// A rule of a newer version, or one narrowed in a way that this version cannot judge: it lets
+    /// nothing through. What it says is not kept, lest it come to mean something when written again.
+    #[serde(untagged, deserialize_with = "anything")]
+    Unknown,
+}
+
+fn anything<'de, D: serde::Deserializer<'de>>(rule: D) -> Result<(), D::Error> {
+    serde::de::IgnoredAny::deserialize(rule).map(drop)
 }
 
 /// The two names of the public card (A2A 8.2, and 0.2 before it).
@@ -43,8 +51,9 @@ impl Exposure {
 
     /// Whether a raw path of the agent's origin crosses.
     ///
-    /// Dot segments, plain or encoded, empty segments and backslashes match nothing but `all`:
-    /// an agent's server may resolve them to another path than the one that was checked.
+    /// Dot segments, plain or encoded, empty segments, backslashes, and whatever would end the path
+    /// early (`?`, `#`, NUL) match nothing but `all`: an agent's server may resolve them
+    /// to another path than the one that was checked.
     pub fn allows(&self, path: &str) -> bool {
         if self.all {
             return path.starts_with('/');
@@ -59,6 +68,7 @@ impl Rule {
             Self::Exact(exact) => path == exact,
             Self::Below(base) => below(path, base).is_some(),
             Self::HttpJson(base) => below(path, base).is_some_and(is_http_json),
+            Self::Unknown => false,
         }
     }
 }
@@ -73,9 +83,8 @@ fn below<'p>(path: &'p str, base: &str) -> Option<&'p str> {
 fn is_plain(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else { return false };
     let last = rest.split('/').count() - 1;
-    !path.contains('\\')
-        && !contains_ignore_case(path, "%5c")
-        && !contains_ignore_case(path, "%2f")
+    !path.contains(['\\', '?', '#', '\0'])
+        && !["%5c", "%2f", "%00"].iter().any(|encoded| contains_ignore_case(path, encoded))
         && rest.split('/').enumerate().all(|(index, segment)| {
             // One empty segment at the end is a final slash.
             (!segment.is_empty() || index == last) && !is_dots(segment)
@@ -83,7 +92,7 @@ fn is_plain(path: &str) -> bool {
 }
 
 fn is_dots(segment: &str) -> bool {
-    let mut plain = segment.to_ascii_lowercase().replace("%2e", ".");
+    let mut plain = segment.to_ascii_lowercase().replace("%2e", ".").replace("%3b", ";");
     // Some servers cut path parameters before they resolve dots.
     if let Some(end) = plain.find(';') {
         plain.truncate(end);
@@ -167,6 +176,12 @@ mod tests {
             "/hooks/../admin",
             "/hooks/%2e%2E/admin",
             "/hooks/..;x=1/admin",
+            "/hooks/..%3Bx=1/admin",
+            "/hooks/a?b",
+            "/rest/admin?/tasks",
+            "/rest/admin#/tasks",
+            "/rest/admin%00/tasks",
+            "/rest/admin\0/tasks",
             "/hooks/.",
             "/hooks//admin",
             "//hooks",
@@ -188,5 +203,22 @@ mod tests {
     fn all_is_the_whole_origin() {
         let all = Exposure { all: true, ..Exposure::default() };
         assert!(all.allows("/x/../y") && !all.allows("x") && !Exposure::default().allows("/"));
+    }
+
+    #[test]
+    fn a_rule_of_a_newer_version_lets_nothing_through() {
+        let json = r#"{"endpoint":"/a2a","rules":[{"exact":"/x"},{"glob":"/*"},
+            {"below":"/y","methods":["GET"]},"everything"]}"#;
+        let exposure: Exposure = serde_json::from_str(json).unwrap();
+        assert_eq!(exposure.rules.len(), 4);
+        assert!(exposure.allows("/a2a") && exposure.allows("/x"));
+        assert!(!exposure.allows("/y") && !exposure.allows("/*") && !exposure.allows("/z"));
+
+        // Nor does it when it has been written again.
+        let json = r#"{"rules":[{"exact":"/a","exact":"/b"}]}"#;
+        let exposure: Exposure = serde_json::from_str(json).unwrap();
+        let again: Exposure =
+            serde_json::from_str(&serde_json::to_string(&exposure).unwrap()).unwrap();
+        assert!(again == exposure && !again.allows("/a") && !again.allows("/b"));
     }
 }

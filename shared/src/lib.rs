@@ -6,7 +6,9 @@
 
 pub mod codes;
 pub mod control;
+pub mod control_stream;
 pub mod exposure;
+pub mod flow;
 pub mod headers;
 pub mod ids;
 pub mod limits;

@@ -14,6 +14,8 @@ use crate::commands::output;
 
 /// One exchange with an agent that answers at once.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(15);
+/// By it an answer is known for the answer to this call.
+const CALL_ID: &str = "demo-1";
 /// The events of the sample agent.
 const EVENTS: usize = 5;
 
@@ -54,7 +56,7 @@ pub(super) async fn send(
     })
     .await?;
     let said = answer.pointer("/result/parts/0/text").and_then(Value::as_str).unwrap_or_default();
-    if answer.get("id") != Some(&json!("message/send")) || !said.ends_with(text) {
+    if answer.get("id") != Some(&json!(CALL_ID)) || !said.ends_with(text) {
         return Err(failed(&format!("The answer is not the agent's: {answer}")));
     }
     script
@@ -103,19 +105,19 @@ pub(super) async fn stream(
 pub(super) fn curl(public_url: &str) -> String {
     format!(
         "  curl -s {public_url}a2a -H 'Content-Type: application/json' -d '{}'",
-        call("message/send", "Hello")
+        call("curl-1", "message/send", "Hello")
     )
 }
 
-fn call(method: &str, text: &str) -> Value {
+fn call(id: &str, method: &str, text: &str) -> Value {
     json!({
         "jsonrpc": "2.0",
-        "id": method,
+        "id": id,
         "method": method,
         "params": {"message": {
             "kind": "message",
             "role": "user",
-            "messageId": format!("demo-{method}"),
+            "messageId": id,
             "parts": [{"kind": "text", "text": text}],
         }},
     })
@@ -127,7 +129,7 @@ async fn post(
     method: &str,
     text: &str,
 ) -> Result<Exchange, Failure> {
-    client::post(authority, path, call(method, text).to_string()).await
+    client::post(authority, path, call(CALL_ID, method, text).to_string()).await
 }
 
 async fn within<T>(exchange: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

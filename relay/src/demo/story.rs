@@ -49,13 +49,14 @@ pub(super) async fn tell(once: bool, mut signals: Signals) -> Result<(), Failure
             why = host.ended() => told = Err(failed(&why)),
         }
     }
-    if let Some(connector) = connector {
-        connector.stop().await;
-    }
+    let disconnected = match connector {
+        Some(connector) => connector.stop().await,
+        None => Ok(()),
+    };
     let stopped = host.stop().await;
     drop(agent);
     let cleaned = clean(folder);
-    told.and(stopped).and(cleaned)
+    told.and(disconnected).and(stopped).and(cleaned)
 }
 
 /// Everything from the first workspace to the last event.
@@ -75,13 +76,13 @@ async fn show(
         (text(&made, "workspace_id")?, text(&made, "join")?, text(&made, "public_url")?);
     script.step("operator → relay", &format!("POST /workspaces: {id} and a join string"));
 
-    *running =
-        Some(Connector::start(join, agent.address().port(), &folder.join("connector")).await?);
-    script.step(
-        "connector → relay",
-        "dials out by QUIC and trades the join string for a certificate",
-    );
-    until_online(&client, id).await?;
+    let folder = folder.join("connector");
+    let connector = running.insert(Connector::start(join, agent.address().port(), &folder)?);
+    script.step("connector → relay", "dials out by QUIC, trades the join string for a certificate");
+    tokio::select! {
+        online = until_online(&client, id) => online?,
+        why = connector.ended() => return Err(failed(&why)),
+    }
     script.step("relay", &format!("the workspace is online at {public_url}"));
 
     let authority = authority_of(host.public_url())?;

@@ -5,7 +5,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::{fields, varint};
 use crate::ids::{ExchangeId, InstanceId};
-use crate::limits::{METHOD_BYTES_MAX, URI_BYTES_MAX};
+use crate::limits::{CREDIT_MAX, METHOD_BYTES_MAX, URI_BYTES_MAX};
 
 /// What of the agent a request is for. Only the connector maps it to a port and a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +14,19 @@ pub enum Target {
     Endpoint,
     /// The agent's public card, under whichever well-known name the agent has it.
     Card,
-    /// A path of the agent's origin, raw: never decoded, normalised or merged.
+    /// A path of the agent's origin, raw: never decoded, normalised or merged. It begins with a
+    /// slash and holds no `?` and no `#`, so that what is judged as a path is sent as a path.
     Raw(String),
+}
+
+impl Target {
+    /// The raw path that crosses; empty where the connector knows the path itself.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Endpoint | Self::Card => "",
+            Self::Raw(path) => path,
+        }
+    }
 }
 
 /// Which A2A binding a request uses.
@@ -134,7 +145,7 @@ impl RequestHead {
             1 => Target::Card,
             2 => Target::Raw(
                 take_text(&mut input, URI_BYTES_MAX)
-                    .filter(|path| path.starts_with('/') && path.bytes().all(is_uri_byte))
+                    .filter(|path| path.starts_with('/') && path.bytes().all(is_path_byte))
                     .ok_or("path")?,
             ),
             _ => return Err("target"),
@@ -142,14 +153,14 @@ impl RequestHead {
         let query = match input.try_get_u8().map_err(|_| "query")? {
             0 => None,
             1 => Some(
-                take_text(&mut input, URI_BYTES_MAX)
+                take_text(&mut input, URI_BYTES_MAX - target.path().len())
                     .filter(|query| query.bytes().all(is_uri_byte))
                     .ok_or("query")?,
             ),
             _ => return Err("query"),
         };
-        let request_credit = varint::take(&mut input).ok_or("request credit")?;
-        let response_credit = varint::take(&mut input).ok_or("response credit")?;
+        let request_credit = take_credit(&mut input).ok_or("request credit")?;
+        let response_credit = take_credit(&mut input).ok_or("response credit")?;
         let fields = fields::take(&mut input)?;
         let mut head_timeout_ms = None;
         take_extensions(input, |tag, mut value| {
@@ -208,7 +219,74 @@ fn take_text(input: &mut Bytes, bytes_max: usize) -> Option<String> {
     String::from_utf8(bytes.into()).ok()
 }
 
-/// No control character, no space, and nothing that would end a request line.
+fn take_credit(input: &mut Bytes) -> Option<u64> {
+    varint::take(input).filter(|credit| *credit <= CREDIT_MAX)
+}
+
+/// No control character, no space, and nothing that would end a request line or begin a fragment.
 const fn is_uri_byte(byte: u8) -> bool {
-    byte > b' ' && byte != 0x7f
+    byte > b' ' && byte != 0x7f && byte != b'#'
+}
+
+const fn is_path_byte(byte: u8) -> bool {
+    is_uri_byte(byte) && byte != b'?'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{CREDIT_MAX, FIRST_CREDIT};
+
+    fn head(path: &str, query: &str) -> RequestHead {
+        RequestHead {
+            exchange: ExchangeId { instance: InstanceId(1), counter: 1 },
+            target: Target::Raw(path.to_owned()),
+            binding: Binding::HttpJson,
+            has_body: true,
+            method: Method::POST,
+            query: Some(query.to_owned()),
+            request_credit: FIRST_CREDIT,
+            response_credit: FIRST_CREDIT,
+            fields: HeaderMap::new(),
+            head_timeout_ms: None,
+        }
+    }
+
+    fn crossed(head: &RequestHead) -> Result<(), &'static str> {
+        let mut bytes = Vec::new();
+        head.put(&mut bytes);
+        RequestHead::take(bytes.into()).map(|crossed| assert_eq!(&crossed, head))
+    }
+
+    #[test]
+    fn path_and_query_share_one_limit() {
+        let half = "/".repeat(URI_BYTES_MAX / 2);
+        assert_eq!(crossed(&head(&half, &half)), Ok(()));
+        assert_eq!(crossed(&head(&half, &format!("{half}/"))), Err("query"));
+    }
+
+    /// Else `/rest/admin?/tasks` would be judged as one path and sent as another.
+    #[test]
+    fn a_path_holds_no_query_and_neither_holds_a_fragment() {
+        for (path, query, verdict) in [
+            ("/a", "b?c", Ok(())),
+            ("/a?b", "", Err("path")),
+            ("/a#b", "", Err("path")),
+            ("/a", "b#c", Err("query")),
+            ("/a b", "", Err("path")),
+            ("/a", "b\nc", Err("query")),
+        ] {
+            assert_eq!(crossed(&head(path, query)), verdict, "{path} {query}");
+        }
+    }
+
+    #[test]
+    fn no_first_credit_is_over_the_largest_credit() {
+        let right = RequestHead { request_credit: CREDIT_MAX, ..head("/", "") };
+        assert_eq!(crossed(&right), Ok(()));
+        let wrong = RequestHead { request_credit: CREDIT_MAX + 1, ..head("/", "") };
+        assert_eq!(crossed(&wrong), Err("request credit"));
+        let wrong = RequestHead { response_credit: CREDIT_MAX + 1, ..head("/", "") };
+        assert_eq!(crossed(&wrong), Err("response credit"));
+    }
 }

@@ -29,6 +29,8 @@ pub struct MessageReader {
 enum Phase {
     Head,
     Body,
+    /// After a head that announced no body: only END is left.
+    NoBody,
     /// After END, ABORT or RESET.
     Over,
 }
@@ -68,12 +70,12 @@ impl MessageReader {
         match (self.phase, frame) {
             // STOP concerns the other direction, so it may come at any time.
             (_, Frame::Stop(_)) => {}
-            (Phase::Head | Phase::Body, Frame::Abort(_) | Frame::Reset(_)) => {
+            (Phase::Head | Phase::Body | Phase::NoBody, Frame::Abort(_) | Frame::Reset(_)) => {
                 self.phase = Phase::Over;
             }
             (Phase::Head, Frame::RequestHead(head)) if !response => {
                 self.limit = head.request_credit;
-                self.phase = Phase::Body;
+                self.phase = if head.has_body { Phase::Body } else { Phase::NoBody };
             }
             (Phase::Head, Frame::Continue { .. }) if !response => self.phase = Phase::Body,
             (Phase::Head, Frame::Accepted | Frame::Interim(_)) if response => {}
@@ -85,7 +87,7 @@ impl MessageReader {
                     return Err(WireError::CreditExceeded(self.limit));
                 }
             }
-            (Phase::Body, Frame::End { total, .. }) => {
+            (Phase::Body | Phase::NoBody, Frame::End { total, .. }) => {
                 if *total != self.received {
                     let received = self.received;
                     return Err(WireError::WrongTotal { stated: *total, received });
@@ -100,4 +102,46 @@ impl MessageReader {
 
 const fn unexpected(kind: FrameKind) -> WireError {
     WireError::Unexpected(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use http::{HeaderMap, Method};
+
+    use super::*;
+    use crate::ids::{ExchangeId, InstanceId};
+    use crate::wire::{Binding, RequestHead, Target};
+
+    #[test]
+    fn a_request_that_announces_no_body_has_none() {
+        let head = RequestHead {
+            exchange: ExchangeId { instance: InstanceId(1), counter: 1 },
+            target: Target::Card,
+            binding: Binding::JsonRpc,
+            has_body: false,
+            method: Method::GET,
+            query: None,
+            request_credit: 100,
+            response_credit: 100,
+            fields: HeaderMap::new(),
+            head_timeout_ms: None,
+        };
+        for (next, verdict) in [
+            (Frame::Data(Bytes::from_static(b"x")), Err(WireError::Unexpected(FrameKind::Data))),
+            (
+                Frame::End { total: 1, trailers: HeaderMap::new() },
+                Err(WireError::WrongTotal { stated: 1, received: 0 }),
+            ),
+            (Frame::End { total: 0, trailers: HeaderMap::new() }, Ok(())),
+        ] {
+            let mut bytes = BytesMut::new();
+            Frame::RequestHead(Box::new(head.clone())).put(&mut bytes);
+            next.put(&mut bytes);
+            let mut bytes = bytes.freeze();
+            let mut reader = MessageReader::new(Direction::Request, 0);
+            assert!(reader.next(&mut bytes).unwrap().is_some());
+            assert_eq!(reader.next(&mut bytes).map(|_| ()), verdict);
+        }
+    }
 }

@@ -1,0 +1,108 @@
+//! `agent-connector http`: connects and forwards.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use shared::ids::WorkspaceId;
+use tokio::sync::watch;
+
+use super::shared_args::{RelayArgs, StateArgs, read_join};
+use super::{Done, LogFormat, terminal};
+use crate::config::Config;
+use crate::error::ConnectorError;
+use crate::forward::origin::LocalTarget;
+use crate::status::Report;
+
+/// Connects to the relay and forwards its requests to the agent at TARGET
+#[derive(Debug, clap::Args)]
+pub(crate) struct HttpArgs {
+    /// Where the agent listens: a port, host:port, or http://host:port[/path of its endpoint]
+    target: LocalTarget,
+    /// Joins with this string, or the one in this file, on first use; later it is ignored
+    #[arg(long, value_name = "STRING|FILE", env = "AGENT_CONNECTOR_JOIN", hide_env_values = true)]
+    join: Option<String>,
+    /// Which identity to use, where there are several
+    #[arg(long, value_name = "ID", env = "AGENT_CONNECTOR_WORKSPACE")]
+    workspace: Option<WorkspaceId>,
+    #[command(flatten)]
+    relay: RelayArgs,
+    #[command(flatten)]
+    state: StateArgs,
+    /// Where the agent takes A2A [default: what its card says, else /a2a]
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    local_path: Option<String>,
+    /// What crosses: what the agent's card implies, or its whole origin
+    #[arg(long, default_value = "a2a")]
+    expose: Expose,
+    /// Lets this path and everything below it through as well; may be given several times
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    allow: Vec<String>,
+    /// Reserved for the request inspector, which is not there yet; any address, or off
+    #[arg(long, value_name = "ADDR", env = "AGENT_CONNECTOR_INSPECT")]
+    inspect: Option<String>,
+    /// Gives up when the first attempt does not reach the relay
+    #[arg(long)]
+    once: bool,
+    /// Gives up when the agent does not answer at the start
+    #[arg(long)]
+    require_local: bool,
+    /// Seconds between heartbeats [default: what the relay asks for]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    heartbeat_interval: Option<u64>,
+    /// Keeps the state in this file: one JSON object, rewritten whole on each change
+    #[arg(long, value_name = "FILE")]
+    status_file: Option<PathBuf>,
+    /// How a line of the log looks [default: text on a terminal, else json]
+    #[arg(long, env = "AGENT_CONNECTOR_LOG_FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Expose {
+    A2a,
+    All,
+}
+
+fn path(text: &str) -> Result<String, &'static str> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\".contains(&byte));
+    if text.starts_with('/') && plain { Ok(text.to_owned()) } else { Err("write a path like /x") }
+}
+
+impl HttpArgs {
+    fn config(self) -> Result<Config, ConnectorError> {
+        self.relay.check_transport()?;
+        let mut config = Config::new(self.target, self.state.path()?);
+        config.join = self.join.as_deref().map(read_join).transpose()?;
+        config.workspace = self.workspace;
+        config.relay_ca = self.relay.relay_ca()?;
+        config.relay = self.relay.relay;
+        config.congestion = self.relay.congestion;
+        config.policy.local_path = self.local_path.or(config.policy.local_path);
+        config.policy.allow = self.allow;
+        config.policy.all = self.expose == Expose::All;
+        config.once = self.once;
+        config.require_local = self.require_local;
+        config.heartbeat_interval = self.heartbeat_interval.map(Duration::from_secs);
+        config.status_file = self.status_file;
+        Ok(config)
+    }
+}
+
+pub(super) async fn run(args: HttpArgs, shutdown: impl Future<Output = ()>) -> Done {
+    let config = args.config()?;
+    let agent = config.target.origin.url();
+    let reports = watch::Sender::new(Report::beginning());
+    let mut told = reports.subscribe();
+    let mut connector = pin!(crate::run(config, shutdown, reports));
+    let mut block = terminal::Block::new(agent);
+    loop {
+        tokio::select! {
+            biased;
+            Ok(()) = told.changed() => block.tell(&told.borrow_and_update().clone()),
+            ended = connector.as_mut() => return ended.map(|()| ExitCode::SUCCESS),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The commands of the binary, and how each of them ends.
+
+mod http;
+mod join;
+mod shared_args;
+mod status;
+mod terminal;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::ConnectorError;
+
+/// Gives an A2A agent that nobody can dial a public URL: dials out to a relay, and forwards what
+/// comes to the agent's local HTTP server.
+#[derive(Debug, Parser)]
+#[command(name = "agent-connector", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 clean, 2 usage, 3 configuration, 4 credentials refused (do \
+    not restart), 5 relay unreachable (only with --once), 6 local agent down (only with \
+    --require-local), 130 or 143 a second signal.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Http(Box<http::HttpArgs>),
+    Join(join::JoinArgs),
+    Status(status::StatusArgs),
+}
+
+impl Cli {
+    /// How the log is to look, where the command has one.
+    pub const fn log_format(&self) -> Option<LogFormat> {
+        match &self.command {
+            Command::Http(args) => args.log_format,
+            Command::Join(_) | Command::Status(_) => None,
+        }
+    }
+
+    /// Does what was asked; the code is that of the process.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> ExitCode {
+        let done = match self.command {
+            Command::Http(args) => http::run(*args, shutdown).await,
+            Command::Join(args) => join::run(args, shutdown).await,
+            Command::Status(args) => status::run(&args),
+        };
+        done.unwrap_or_else(|error| {
+            terminal::complain(&error);
+            error.exit_code()
+        })
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// What a command ends with.
+type Done = Result<ExitCode, ConnectorError>;

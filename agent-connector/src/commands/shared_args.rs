@@ -1,0 +1,110 @@
+//! What several commands are told: where identities are, and which relay to dial.
+
+use std::path::{Path, PathBuf};
+
+use certs::{CaFingerprint, JoinString};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::config::Congestion;
+use crate::error::ConnectorError;
+
+/// Where identities are kept.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StateArgs {
+    /// Where identities are kept, mode 0700 [default: $XDG_STATE_HOME/agent-connector]
+    #[arg(long, value_name = "DIR", env = "AGENT_CONNECTOR_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+impl StateArgs {
+    pub(crate) fn path(&self) -> Result<PathBuf, ConnectorError> {
+        let home = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let found = self
+            .state_dir
+            .clone()
+            .or_else(|| Some(PathBuf::from(home("XDG_STATE_HOME")?).join("agent-connector")))
+            .or_else(|| Some(PathBuf::from(home("HOME")?).join(".local/state/agent-connector")));
+        found.ok_or_else(|| {
+            ConnectorError::Config(
+                "There is no place to keep the identity: neither XDG_STATE_HOME nor HOME is set. \
+                 Give one with `--state-dir`."
+                    .into(),
+            )
+        })
+    }
+}
+
+/// Which relay to dial, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RelayArgs {
+    /// Where to dial, over what the join string or the identity says
+    #[arg(long, value_name = "HOST:PORT", env = "AGENT_CONNECTOR_RELAY", value_parser = endpoint)]
+    pub(crate) relay: Option<String>,
+    /// The relay's authority: its fingerprint, or a PEM file with its certificate
+    #[arg(long, value_name = "sha256:…|FILE", env = "AGENT_CONNECTOR_RELAY_CA")]
+    relay_ca: Option<String>,
+    /// How the link is carried; only QUIC is there yet
+    #[arg(long, default_value = "auto", env = "AGENT_CONNECTOR_TRANSPORT")]
+    transport: Transport,
+    /// How the link decides how fast to send
+    #[arg(long, default_value = "bbr", env = "AGENT_CONNECTOR_CONGESTION")]
+    pub(crate) congestion: Congestion,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Transport {
+    Auto,
+    Quic,
+    Tcp,
+}
+
+impl RelayArgs {
+    pub(crate) fn check_transport(&self) -> Result<(), ConnectorError> {
+        match self.transport {
+            Transport::Auto | Transport::Quic => Ok(()),
+            Transport::Tcp => Err(ConnectorError::Config(
+                "Links over TCP are not built yet. Leave `--transport` away, or say quic.".into(),
+            )),
+        }
+    }
+
+    pub(crate) fn relay_ca(&self) -> Result<Option<CaFingerprint>, ConnectorError> {
+        let Some(text) = &self.relay_ca else { return Ok(None) };
+        if text.starts_with("sha256:") {
+            let parsed = text.parse().map_err(|error| ConnectorError::Config(format!("{error}.")));
+            return parsed.map(Some);
+        }
+        let certificate = CertificateDer::from_pem_file(text).map_err(|error| {
+            ConnectorError::Config(format!(
+                "`--relay-ca {text}` is no fingerprint (sha256:…) and no file with a certificate \
+                 in PEM ({error}); copy it again."
+            ))
+        })?;
+        Ok(Some(CaFingerprint::of(&certificate)))
+    }
+}
+
+fn endpoint(text: &str) -> Result<String, &'static str> {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
+        None | Some(0) => Err("write host:port"),
+        Some(_) => Ok(text.to_owned()),
+    }
+}
+
+/// A join string, or the file that holds one.
+pub(crate) fn read_join(text: &str) -> Result<JoinString, ConnectorError> {
+    let text = text.trim();
+    let looks_like_one = text.strip_prefix("join").is_some_and(|rest| rest.contains('_'));
+    if looks_like_one || !Path::new(text).exists() {
+        return Ok(text.parse()?);
+    }
+    let content = std::fs::read_to_string(text).map_err(|error| {
+        ConnectorError::Config(format!(
+            "The file {text} cannot be read ({error}); give a file with a join string, or the \
+             string itself."
+        ))
+    })?;
+    Ok(content.parse()?)
+}

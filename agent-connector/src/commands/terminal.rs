@@ -1,0 +1,105 @@
+//! What people see: results on standard output, complaints on standard error.
+
+use std::error::Error;
+use std::io::{IsTerminal, Write, stderr, stdout};
+
+use crate::status::{PublicUrl, Report, State};
+
+/// One line on standard output.
+pub(crate) fn say(line: &str) {
+    // Nobody may be reading.
+    let _ = writeln!(stdout().lock(), "{line}");
+}
+
+/// Why a command failed, on standard error.
+pub(crate) fn complain(error: &dyn Error) {
+    let _ = writeln!(stderr().lock(), "agent-connector: {error}");
+}
+
+/// Tells the state of a connector as it changes: a block once it is online, then one line each.
+#[derive(Debug)]
+pub(crate) struct Block {
+    agent: String,
+    coloured: bool,
+    shown: Option<(State, Option<String>, Option<PublicUrl>)>,
+    was_online: bool,
+}
+
+impl Block {
+    pub(crate) fn new(agent: String) -> Self {
+        Self { agent, coloured: stdout().is_terminal(), shown: None, was_online: false }
+    }
+
+    pub(crate) fn tell(&mut self, report: &Report) {
+        let now = (report.state, report.reason.clone(), report.public_url.clone());
+        if self.shown.as_ref() != Some(&now) {
+            if let Some(text) = self.text(report) {
+                say(&text);
+            }
+            self.shown = Some(now);
+        }
+    }
+
+    fn text(&mut self, report: &Report) -> Option<String> {
+        let before = self.shown.take();
+        match (report.state, &report.public_url) {
+            (State::Online, Some(url)) => {
+                let moved = before.is_none_or(|(_, _, before)| before.as_ref() != Some(url));
+                let first = !std::mem::replace(&mut self.was_online, true);
+                let online = self.paint("32", "online");
+                Some(if first || moved {
+                    format!(
+                        "\n  {online}\n  Public URL  {}\n  Forwards to {}\n  Ctrl-C to stop\n",
+                        self.paint("1", url.reveal()),
+                        self.agent
+                    )
+                } else {
+                    online
+                })
+            }
+            // The beginning needs no words.
+            (State::Dialing, _) if report.reason.is_none() => None,
+            (state, _) => {
+                let colour = if state == State::Refused { "31" } else { "33" };
+                let name = self.paint(colour, state.name());
+                Some(match &report.reason {
+                    Some(reason) => format!("{name} ({reason})"),
+                    None => name,
+                })
+            }
+        }
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_is_shown_first_and_when_it_changes() {
+        let mut block = Block { coloured: false, ..Block::new("http://127.0.0.1:8000".into()) };
+        let report = |state: &str, url: Option<&str>, reason: Option<&str>| -> Report {
+            serde_json::from_value(serde_json::json!({
+                "state": state, "public_url": url, "workspace_id": null, "transport": null,
+                "since": "", "reason": reason,
+            }))
+            .unwrap()
+        };
+        let mut tell = |report: &Report| {
+            let text = block.text(report);
+            block.shown = Some((report.state, report.reason.clone(), report.public_url.clone()));
+            text
+        };
+        assert_eq!(tell(&report("dialing", None, None)), None);
+        let first = tell(&report("online", Some("http://r/a/"), None)).unwrap();
+        assert!(first.contains("Public URL  http://r/a/\n") && first.contains("Ctrl-C"), "{first}");
+        let lost = tell(&report("dialing", Some("http://r/a/"), Some("LINK_LOST")));
+        assert_eq!(lost.as_deref(), Some("dialing (LINK_LOST)"));
+        assert_eq!(tell(&report("online", Some("http://r/a/"), None)).as_deref(), Some("online"));
+        assert!(tell(&report("online", Some("http://r/b/"), None)).unwrap().contains("/b/"));
+    }
+}

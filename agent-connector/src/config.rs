@@ -1,0 +1,70 @@
+//! What a connector is told when it starts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use certs::{CaFingerprint, JoinString};
+use shared::ids::WorkspaceId;
+
+use crate::forward::exposure::Policy;
+use crate::forward::origin::LocalTarget;
+
+/// How a link decides how fast to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Congestion {
+    /// Keeps sending through random loss.
+    #[default]
+    Bbr,
+    /// Slows down at each loss.
+    Cubic,
+}
+
+/// What a connector is told when it starts. [`Config::new`] has the defaults.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the agent listens.
+    pub target: LocalTarget,
+    /// Where identities are kept.
+    pub state_dir: PathBuf,
+    /// To join with, unless there is an identity for its workspace already.
+    pub join: Option<JoinString>,
+    /// Which identity to use, where there are several.
+    pub workspace: Option<WorkspaceId>,
+    /// Where to dial, over what is stored; `host:port`.
+    pub relay: Option<String>,
+    /// Whom to expect there, over what is stored.
+    pub relay_ca: Option<CaFingerprint>,
+    /// What crosses besides what the card implies.
+    pub policy: Policy,
+    /// How fast to send.
+    pub congestion: Congestion,
+    /// Give up when the first attempt does not reach the relay.
+    pub once: bool,
+    /// Give up when the agent does not answer at the start.
+    pub require_local: bool,
+    /// Between heartbeats, over the relay's wish.
+    pub heartbeat_interval: Option<Duration>,
+    /// A file that tells the state, rewritten whole on each change.
+    pub status_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Forwards to `target`, with identities in `state_dir`, everything else by default.
+    pub fn new(target: LocalTarget, state_dir: impl Into<PathBuf>) -> Self {
+        let policy = Policy { local_path: target.path.clone(), ..Policy::default() };
+        Self {
+            target,
+            state_dir: state_dir.into(),
+            join: None,
+            workspace: None,
+            relay: None,
+            relay_ca: None,
+            policy,
+            congestion: Congestion::default(),
+            once: false,
+            require_local: false,
+            heartbeat_interval: None,
+            status_file: None,
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! One exchange: a request stream of the relay, carried to the local agent and back.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Request, Response, Uri};
+use hyper::body::Incoming;
+use quinn::{RecvStream, SendStream};
+use shared::codes::{AbortCode, Delivery, StreamCode};
+use shared::flow::LinkFlow;
+use shared::headers::remove_hop_by_hop;
+use shared::limits::ANSWER_HEAD_TIMEOUT;
+use shared::wire::{Abort, Frame, RequestHead};
+use tokio::time::{Instant, sleep};
+
+use super::answer::AnswerWay;
+use super::pool::Local;
+use super::reply::{Ending, Gathered, Reply};
+use super::request_body::{RequestBody, RequestStream, Upload, UploadError};
+use super::{Agent, failure, target};
+
+/// An agent that has not answered by then is reported to have taken the request.
+const ACCEPTED_AFTER: Duration = Duration::from_millis(100);
+/// Between two attempts to connect to an agent that is being restarted.
+const REDIAL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Carries one request to the agent and its answer back.
+///
+/// `begun` is told the exchange's counter. `place` is given back once the answer is out; the
+/// future ends once the relay has all of it.
+pub async fn run(
+    send: SendStream,
+    recv: RecvStream,
+    flow: &LinkFlow,
+    agent: &Agent,
+    begun: impl FnOnce(u64),
+    place: impl Send,
+) {
+    let mut reply = Reply::new(send);
+    let mut given_up = pin!(reply.given_up());
+    match carry(&mut reply, recv, flow, agent, begun, given_up.as_mut()).await {
+        Ok(()) => {}
+        Err(Ending::Abandon(code)) => {
+            tracing::debug!(%code, "an exchange was abandoned");
+            return reply.abandon(code);
+        }
+        Err(Ending::Abort(abort)) => {
+            tracing::debug!(code = %abort.code, delivery = %abort.delivery, "an exchange failed");
+            if !reply.abort(abort).await {
+                return;
+            }
+        }
+    }
+    drop(place);
+    given_up.await;
+}
+
+/// Answers a stream that is not begun with a typed no, and waits until the relay has it.
+pub async fn refuse(send: SendStream, code: AbortCode, message: &str) {
+    let mut reply = Reply::new(send);
+    let given_up = reply.given_up();
+    let abort = Abort { code, delivery: Delivery::NotSent, message: message.to_owned() };
+    if reply.abort(abort).await {
+        given_up.await;
+    }
+}
+
+async fn carry<S: Future<Output = ()>>(
+    reply: &mut Reply,
+    recv: RecvStream,
+    flow: &LinkFlow,
+    agent: &Agent,
+    begun: impl FnOnce(u64),
+    mut given_up: Pin<&mut S>,
+) -> Result<(), Ending> {
+    let mut stream = RequestStream::new(recv);
+    let head = read_head(&mut stream).await?;
+    begun(head.exchange.counter);
+    let credit = flow.sender(head.exchange.counter, head.response_credit);
+    let (method, is_card) = (head.method.clone(), target::is_card(&head.target));
+    let request = build_request(*head, stream, flow, agent)?;
+    let mut local = connect(agent, given_up.as_mut()).await?;
+    let response = ask(&mut local, request, reply, agent, given_up.as_mut()).await?;
+    agent.answered();
+    if is_card && response.status().is_success() {
+        agent.card_crossed();
+    }
+    let way = AnswerWay { reply, local: &mut local, credit, given_up, agent: agent.name() };
+    way.send(&method, response).await?;
+    agent.pool.give_back(local).await;
+    Ok(())
+}
+
+async fn read_head(stream: &mut RequestStream) -> Result<Box<RequestHead>, Ending> {
+    match stream.frame().await {
+        Ok(Frame::RequestHead(head)) => Ok(head),
+        Ok(Frame::Continue { exchange, .. }) => Err(Ending::abort(
+            AbortCode::UnknownExchange,
+            Delivery::NotSent,
+            format!(
+                "This connector does not hold the exchange {exchange}. Send the request again."
+            ),
+        )),
+        Ok(_) => Err(failure::protocol(Delivery::NotSent, "a request begins with its head")),
+        Err(error) => Err(failure::upload_failed(error, Delivery::NotSent)),
+    }
+}
+
+/// The request as the local agent gets it.
+fn build_request(
+    head: RequestHead,
+    stream: RequestStream,
+    flow: &LinkFlow,
+    agent: &Agent,
+) -> Result<Request<RequestBody>, Ending> {
+    let path = target::map(&head.target, head.query.as_deref(), &agent.description())
+        .map_err(|why| failure::no_target(agent.name(), why))?;
+    if head.method == Method::CONNECT {
+        return Err(failure::protocol(Delivery::NotSent, "CONNECT asks for no path"));
+    }
+    let mut fields = head.fields;
+    remove_hop_by_hop(&mut fields);
+    fields.insert(HOST, agent.authority());
+    let length = content_length(&fields).map_err(|()| {
+        failure::protocol(Delivery::NotSent, "Content-Length is not one valid number")
+    })?;
+    let body = if head.has_body {
+        if length.is_none() {
+            // Said outright, since hyper takes some methods to have no body otherwise.
+            fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        let receiver = flow.receiver(head.exchange.counter, head.request_credit);
+        RequestBody::Upload(Box::new(Upload::new(stream, receiver, length)))
+    } else if length.unwrap_or(0) == 0 {
+        RequestBody::Empty
+    } else {
+        let error = UploadError::Length;
+        return Err(failure::upload_failed(error, Delivery::NotSent));
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = Uri::from(path);
+    *request.headers_mut() = fields;
+    Ok(request)
+}
+
+/// The one number that Content-Length may be.
+fn content_length(fields: &HeaderMap) -> Result<Option<u64>, ()> {
+    let mut values = fields.get_all(CONTENT_LENGTH).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let digits = value.as_bytes().iter().all(u8::is_ascii_digit);
+    let number = value.to_str().ok().and_then(|text| text.parse().ok());
+    match (digits, number, values.next()) {
+        (true, Some(number), None) => Ok(Some(number)),
+        _ => Err(()),
+    }
+}
+
+/// A connection to the agent: one that waits for its next request, or a new one. An agent that
+/// refuses is dialled again for a while, since nothing was sent yet.
+async fn connect<S: Future<Output = ()>>(
+    agent: &Agent,
+    mut given_up: Pin<&mut S>,
+) -> Result<Local, Ending> {
+    if let Some(local) = agent.pool.take().await {
+        return Ok(local);
+    }
+    let patience = async {
+        loop {
+            match Local::connect(agent.origin()).await {
+                Ok(local) => return Ok(local),
+                Err(error) => {
+                    let until = agent.refused();
+                    let may_be_back = error.kind() == io::ErrorKind::ConnectionRefused;
+                    if !may_be_back || Instant::now() >= until {
+                        return Err(failure::refused(agent.name(), &error));
+                    }
+                }
+            }
+            sleep(REDIAL_INTERVAL).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        local = patience => local,
+        () = given_up.as_mut() => Err(Ending::Abandon(StreamCode::Cancelled)),
+    }
+}
+
+/// Sends the request and waits for the head of the answer. ACCEPTED goes up when that takes long.
+async fn ask<S: Future<Output = ()>>(
+    local: &mut Local,
+    mut request: Request<RequestBody>,
+    reply: &mut Reply,
+    agent: &Agent,
+    mut given_up: Pin<&mut S>,
+) -> Result<Response<Incoming>, Ending> {
+    loop {
+        let mut response = pin!(local.request(request));
+        let first = tokio::select! {
+            biased;
+            answer = local.beside(response.as_mut()) => Some(answer),
+            () = given_up.as_mut() => return Err(Ending::Abandon(StreamCode::Cancelled)),
+            () = sleep(ACCEPTED_AFTER) => None,
+        };
+        let answer = match first {
+            Some(answer) => answer,
+            None => {
+                let mut gathered = Gathered::default();
+                gathered.frame(&Frame::Accepted);
+                local.beside(reply.flush(&mut gathered)).await?;
+                tokio::select! {
+                    biased;
+                    answer = local.beside(response.as_mut()) => answer,
+                    () = given_up.as_mut() => return Err(Ending::Abandon(StreamCode::Cancelled)),
+                    () = sleep(ANSWER_HEAD_TIMEOUT) => {
+                        let limit = ANSWER_HEAD_TIMEOUT;
+                        return Err(failure::silent(agent.name(), limit, Delivery::Maybe));
+                    }
+                }
+            }
+        };
+        match answer {
+            Ok(response) => return Ok(response),
+            Err(mut failed) => match failed.take_message() {
+                // The waiting connection had ended, and took nothing: a new one takes it all.
+                Some(untouched) if local.is_reused() => {
+                    request = untouched;
+                    *local = connect(agent, given_up.as_mut()).await?;
+                }
+                _ => return Err(failure::no_head(agent.name(), failed.error())),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_length_is_one_number_or_nothing() {
+        for (values, expected) in [
+            (&[][..], Ok(None)),
+            (&["0"][..], Ok(Some(0))),
+            (&["18446744073709551615"][..], Ok(Some(u64::MAX))),
+            (&["18446744073709551616"][..], Err(())),
+            (&["+2"][..], Err(())),
+            (&["0x2"][..], Err(())),
+            (&["1, 1"][..], Err(())),
+            (&["1", "1"][..], Err(())),
+            (&[""][..], Err(())),
+        ] {
+            let mut fields = HeaderMap::new();
+            for value in values {
+                fields.append(CONTENT_LENGTH, HeaderValue::from_static(value));
+            }
+            assert_eq!(content_length(&fields), expected, "{values:?}");
+        }
+    }
+}

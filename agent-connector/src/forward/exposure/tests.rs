@@ -1,0 +1,102 @@
+//! Exposure lists of real and hostile cards.
+
+use serde_json::json;
+
+use super::*;
+
+const PUBLIC: &str = "https://relay.example/agents/a_x/";
+
+fn exposure(card: &Value) -> Exposure {
+    derive(&Policy::default(), &Origin::loopback(8000), Some(card), Some(PUBLIC))
+}
+
+#[test]
+fn the_endpoint_is_the_first_json_rpc_interface_of_the_agents_own() {
+    for (why, card, endpoint) in [
+        ("0.3", json!({"url": "http://localhost:8000/rpc"}), "/rpc"),
+        (
+            "0.3 that prefers another binding",
+            json!({"url": "http://localhost:8000/rest", "preferredTransport": "HTTP+JSON",
+                "additionalInterfaces": [{"url": "http://localhost:8000/j", "transport": "JSONRPC"}]}),
+            "/j",
+        ),
+        (
+            "1.0",
+            json!({"supportedInterfaces": [
+                {"url": "localhost:8001", "protocolBinding": "GRPC"},
+                {"url": "http://0.0.0.0:8000/one/", "protocolBinding": "JSONRPC"}]}),
+            "/one/",
+        ),
+        (
+            "hybrid",
+            json!({"url": "http://localhost:8000/old",
+                "supportedInterfaces": [
+                    {"url": "http://my-host:8000/new?x=1", "protocolBinding": "JSONRPC"}]}),
+            "/new",
+        ),
+        ("an origin alone", json!({"url": "http://192.168.1.7:8000"}), "/"),
+        ("already public", json!({"url": format!("{PUBLIC}deep/rpc")}), "/deep/rpc"),
+        ("the public base itself", json!({"url": PUBLIC.trim_end_matches('/')}), "/"),
+        ("another port", json!({"url": "http://localhost:9000/rpc"}), "/a2a"),
+        ("a foreign host", json!({"url": "https://evil.example:8000/rpc"}), "/a2a"),
+        ("a foreign public agent", json!({"url": "https://relay.example/agents/a_xy/"}), "/a2a"),
+        (
+            "a host that hides in the user part",
+            json!({"url": "http://localhost:8000@evil.example/"}),
+            "/a2a",
+        ),
+        ("another scheme", json!({"url": "file://localhost:8000/etc"}), "/a2a"),
+        ("no text", json!({"url": 7}), "/a2a"),
+        ("nothing", json!({}), "/a2a"),
+    ] {
+        assert_eq!(exposure(&card).endpoint, endpoint, "{why}");
+    }
+}
+
+#[test]
+fn a_card_lets_its_own_paths_through_and_no_others() {
+    let card = json!({
+        "url": "http://localhost:8000/rpc",
+        "iconUrl": "http://localhost:8000/icon.png",
+        "documentationUrl": "http://localhost:8000/docs",
+        "additionalInterfaces": [
+            {"url": "http://localhost:8000/rest", "transport": "HTTP+JSON"},
+            {"url": "http://localhost:9000/admin", "transport": "JSONRPC"}],
+    });
+    let exposure = exposure(&card);
+    for path in [
+        "/rpc",
+        "/.well-known/agent-card.json",
+        "/.well-known/agent.json",
+        "/rpc/.well-known/agent-card.json",
+        "/agent/authenticatedExtendedCard",
+        "/icon.png",
+        "/rest/v1/message:send",
+        "/rest/tasks/1",
+    ] {
+        assert!(exposure.allows(path), "{path}");
+    }
+    for path in ["/", "/docs", "/admin", "/rest", "/rest/admin", "/rpc/x"] {
+        assert!(!exposure.allows(path), "{path}");
+    }
+}
+
+#[test]
+fn without_a_card_the_endpoint_and_the_card_cross() {
+    let exposure = derive(&Policy::default(), &Origin::loopback(8000), None, None);
+    assert!(exposure.allows("/a2a") && exposure.allows("/.well-known/agent.json"));
+    assert!(!exposure.allows("/agent/authenticatedExtendedCard") && !exposure.allows("/"));
+}
+
+#[test]
+fn the_owners_words_outweigh_the_card() {
+    let policy =
+        Policy { local_path: Some("/mine".into()), allow: vec!["/hooks".into()], all: false };
+    let interfaces: Vec<Value> = (0..1000)
+        .map(|n| json!({"url": format!("http://localhost:8000/{n}"), "transport": "HTTP+JSON"}))
+        .collect();
+    let card = json!({"url": "http://localhost:8000/rpc", "additionalInterfaces": interfaces});
+    let exposure = derive(&policy, &Origin::loopback(8000), Some(&card), None);
+    assert_eq!(exposure.endpoint, "/mine");
+    assert!(exposure.is_bounded() && exposure.allows("/hooks/a"));
+}

@@ -1,0 +1,178 @@
+//! The local agent: what is known of it, and how requests reach it.
+//!
+//! Nothing that comes over the link chooses a host, a port, or a path that is not let through.
+
+pub(crate) mod answer;
+pub mod card;
+pub mod exchange;
+pub mod exposure;
+pub(crate) mod failure;
+pub mod origin;
+pub(crate) mod pool;
+pub(crate) mod reply;
+pub(crate) mod request_body;
+pub mod target;
+pub mod watch;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::HeaderValue;
+use serde_json::Value;
+use tokio::sync::{Notify, watch as channel};
+use tokio::time::Instant;
+
+use exposure::Policy;
+use origin::Origin;
+use pool::Pool;
+use target::Description;
+
+/// An agent that refuses is dialled again for this long: a restart takes about as long.
+const RESTART_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The local agent. One for the process; links come and go.
+pub struct Agent {
+    origin: Origin,
+    name: String,
+    authority: HeaderValue,
+    policy: Policy,
+    pub(crate) pool: Pool,
+    answers: channel::Sender<Option<bool>>,
+    health: Mutex<Health>,
+    description: channel::Sender<Arc<Description>>,
+    public_url: Mutex<Option<String>>,
+    refresh: Notify,
+}
+
+/// When the agent was last seen, and since when it refuses.
+#[derive(Debug, Clone, Copy)]
+struct Health {
+    seen: Instant,
+    refusing_since: Option<Instant>,
+}
+
+/// The origin cannot stand in a `Host` field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the local agent's address {0} cannot stand in a request; give another name or port")]
+pub struct UnusableOrigin(String);
+
+impl Agent {
+    /// The agent at `origin`. Nothing is known of it yet.
+    pub fn new(origin: Origin, policy: Policy) -> Result<Self, UnusableOrigin> {
+        let authority = origin.authority().ok_or_else(|| UnusableOrigin(origin.to_string()))?;
+        let exposure = exposure::derive(&policy, &origin, None, None);
+        let description = Description { exposure, ..Description::default() };
+        Ok(Self {
+            name: origin.to_string(),
+            authority,
+            origin,
+            policy,
+            pool: Pool::default(),
+            answers: channel::Sender::new(None),
+            health: Mutex::new(Health { seen: Instant::now(), refusing_since: None }),
+            description: channel::Sender::new(Arc::new(description)),
+            public_url: Mutex::new(None),
+            refresh: Notify::new(),
+        })
+    }
+
+    /// Where it listens.
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Its `host:port`, for sentences.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn authority(&self) -> HeaderValue {
+        self.authority.clone()
+    }
+
+    /// What is known of it now.
+    pub fn description(&self) -> Arc<Description> {
+        Arc::clone(&self.description.borrow())
+    }
+
+    /// What is known of it, and each change.
+    pub fn watch_description(&self) -> channel::Receiver<Arc<Description>> {
+        self.description.subscribe()
+    }
+
+    /// Whether it answers, and each change; `None` while nobody knows.
+    pub fn watch_answers(&self) -> channel::Receiver<Option<bool>> {
+        self.answers.subscribe()
+    }
+
+    /// Whether it answers; `None` while nobody knows.
+    pub fn answers(&self) -> Option<bool> {
+        *self.answers.borrow()
+    }
+
+    /// Notes that it answered.
+    pub(crate) fn answered(&self) {
+        *self.lock_health() = Health { seen: Instant::now(), refusing_since: None };
+        let came_back =
+            self.answers.send_if_modified(|answers| answers.replace(true) != Some(true));
+        if came_back {
+            tracing::info!(agent = %self.name, "the local agent answers");
+        }
+    }
+
+    /// Notes that it refused a connection; answers until when it is worth another try.
+    pub(crate) fn refused(&self) -> Instant {
+        let since = {
+            let mut health = self.lock_health();
+            *health.refusing_since.get_or_insert_with(Instant::now)
+        };
+        let went_away =
+            self.answers.send_if_modified(|answers| answers.replace(false) != Some(false));
+        if went_away {
+            tracing::warn!(agent = %self.name, "the local agent refuses connections; start it, or \
+                check the port");
+        }
+        since + RESTART_PATIENCE
+    }
+
+    /// For how long nothing was seen of it.
+    pub(crate) fn unseen_for(&self) -> Duration {
+        self.lock_health().seen.elapsed()
+    }
+
+    /// Notes the public base, by which a card may name the agent's own paths.
+    pub fn set_public_url(&self, public_url: &str) {
+        *self.lock_public_url() = Some(public_url.to_owned());
+        let known = self.description();
+        self.describe(known.card.clone(), known.card_path.clone());
+    }
+
+    /// Notes what the agent says of itself.
+    pub(crate) fn describe(&self, card: Value, card_path: Option<String>) {
+        let public_url = self.lock_public_url().clone();
+        let known = Some(&card).filter(|card| !card.is_null());
+        let exposure = exposure::derive(&self.policy, &self.origin, known, public_url.as_deref());
+        let description = Description { exposure, card, card_path };
+        self.description.send_if_modified(|before| {
+            let changed = **before != description;
+            if changed {
+                *before = Arc::new(description);
+            }
+            changed
+        });
+    }
+
+    /// Its card went by, or a link came up: a good moment to look at the card again.
+    pub fn card_crossed(&self) {
+        self.refresh.notify_one();
+    }
+
+    fn lock_health(&self) -> std::sync::MutexGuard<'_, Health> {
+        // Nothing panics while it holds these locks, so a poisoned one is still whole.
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_public_url(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.public_url.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,141 @@
+//! The answer's half of a request stream: frames out, and a reset when it is dropped before its end.
+
+use bytes::{Bytes, BytesMut};
+use quinn::{SendStream, VarInt, WriteError};
+use shared::codes::{AbortCode, Delivery, StreamCode};
+use shared::limits::LINK_WRITE_TIMEOUT;
+use shared::wire::frame::put_data_header;
+use shared::wire::{Abort, Frame};
+use tokio::time::timeout;
+
+/// Bytes gathered before they are written: what is at hand leaves together.
+const GATHERED_BYTES_MAX: usize = 64 * 1024;
+
+/// How an exchange ends without a whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The relay is told why, in band.
+    Abort(Abort),
+    /// Nobody listens any more, or no words can get through.
+    Abandon(StreamCode),
+}
+
+impl Ending {
+    pub(crate) fn abort(code: AbortCode, delivery: Delivery, message: impl Into<String>) -> Self {
+        Self::Abort(Abort { code, delivery, message: message.into() })
+    }
+}
+
+/// The sending half. Dropping a quinn stream would send a clean FIN, and a cut answer would look
+/// whole; dropping this one resets it.
+pub(crate) struct Reply {
+    send: Option<SendStream>,
+}
+
+impl Reply {
+    pub(crate) const fn new(send: SendStream) -> Self {
+        Self { send: Some(send) }
+    }
+
+    /// Resolves when the relay wants no answer any more, or the link is lost.
+    pub(crate) fn given_up(&self) -> impl Future<Output = ()> + Send + use<> {
+        let stopped = self.send.as_ref().map(SendStream::stopped);
+        async move {
+            if let Some(stopped) = stopped {
+                let _ = stopped.await;
+            }
+        }
+    }
+
+    /// Writes what was gathered.
+    pub(crate) async fn flush(&mut self, gathered: &mut Gathered) -> Result<(), Ending> {
+        gathered.close_frames();
+        if gathered.chunks.is_empty() {
+            return Ok(());
+        }
+        let Some(send) = &mut self.send else { return Err(Ending::Abandon(StreamCode::Cancelled)) };
+        let written =
+            timeout(LINK_WRITE_TIMEOUT, send.write_all_chunks(&mut gathered.chunks)).await;
+        gathered.chunks.clear();
+        gathered.bytes = 0;
+        match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(WriteError::Stopped(_) | WriteError::ConnectionLost(_))) | Ok(Err(_)) => {
+                Err(Ending::Abandon(StreamCode::Cancelled))
+            }
+            Err(_) => Err(Ending::Abandon(StreamCode::Slow)),
+        }
+    }
+
+    /// Ends the stream on purpose, behind END or ABORT.
+    pub(crate) fn finish(&mut self) {
+        if let Some(mut send) = self.send.take() {
+            // An error means that the relay stopped the stream or the link is gone.
+            let _ = send.finish();
+        }
+    }
+
+    /// Tells the relay why there is no answer, or no whole one. Says whether the words went out;
+    /// where they did not, the stream was reset.
+    pub(crate) async fn abort(&mut self, abort: Abort) -> bool {
+        let mut gathered = Gathered::default();
+        gathered.frame(&Frame::Abort(abort));
+        match self.flush(&mut gathered).await {
+            Ok(()) => {
+                self.finish();
+                true
+            }
+            Err(Ending::Abandon(code)) => {
+                self.abandon(code);
+                false
+            }
+            Err(Ending::Abort(_)) => false,
+        }
+    }
+
+    /// Ends the exchange without words.
+    pub(crate) fn abandon(&mut self, code: StreamCode) {
+        if let Some(mut send) = self.send.take() {
+            // An error means that the stream is over already.
+            let _ = send.reset(VarInt::from_u32(code.number()));
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.abandon(StreamCode::Cancelled);
+    }
+}
+
+/// Frames and bytes of bodies on their way into one write; bodies are not copied.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    chunks: Vec<Bytes>,
+    frames: BytesMut,
+    bytes: usize,
+}
+
+impl Gathered {
+    pub(crate) fn frame(&mut self, frame: &Frame) {
+        frame.put(&mut self.frames);
+    }
+
+    pub(crate) fn data(&mut self, bytes: Bytes) {
+        put_data_header(&mut self.frames, bytes.len());
+        self.close_frames();
+        self.bytes += bytes.len();
+        self.chunks.push(bytes);
+    }
+
+    /// Whether it is time to write.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.bytes >= GATHERED_BYTES_MAX
+    }
+
+    fn close_frames(&mut self) {
+        if !self.frames.is_empty() {
+            self.chunks.push(self.frames.split().freeze());
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The connector's state: for those who watch the process, and for files.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use shared::ids::WorkspaceId;
+use tokio::sync::watch;
+
+use crate::clock::rfc3339;
+
+/// The file that every running connector keeps beside its identity.
+pub(crate) const FILE: &str = "status.json";
+
+/// What the connector is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Trying to reach the relay.
+    Dialing,
+    /// The agent can be reached through the relay.
+    Online,
+    /// The relay said no for now; it is asked again later.
+    Waiting,
+    /// The relay said no for good.
+    Refused,
+}
+
+impl State {
+    /// Its name for people and files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dialing => "dialing",
+            Self::Online => "online",
+            Self::Waiting => "waiting",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The public base of the agent. It may hold the address by which everybody can call, so it prints
+/// as dots; [`PublicUrl::reveal`] is for the places that hand it to its owner.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PublicUrl(String);
+
+impl PublicUrl {
+    /// The URL itself. Never log it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// The state and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// What the connector is doing.
+    pub state: State,
+    /// The agent's public base, once the relay has told it.
+    pub public_url: Option<PublicUrl>,
+    /// The workspace that the agent is.
+    pub workspace_id: Option<WorkspaceId>,
+    /// How the link is carried, while there is one.
+    pub transport: Option<String>,
+    /// When this state began (RFC 3339).
+    pub since: String,
+    /// Why, in one word, where there is a reason.
+    pub reason: Option<String>,
+}
+
+impl Report {
+    /// The report of a connector that has only begun.
+    pub fn beginning() -> Self {
+        Self {
+            state: State::Dialing,
+            public_url: None,
+            workspace_id: None,
+            transport: None,
+            since: rfc3339(SystemTime::now()),
+            reason: None,
+        }
+    }
+}
+
+/// The file beside the identity: the report, and whose it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct OwnFile {
+    #[serde(flatten)]
+    pub(crate) report: Report,
+    pub(crate) pid: u32,
+    pub(crate) updated_at: String,
+}
+
+/// Tells each change of the state, in order, to whoever watches and to the files.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    watchers: watch::Sender<Report>,
+    /// Beside the identity.
+    own_file: PathBuf,
+    /// Where the owner wants one.
+    status_file: Option<PathBuf>,
+}
+
+impl Reporter {
+    pub(crate) fn new(
+        watchers: watch::Sender<Report>,
+        own_file: PathBuf,
+        status_file: Option<PathBuf>,
+    ) -> Self {
+        Self { watchers, own_file, status_file }
+    }
+
+    /// Begins with what an identity knows already.
+    pub(crate) fn begin(&self, workspace: WorkspaceId, public_url: Option<String>) {
+        self.change(|report| {
+            *report = Report {
+                workspace_id: Some(workspace),
+                public_url: public_url.map(PublicUrl),
+                ..Report::beginning()
+            };
+        });
+    }
+
+    /// There is a link.
+    pub(crate) fn online(&self, public_url: &str) {
+        self.change(|report| {
+            report.state = State::Online;
+            report.public_url = Some(PublicUrl(public_url.to_owned()));
+            report.transport = Some("quic".to_owned());
+            report.since = rfc3339(SystemTime::now());
+            report.reason = None;
+        });
+    }
+
+    /// The public base changed.
+    pub(crate) fn public_url(&self, public_url: &str) {
+        self.change(|report| report.public_url = Some(PublicUrl(public_url.to_owned())));
+    }
+
+    /// There is no link.
+    pub(crate) fn tell(&self, state: State, reason: Option<String>) {
+        self.change(|report| {
+            if report.state != state {
+                report.since = rfc3339(SystemTime::now());
+            }
+            report.state = state;
+            report.transport = None;
+            report.reason = reason;
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Report)) {
+        let mut report = self.watchers.borrow().clone();
+        change(&mut report);
+        let changed = self.watchers.send_if_modified(|before| {
+            let changed = *before != report;
+            before.clone_from(&report);
+            changed
+        });
+        if changed {
+            self.write(report);
+        }
+    }
+
+    fn write(&self, report: Report) {
+        if let Some(path) = &self.status_file {
+            write(path, &report);
+        }
+        let updated_at = rfc3339(SystemTime::now());
+        write(&self.own_file, &OwnFile { report, pid: std::process::id(), updated_at });
+    }
+}
+
+/// A state that cannot be written is no reason to end a link.
+fn write(path: &std::path::Path, content: &impl Serialize) {
+    let written = serde_json::to_vec(content)
+        .map_err(|error| error.to_string())
+        .and_then(|json| certs::files::write_private(path, &json).map_err(|e| e.to_string()));
+    if let Err(error) = written {
+        tracing::warn!(path = %path.display(), %error, "the state could not be written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_change_is_in_the_files_and_no_debug_output_holds_the_url() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, wanted) = (folder.path().join(FILE), folder.path().join("wanted.json"));
+        let watchers = watch::Sender::new(Report::beginning());
+        let reporter = Reporter::new(watchers.clone(), own.clone(), Some(wanted.clone()));
+        reporter.begin("ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(), None);
+        reporter.online("http://relay/agents/a_secret/");
+        assert!(!format!("{:?}", *watchers.borrow()).contains("a_secret"));
+
+        let online: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&wanted).unwrap()).unwrap();
+        assert_eq!(online["state"], "online");
+        assert_eq!(online["transport"], "quic");
+        assert_eq!(online["public_url"], "http://relay/agents/a_secret/");
+        assert_eq!(online.as_object().unwrap().len(), 6);
+
+        reporter.tell(State::Waiting, Some("REPLACED".into()));
+        let own: OwnFile = serde_json::from_slice(&std::fs::read(&own).unwrap()).unwrap();
+        assert_eq!((own.report.state, own.pid), (State::Waiting, std::process::id()));
+        assert_eq!(own.report.reason.as_deref(), Some("REPLACED"));
+        assert_eq!(own.report.transport, None);
+    }
+}

@@ -1,0 +1,165 @@
+//! Why there is no link, one sentence for each.
+
+use std::io;
+
+use certs::{CaFingerprint, IdentityError, KeyError, TlsError};
+use quinn::{ConnectionError, TransportErrorCode, VarInt};
+use shared::codes::{CloseCode, RefusalCode};
+use shared::control::Refusal;
+
+use super::reconnect::Trouble;
+
+/// TLS's alert for ends that share no protocol (RFC 7301, 3.2).
+const NO_APPLICATION_PROTOCOL: u8 = 120;
+
+/// Why a link did not come about, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The relay's name means no address.
+    #[error("The relay's name in {endpoint} does not resolve ({source}); check name and DNS.")]
+    Unresolved {
+        /// What was to be dialled.
+        endpoint: String,
+        /// What the resolver says.
+        source: io::Error,
+    },
+    /// Nobody answers there.
+    #[error(
+        "No answer from the relay at {endpoint} over UDP; check that it runs, that the port is \
+         right, and that no firewall blocks UDP."
+    )]
+    NoAnswer {
+        /// What was dialled.
+        endpoint: String,
+    },
+    /// Somebody else answers there.
+    #[error(
+        "Whoever answers at {endpoint} is not the relay whose authority is {ca}; check the \
+         address, or join again if the relay was set up anew."
+    )]
+    WrongAuthority {
+        /// What was dialled.
+        endpoint: String,
+        /// Who was expected.
+        ca: CaFingerprint,
+    },
+    /// The two ends share no version.
+    #[error(
+        "The server at {endpoint} does not speak this version of the tunnel; install an \
+         agent-connector of the relay's version, and check the port."
+    )]
+    Version {
+        /// What was dialled.
+        endpoint: String,
+    },
+    /// The relay said no.
+    #[error("The relay refused: {} ({})", .0.message, .0.code)]
+    Refused(Refusal),
+    /// The relay closed the link.
+    #[error("The relay closed the link ({0}).")]
+    Closed(CloseCode),
+    /// The relay revoked the credential.
+    #[error("The relay revoked this agent's credential: {0}")]
+    Revoked(String),
+    /// The link was lost.
+    #[error("The link was lost ({0}).")]
+    Lost(String),
+    /// The relay's answer makes no sense.
+    #[error("The relay's answer cannot be used: {0}. Update relay and agent-connector.")]
+    Malformed(String),
+    /// No socket could be had.
+    #[error("No UDP socket can be opened ({0}); check the limits of this system.")]
+    Socket(#[source] io::Error),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The identity cannot be used or kept.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// No key can be made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl LinkError {
+    /// Names the failed handshake with `endpoint`.
+    pub(crate) fn of_handshake(error: &ConnectionError, endpoint: &str, ca: CaFingerprint) -> Self {
+        let endpoint = endpoint.to_owned();
+        let code = match error {
+            ConnectionError::TransportError(error) => Some(error.code),
+            ConnectionError::ConnectionClosed(close) => Some(close.error_code),
+            _ => None,
+        };
+        match error {
+            _ if code == Some(TransportErrorCode::crypto(certs::WRONG_AUTHORITY_ALERT)) => {
+                Self::WrongAuthority { endpoint, ca }
+            }
+            _ if code == Some(TransportErrorCode::crypto(NO_APPLICATION_PROTOCOL)) => {
+                Self::Version { endpoint }
+            }
+            ConnectionError::VersionMismatch => Self::Version { endpoint },
+            ConnectionError::TimedOut => Self::NoAnswer { endpoint },
+            other => Self::of_loss(other),
+        }
+    }
+
+    /// Names the end of a connection.
+    pub(crate) fn of_loss(error: &ConnectionError) -> Self {
+        match error {
+            ConnectionError::ApplicationClosed(close) => match close_code(close.error_code) {
+                Some(code) => Self::Closed(code),
+                None => Self::Lost(error.to_string()),
+            },
+            other => Self::Lost(other.to_string()),
+        }
+    }
+
+    /// What kind of trouble it is.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::WrongAuthority { .. } => Trouble::WrongAuthority,
+            Self::Version { .. } => Trouble::Version,
+            Self::Refused(refusal) => Trouble::Refused(refusal.code.clone()),
+            Self::Revoked(_) => Trouble::Closed(CloseCode::Revoked),
+            Self::Closed(code) => Trouble::Closed(*code),
+            Self::Unresolved { .. }
+            | Self::NoAnswer { .. }
+            | Self::Lost(_)
+            | Self::Malformed(_)
+            | Self::Socket(_)
+            | Self::Tls(_)
+            | Self::Identity(_)
+            | Self::Key(_) => Trouble::Network,
+        }
+    }
+
+    /// Its short name, for the status.
+    pub fn reason(&self) -> String {
+        let name = match self {
+            Self::Unresolved { .. } => "UNRESOLVED",
+            Self::NoAnswer { .. } => "NO_ANSWER",
+            Self::WrongAuthority { .. } => "WRONG_AUTHORITY",
+            Self::Version { .. } => "VERSION",
+            Self::Refused(refusal) => return refusal.code.to_string(),
+            Self::Revoked(_) => return RefusalCode::Revoked.to_string(),
+            Self::Closed(code) => code.name(),
+            Self::Lost(_) => "LINK_LOST",
+            Self::Malformed(_) => "MALFORMED",
+            Self::Socket(_) => "NO_SOCKET",
+            Self::Tls(_) | Self::Identity(_) | Self::Key(_) => "IDENTITY",
+        };
+        name.to_owned()
+    }
+
+    /// Whether somebody answered at all.
+    pub fn reached_somebody(&self) -> bool {
+        matches!(
+            self,
+            Self::WrongAuthority { .. } | Self::Version { .. } | Self::Refused(_) | Self::Closed(_)
+        )
+    }
+}
+
+fn close_code(code: VarInt) -> Option<CloseCode> {
+    CloseCode::from_number(code.into_inner())
+}

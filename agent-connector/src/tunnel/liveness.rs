@@ -1,0 +1,80 @@
+//! Whether the path still works while somebody waits on it: pure.
+
+use std::time::{Duration, Instant};
+
+/// The relay was silent for so long while exchanges are open: ask.
+const SILENCE_MAX: Duration = Duration::from_secs(1);
+/// The relay did not answer for so long: the path is suspect.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// Judges the silence of one link.
+#[derive(Debug)]
+pub(crate) struct Vigil {
+    received: u64,
+    heard_at: Instant,
+    asked_at: Option<Instant>,
+    suspected: bool,
+}
+
+/// What a look at the link calls for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// Nothing.
+    Nothing,
+    /// Send a PING.
+    Ping,
+    /// The path seems to be dead; told once for each silence.
+    Suspect,
+}
+
+impl Vigil {
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self { received: 0, heard_at: now, asked_at: None, suspected: false }
+    }
+
+    /// Looks at the number of datagrams that came so far.
+    pub(crate) fn look(&mut self, now: Instant, received: u64, exchanges_open: bool) -> Call {
+        if received != self.received || !exchanges_open {
+            *self = Self { received, ..Self::new(now) };
+            return Call::Nothing;
+        }
+        match self.asked_at {
+            None if now.duration_since(self.heard_at) >= SILENCE_MAX => {
+                self.asked_at = Some(now);
+                Call::Ping
+            }
+            Some(asked) if !self.suspected && now.duration_since(asked) >= ANSWER_MAX => {
+                self.suspected = true;
+                Call::Suspect
+            }
+            _ => Call::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_asked_about_then_suspected_once() {
+        let start = Instant::now();
+        let mut vigil = Vigil::new(start);
+        for (second, received, open, call) in [
+            (0, 5, true, Call::Nothing),
+            (1, 5, true, Call::Ping),
+            (2, 5, true, Call::Nothing),
+            (3, 5, true, Call::Suspect),
+            (9, 5, true, Call::Nothing),
+            (10, 6, true, Call::Nothing),
+            (11, 6, true, Call::Ping),
+            (12, 7, true, Call::Nothing),
+            (13, 7, true, Call::Ping),
+            (20, 7, false, Call::Nothing),
+            (21, 7, true, Call::Ping),
+        ] {
+            let now = start + Duration::from_secs(second);
+            assert_eq!(vigil.look(now, received, open), call, "at {second} s");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The tunnel: keeps one link to the relay, for ever, unless the relay says that it is over.
+
+pub(crate) mod dial;
+pub(crate) mod enrol;
+pub mod error;
+pub(crate) mod first;
+pub(crate) mod liveness;
+pub mod reconnect;
+pub(crate) mod session;
+pub(crate) mod streams;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use certs::{Identity, JoinString};
+use shared::codes::CloseCode;
+use shared::control::Welcome;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::config::Congestion;
+use crate::status::{Reporter, State};
+use dial::Relay;
+use error::LinkError;
+use reconnect::{End, Pace, Trouble, Verdict, judge, wait};
+use session::{Departure, News, Process, Session};
+
+/// A link that lived for longer begins a new outage when it is lost, with short waits again.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+/// Links that were retired have this long after the last one, at the end of the process.
+const RETIRED_GRACE: Duration = Duration::from_secs(30);
+
+/// Who dials.
+pub(crate) enum Credential {
+    /// Somebody who has joined.
+    Identity(Arc<Identity>),
+    /// Somebody who is about to.
+    Join(Box<JoinString>),
+}
+
+/// What the tunnel was told by its owner, over what it knows itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Wishes {
+    pub(crate) relay: Option<String>,
+    pub(crate) relay_ca: Option<certs::CaFingerprint>,
+    pub(crate) congestion: Congestion,
+    pub(crate) once: bool,
+}
+
+/// Why the tunnel is over, other than by wish.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TunnelEnd {
+    #[error("{0}")]
+    Final(LinkError, End),
+    #[error("{0}")]
+    Unreachable(LinkError),
+}
+
+/// The run loop and what it remembers.
+pub(crate) struct Tunnel {
+    process: Arc<Process>,
+    credential: Credential,
+    wishes: Wishes,
+    reporter: Arc<Reporter>,
+    attempt: u64,
+    failures: u32,
+    welcomed: bool,
+    must_renew: bool,
+    /// Since when there is no link, once that was logged.
+    outage: Option<Instant>,
+    /// Links that take nothing new and let what is open finish.
+    retired: JoinSet<()>,
+}
+
+impl Tunnel {
+    pub(crate) fn new(
+        process: Arc<Process>,
+        credential: Credential,
+        wishes: Wishes,
+        reporter: Arc<Reporter>,
+    ) -> Self {
+        Self {
+            process,
+            credential,
+            wishes,
+            reporter,
+            attempt: 0,
+            failures: 0,
+            welcomed: false,
+            must_renew: false,
+            outage: None,
+            retired: JoinSet::new(),
+        }
+    }
+
+    /// Keeps a link until `shutdown` resolves or the relay ends it for good.
+    pub(crate) async fn run<F: Future<Output = ()>>(
+        mut self,
+        mut shutdown: Pin<&mut F>,
+    ) -> Result<(), TunnelEnd> {
+        loop {
+            let opened = tokio::select! {
+                biased;
+                () = shutdown.as_mut() => return self.leave().await,
+                opened = self.try_open() => opened,
+            };
+            let pause = match opened {
+                Ok(mut session) => {
+                    let since = Instant::now();
+                    let departure = self.serve(&mut session, shutdown.as_mut()).await;
+                    if since.elapsed() >= SETTLED_AFTER {
+                        self.failures = 0;
+                    }
+                    match departure {
+                        Departure::Shutdown => {
+                            session.drain().await;
+                            return self.leave().await;
+                        }
+                        Departure::Retire(after) => {
+                            self.retired.spawn(session.wind_down());
+                            self.reporter.tell(State::Dialing, Some("RELAY_DRAINING".into()));
+                            after.max(self.next_wait(Pace::Network, None))
+                        }
+                        Departure::Replaced => {
+                            self.retired.spawn(session.wind_down());
+                            self.after(LinkError::Closed(CloseCode::Replaced))?
+                        }
+                        Departure::Lost(error) => self.after(error)?,
+                    }
+                }
+                Err(error) if self.wishes.once && !self.welcomed && is_unreachable(&error) => {
+                    return Err(TunnelEnd::Unreachable(error));
+                }
+                Err(error) => self.after(error)?,
+            };
+            tokio::select! {
+                biased;
+                () = shutdown.as_mut() => return self.leave().await,
+                () = sleep(pause) => {}
+            }
+            while self.retired.try_join_next().is_some() {}
+        }
+    }
+
+    /// Lets the retired links finish, within bounds.
+    async fn leave(mut self) -> Result<(), TunnelEnd> {
+        let all = async { while self.retired.join_next().await.is_some() {} };
+        // What is not done by then is cut when the set is dropped.
+        let _ = timeout(RETIRED_GRACE, all).await;
+        Ok(())
+    }
+
+    /// One attempt: an identity, a certificate that is still good, a link.
+    async fn try_open(&mut self) -> Result<Session, LinkError> {
+        self.attempt += 1;
+        tracing::debug!(attempt = self.attempt, "dialling the relay");
+        let identity = self.identity().await?;
+        let relay = self.relay(&identity.endpoints, identity.ca);
+        let congestion = self.wishes.congestion;
+        let dialed = dial::dial(&relay, Some(&identity), congestion).await?;
+        let process = Arc::clone(&self.process);
+        let opened = Session::open(dialed, process, Arc::clone(&identity), self.attempt).await;
+        let (session, welcome, endpoint) = opened?;
+        self.note_welcome(&identity, &welcome, &endpoint);
+        Ok(session)
+    }
+
+    /// The identity to dial with: joined for, or renewed, if need be.
+    async fn identity(&mut self) -> Result<Arc<Identity>, LinkError> {
+        let (state, congestion) = (&self.process.state, self.wishes.congestion);
+        let identity = match &self.credential {
+            Credential::Join(join) => {
+                let relay = self.relay(&join.endpoints, join.ca);
+                Arc::new(enrol::join(state, join, &relay, congestion).await?)
+            }
+            Credential::Identity(old) if self.must_renew || old.is_expired(SystemTime::now()) => {
+                let relay = self.relay(&old.endpoints, old.ca);
+                Arc::new(enrol::renew(state, old, &relay, congestion).await?)
+            }
+            Credential::Identity(identity) => return Ok(Arc::clone(identity)),
+        };
+        self.must_renew = false;
+        self.credential = Credential::Identity(Arc::clone(&identity));
+        Ok(identity)
+    }
+
+    fn relay(&self, endpoints: &[String], ca: certs::CaFingerprint) -> Relay {
+        let endpoints =
+            self.wishes.relay.clone().map_or_else(|| endpoints.to_vec(), |own| vec![own]);
+        Relay { endpoints, ca: self.wishes.relay_ca.unwrap_or(ca) }
+    }
+
+    fn note_welcome(&mut self, identity: &Arc<Identity>, welcome: &Welcome, endpoint: &str) {
+        self.welcomed = true;
+        match self.outage.take() {
+            None => tracing::info!(workspace = %welcome.workspace_id, relay = %welcome.software,
+                %endpoint, "link up"),
+            Some(since) => tracing::info!(workspace = %welcome.workspace_id, %endpoint,
+                after_ms = since.elapsed().as_millis() as u64, "link up again"),
+        }
+        self.process.agent.set_public_url(&welcome.public_url);
+        self.process.agent.card_crossed();
+        self.reporter.online(&welcome.public_url);
+        let endpoints = enrol::with_proven(welcome.endpoints.clone(), endpoint);
+        self.remember(identity, |profile| {
+            profile.endpoints = endpoints;
+            profile.public_url = Some(welcome.public_url.clone());
+        });
+    }
+
+    /// Keeps what the relay said of itself, if it is new.
+    fn remember(&mut self, identity: &Arc<Identity>, change: impl FnOnce(&mut certs::Profile)) {
+        let before = identity.profile();
+        let mut profile = before.clone();
+        change(&mut profile);
+        if profile == before {
+            return;
+        }
+        let state = &self.process.state;
+        let saved = state.save_profile(&profile).and_then(|()| state.load(&identity.workspace));
+        match saved {
+            Ok(identity) => self.credential = Credential::Identity(Arc::new(identity)),
+            Err(error) => tracing::warn!(%error, "what the relay announced could not be kept"),
+        }
+    }
+
+    async fn serve<F: Future<Output = ()>>(
+        &mut self,
+        session: &mut Session,
+        shutdown: Pin<&mut F>,
+    ) -> Departure {
+        let mut heard = Vec::new();
+        let reporter = Arc::clone(&self.reporter);
+        let departure = session
+            .serve(shutdown, |news| {
+                if let News::PublicUrl(public_url) = &news {
+                    reporter.public_url(public_url);
+                }
+                heard.push(news);
+            })
+            .await;
+        for news in heard {
+            self.take_news(news);
+        }
+        departure
+    }
+
+    fn take_news(&mut self, news: News) {
+        match news {
+            News::Renewed(identity) => self.credential = Credential::Identity(identity),
+            News::PublicUrl(public_url) => {
+                if let Credential::Identity(identity) = &self.credential {
+                    let identity = Arc::clone(identity);
+                    self.remember(&identity, |profile| profile.public_url = Some(public_url));
+                }
+            }
+        }
+    }
+
+    /// What a failure calls for: a pause before the next attempt, or the end.
+    fn after(&mut self, error: LinkError) -> Result<Duration, TunnelEnd> {
+        let trouble = error.trouble();
+        let told = match &error {
+            LinkError::Refused(refusal) => refusal.retry_after_ms.map(Duration::from_millis),
+            _ => None,
+        };
+        let pace = match judge(&trouble, self.welcomed) {
+            Verdict::End(end) => {
+                self.reporter.tell(State::Refused, Some(error.reason()));
+                return Err(TunnelEnd::Final(error, end));
+            }
+            Verdict::Renew => {
+                self.must_renew = true;
+                Pace::Network
+            }
+            Verdict::Again(pace) => pace,
+        };
+        let state = match pace {
+            Pace::Network => State::Dialing,
+            Pace::Refusal | Pace::Replaced => State::Waiting,
+        };
+        self.reporter.tell(state, Some(error.reason()));
+        let pause = self.next_wait(pace, told);
+        if self.outage.is_none() {
+            self.outage = Some(Instant::now());
+            let what = if self.welcomed { "link lost, reconnecting" } else { "no link yet" };
+            tracing::warn!(%error, "{what}");
+        } else {
+            tracing::debug!(%error, pause_ms = pause.as_millis() as u64, "no link");
+        }
+        Ok(pause)
+    }
+
+    fn next_wait(&mut self, pace: Pace, told: Option<Duration>) -> Duration {
+        let pause = wait(pace, self.failures, random_fraction(), told);
+        self.failures = self.failures.saturating_add(1);
+        pause
+    }
+}
+
+fn is_unreachable(error: &LinkError) -> bool {
+    error.trouble() == Trouble::Network && !error.reached_somebody()
+}
+
+/// A random number from 0 up to 1.
+fn random_fraction() -> f64 {
+    // Without a random source every wait has half its length, and reconnecting goes on.
+    getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX))
+}

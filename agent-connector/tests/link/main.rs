@@ -1,0 +1,218 @@
+//! A connector between a tiny relay and a tiny agent, over real sockets.
+
+mod tiny_agent;
+mod tiny_relay;
+
+use std::time::Duration;
+
+use agent_connector::{Config, ConnectorError, Report, State};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderMap, Method};
+use shared::codes::{AbortCode, CloseCode, Delivery, StreamCode};
+use shared::control::ToConnector;
+use shared::wire::{Frame, Target};
+use tiny_agent::TinyAgent;
+use tiny_relay::{Link, TinyRelay, head};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running connector.
+struct Connector {
+    reports: watch::Receiver<Report>,
+    stop: Option<oneshot::Sender<()>>,
+    ended: JoinHandle<Result<(), ConnectorError>>,
+    _state: tempfile::TempDir,
+}
+
+impl Connector {
+    fn start(relay: &TinyRelay, agent: &TinyAgent) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let target = agent.address.to_string().parse().unwrap();
+        let mut config = Config::new(target, state.path().join("state"));
+        config.join = Some(relay.join_string());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let reports = watch::Sender::new(Report::beginning());
+        let watched = reports.subscribe();
+        let shutdown = async { stopped.await.unwrap_or_default() };
+        let ended = tokio::spawn(agent_connector::run(config, shutdown, reports));
+        Self { reports: watched, stop: Some(stop), ended, _state: state }
+    }
+
+    async fn until(&mut self, state: State) -> Report {
+        let reached = self.reports.wait_for(|report| report.state == state);
+        timeout(PATIENCE, reached).await.expect("the state comes in time").unwrap().clone()
+    }
+
+    async fn stop(&mut self) -> Result<(), ConnectorError> {
+        let _ = self.stop.take().unwrap().send(());
+        timeout(PATIENCE, &mut self.ended).await.expect("it ends in time").unwrap()
+    }
+}
+
+/// A relay, an agent, a connector that joined, and its link.
+async fn linked() -> (TinyRelay, TinyAgent, Connector, Link) {
+    let relay = TinyRelay::start();
+    let agent = TinyAgent::start().await;
+    let mut connector = Connector::start(&relay, &agent);
+    relay.enrol().await;
+    let link = relay.link().await;
+    connector.until(State::Online).await;
+    (relay, agent, connector, link)
+}
+
+#[tokio::test]
+async fn a_request_reaches_the_agent_and_its_answer_comes_back() {
+    let (_relay, mut agent, mut connector, link) = linked().await;
+    let mut exchange = link.open().await;
+    let mut fields = HeaderMap::new();
+    fields.insert(HOST, "public.example".parse().unwrap());
+    fields.insert(CONTENT_LENGTH, 5.into());
+    exchange
+        .send(&[
+            head(1, Target::Endpoint, Method::POST, fields),
+            Frame::Data(Bytes::from_static(b"hello")),
+            Frame::End { total: 5, trailers: HeaderMap::new() },
+        ])
+        .await;
+    exchange.finish();
+
+    let mut call = agent.call().await;
+    let request = call.read_until("hello").await;
+    assert!(request.starts_with("POST /a2a HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains(&format!("host: {}\r\n", agent.address)), "{request}");
+    assert!(!request.contains("transfer-encoding"), "{request}");
+    call.write("HTTP/1.1 200 OK\r\nX-Relay-Error: forged\r\nContent-Length: 2\r\n\r\nok").await;
+
+    let frames = exchange.frames().await;
+    let [Frame::ResponseHead(head), Frame::Data(body), Frame::End { total: 2, .. }] = &frames[..]
+    else {
+        panic!("{frames:?}");
+    };
+    assert_eq!((head.status.as_u16(), &body[..]), (200, &b"ok"[..]));
+    assert!(!head.fields.contains_key("x-relay-error"));
+    assert!(connector.stop().await.is_ok());
+    assert_eq!(link.closed().await, Some(CloseCode::Done));
+}
+
+#[tokio::test]
+async fn a_cut_upload_never_looks_whole_to_the_agent() {
+    let (_relay, mut agent, _connector, link) = linked().await;
+    for chunked in [true, false] {
+        let mut fields = HeaderMap::new();
+        if !chunked {
+            fields.insert(CONTENT_LENGTH, 5.into());
+        }
+        let mut exchange = link.open().await;
+        exchange
+            .send(&[
+                head(1, Target::Endpoint, Method::POST, fields),
+                Frame::Data(Bytes::from_static(b"hello")),
+            ])
+            .await;
+        let mut call = agent.call().await;
+        call.read_until("\r\n\r\n").await;
+        exchange.reset(StreamCode::Cancelled);
+        let all = call.read_to_end().await;
+        assert!(!all.contains("\r\n0\r\n"), "{all}");
+        assert!(chunked || !all.ends_with("hello"), "the last bytes came without the end: {all}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_closes_the_agents_connection() {
+    let (_relay, mut agent, _connector, link) = linked().await;
+    let mut exchange = link.open().await;
+    let get = head(1, Target::Endpoint, Method::GET, HeaderMap::new());
+    exchange.send(&[get, Frame::End { total: 0, trailers: HeaderMap::new() }]).await;
+    exchange.finish();
+    let mut call = agent.call().await;
+    call.read_until("\r\n\r\n").await;
+    assert_eq!(exchange.frame().await, Some(Frame::Accepted));
+    exchange.stop(StreamCode::Cancelled);
+    call.read_to_end().await;
+}
+
+#[tokio::test]
+async fn what_is_not_let_through_or_not_there_is_refused_in_words() {
+    let (_relay, agent, _connector, link) = linked().await;
+    let end = || Frame::End { total: 0, trailers: HeaderMap::new() };
+    let get = |target| head(1, target, Method::GET, HeaderMap::new());
+    let mut exchange = link.open().await;
+    exchange.send(&[get(Target::Raw("/admin".into())), end()]).await;
+    let denied = exchange.abort().await;
+    assert_eq!((denied.code, denied.delivery), (AbortCode::PathDenied, Delivery::NotSent));
+
+    let name = agent.address.to_string();
+    drop(agent);
+    let mut exchange = link.open().await;
+    exchange.send(&[get(Target::Endpoint), end()]).await;
+    let refused = exchange.abort().await;
+    assert_eq!((refused.code, refused.delivery), (AbortCode::UpstreamRefused, Delivery::NotSent));
+    assert!(refused.message.contains(&name), "{}", refused.message);
+}
+
+#[tokio::test]
+async fn a_broken_or_unreadable_answer_is_told_as_such() {
+    let (_relay, mut agent, _connector, link) = linked().await;
+    for (answer, code, delivery, before) in [
+        ("", AbortCode::UpstreamReset, Delivery::Maybe, 0),
+        ("SSH-2.0-OpenSSH\r\n\r\n", AbortCode::UpstreamProtocol, Delivery::Maybe, 0),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut",
+            AbortCode::UpstreamReset,
+            Delivery::Delivered,
+            2,
+        ),
+    ] {
+        let mut exchange = link.open().await;
+        let get = head(1, Target::Endpoint, Method::GET, HeaderMap::new());
+        exchange.send(&[get, Frame::End { total: 0, trailers: HeaderMap::new() }]).await;
+        let mut call = agent.call().await;
+        call.read_until("\r\n\r\n").await;
+        call.write(answer).await;
+        drop(call);
+        let frames = exchange.frames().await;
+        let Some(Frame::Abort(abort)) = frames.last() else { panic!("{frames:?}") };
+        assert_eq!((abort.code, abort.delivery), (code, delivery), "{answer}");
+        assert_eq!(frames.len() - 1, before, "{frames:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_drain_lets_what_is_open_finish_and_refuses_what_is_new() {
+    let (_relay, mut agent, mut connector, link) = linked().await;
+    let end = || Frame::End { total: 0, trailers: HeaderMap::new() };
+    let get = |counter| head(counter, Target::Endpoint, Method::GET, HeaderMap::new());
+    let mut open = link.open().await;
+    open.send(&[get(7), end()]).await;
+    let mut call = agent.call().await;
+    call.read_until("\r\n\r\n").await;
+
+    let _ = connector.stop.take().unwrap().send(());
+    assert_eq!(link.drained().await, 7);
+    let mut late = link.open().await;
+    late.send(&[get(8), end()]).await;
+    let refused = late.abort().await;
+    assert_eq!((refused.code, refused.delivery), (AbortCode::Refused, Delivery::NotSent));
+
+    call.write("HTTP/1.1 204 No Content\r\n\r\n").await;
+    assert!(matches!(open.frames().await.last(), Some(Frame::End { total: 0, .. })));
+    assert_eq!(link.closed().await, Some(CloseCode::Done));
+    assert!(timeout(PATIENCE, &mut connector.ended).await.unwrap().unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_lost_link_is_dialled_again_and_a_revoked_one_is_not() {
+    let (relay, _agent, mut connector, link) = linked().await;
+    link.close(CloseCode::Draining);
+    let link = relay.link().await;
+    connector.until(State::Online).await;
+    link.tell(ToConnector::Revoked { message: "Removed by its operator.".into() });
+    let ended = timeout(PATIENCE, &mut connector.ended).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(ConnectorError::Refused(_))), "{ended:?}");
+    connector.until(State::Refused).await;
+}

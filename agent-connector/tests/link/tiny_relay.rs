@@ -1,0 +1,252 @@
+//! A relay that knows one workspace, welcomes it, and sends what the test says.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use certs::{Authority, CaFingerprint, JoinString, JoinToken, relay_tls};
+use data_encoding::BASE64URL_NOPAD;
+use http::{HeaderMap, Method};
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream, ServerConfig, VarInt};
+use shared::codes::{CloseCode, StreamCode};
+use shared::control::{ToConnector, ToRelay, Version, Welcome};
+use shared::control_stream::{ControlEvent, ControlReader, ControlWriter};
+use shared::ids::{ExchangeId, Generation, InstanceId, WorkspaceId};
+use shared::limits::{ALPN, FIRST_CREDIT};
+use shared::wire::{Abort, Binding, Direction, Frame, MessageReader, RequestHead, Target};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const WORKSPACE: &str = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+
+pub struct TinyRelay {
+    endpoint: Endpoint,
+    authority: Authority,
+    address: SocketAddr,
+}
+
+/// A welcomed link; its control stream is served beside the test.
+pub struct Link {
+    connection: Connection,
+    tell: mpsc::UnboundedSender<ToConnector>,
+    drained: watch::Receiver<Option<u64>>,
+    _control: JoinSet<()>,
+}
+
+/// The relay's end of one exchange.
+pub struct Exchange {
+    send: SendStream,
+    recv: RecvStream,
+    reader: MessageReader,
+    unread: Bytes,
+}
+
+impl TinyRelay {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::open_or_create(folder.path(), SystemTime::now()).unwrap();
+        let identity = authority.relay_identity(SystemTime::now()).unwrap();
+        let tls = relay_tls(identity, authority.certificate(), &[ALPN]).unwrap();
+        let tls = QuicServerConfig::try_from(tls).unwrap();
+        let config = ServerConfig::with_crypto(Arc::new(tls));
+        let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = endpoint.local_addr().unwrap();
+        Self { endpoint, authority, address }
+    }
+
+    pub fn join_string(&self) -> JoinString {
+        JoinString {
+            endpoints: vec![self.address.to_string()],
+            ca: CaFingerprint::of(self.authority.certificate()),
+            workspace: WORKSPACE.parse().unwrap(),
+            token: JoinToken([7; 32]),
+            expires_at: u64::MAX,
+        }
+    }
+
+    /// Takes one JOIN.
+    pub async fn enrol(&self) {
+        let (connection, message, mut writer, _reader) = self.first_message().await;
+        let ToRelay::Join { token, csr, .. } = message else { panic!("no JOIN but {message:?}") };
+        assert_eq!(token, BASE64URL_NOPAD.encode(&[7; 32]));
+        let csr = BASE64URL_NOPAD.decode(csr.as_bytes()).unwrap();
+        let workspace: WorkspaceId = WORKSPACE.parse().unwrap();
+        let signed = self.authority.sign_agent(&csr, &workspace, SystemTime::now()).unwrap();
+        let certificate = ToConnector::Certificate {
+            chain: signed.chain.iter().map(|der| BASE64URL_NOPAD.encode(der)).collect(),
+            public_url: "http://relay.example/agents/a_x/".into(),
+            endpoints: vec![self.address.to_string()],
+        };
+        writer.send(&certificate).await.unwrap();
+        connection.closed().await;
+    }
+
+    /// Takes one HELLO and welcomes it.
+    pub async fn link(&self) -> Link {
+        let (connection, message, mut writer, reader) = self.first_message().await;
+        let ToRelay::Hello(hello) = message else { panic!("no HELLO but {message:?}") };
+        assert!(connection.peer_identity().is_some(), "a link comes with a certificate");
+        let welcome = ToConnector::Welcome(Box::new(Welcome {
+            version: Version { major: 1, minor: 0 },
+            software: "tiny-relay".into(),
+            instance: InstanceId(1),
+            workspace_id: hello.workspace_id,
+            name: "tiny".into(),
+            generation: Generation(1),
+            public_url: "http://relay.example/agents/a_x/".into(),
+            endpoints: vec![self.address.to_string()],
+            ping_interval_ms: 5000,
+            heartbeat_interval_ms: 30_000,
+        }));
+        writer.send(&welcome).await.unwrap();
+        let (tell, told) = mpsc::unbounded_channel();
+        let (drained, watched) = watch::channel(None);
+        let mut control = JoinSet::new();
+        control.spawn(serve(reader, writer, told, drained));
+        Link { connection, tell, drained: watched, _control: control }
+    }
+
+    async fn first_message(
+        &self,
+    ) -> (Connection, ToRelay, ControlWriter<SendStream>, ControlReader<RecvStream>) {
+        let opened = async {
+            let connection = self.endpoint.accept().await.unwrap().await.unwrap();
+            let (send, recv) = connection.accept_bi().await.unwrap();
+            let mut reader = ControlReader::new(recv);
+            let event = reader.next::<ToRelay>().await.unwrap();
+            let ControlEvent::Message(message) = event else { panic!("{event:?}") };
+            (connection, message, ControlWriter::new(send), reader)
+        };
+        timeout(PATIENCE, opened).await.expect("a connector dials in time")
+    }
+}
+
+async fn serve(
+    mut reader: ControlReader<RecvStream>,
+    mut writer: ControlWriter<SendStream>,
+    mut told: mpsc::UnboundedReceiver<ToConnector>,
+    drained: watch::Sender<Option<u64>>,
+) {
+    loop {
+        let answer = tokio::select! {
+            event = reader.next::<ToRelay>() => match event {
+                Ok(ControlEvent::Message(ToRelay::Ping { seq })) => ToConnector::Pong { seq },
+                Ok(ControlEvent::Message(ToRelay::Drain { last_exchange })) => {
+                    drained.send_replace(Some(last_exchange));
+                    continue;
+                }
+                Ok(_) => continue,
+                Err(_) => return,
+            },
+            Some(message) = told.recv() => message,
+        };
+        if writer.send(&answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Link {
+    pub async fn open(&self) -> Exchange {
+        let (send, recv) = self.connection.open_bi().await.unwrap();
+        let reader = MessageReader::new(Direction::Response, FIRST_CREDIT);
+        Exchange { send, recv, reader, unread: Bytes::new() }
+    }
+
+    pub fn tell(&self, message: ToConnector) {
+        self.tell.send(message).unwrap();
+    }
+
+    pub fn close(&self, code: CloseCode) {
+        self.connection.close(VarInt::from_u32(code.number()), b"");
+    }
+
+    /// What the connector's DRAIN names as its last exchange.
+    pub async fn drained(&self) -> u64 {
+        let mut drained = self.drained.clone();
+        let drained = drained.wait_for(Option::is_some);
+        timeout(PATIENCE, drained).await.expect("DRAIN comes in time").unwrap().unwrap()
+    }
+
+    /// How the connector closed it.
+    pub async fn closed(&self) -> Option<CloseCode> {
+        let reason = timeout(PATIENCE, self.connection.closed()).await.expect("it is closed");
+        match reason {
+            ConnectionError::ApplicationClosed(close) => {
+                CloseCode::from_number(close.error_code.into_inner())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Exchange {
+    pub async fn send(&mut self, frames: &[Frame]) {
+        let mut bytes = BytesMut::new();
+        frames.iter().for_each(|frame| frame.put(&mut bytes));
+        // A connector that refuses does not read on.
+        let _ = self.send.write_all(&bytes).await;
+    }
+
+    pub fn finish(&mut self) {
+        self.send.finish().unwrap();
+    }
+
+    pub fn reset(mut self, code: StreamCode) {
+        self.send.reset(VarInt::from_u32(code.number())).unwrap();
+        self.stop(code);
+    }
+
+    pub fn stop(mut self, code: StreamCode) {
+        self.recv.stop(VarInt::from_u32(code.number())).unwrap();
+    }
+
+    /// The next frame; `None` at the end.
+    pub async fn frame(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.reader.next(&mut self.unread).unwrap() {
+                return Some(frame);
+            }
+            let read = timeout(PATIENCE, self.recv.read_chunk(65_536, true)).await;
+            self.unread = read.expect("the answer goes on in time").unwrap()?.bytes;
+        }
+    }
+
+    /// The whole answer.
+    pub async fn frames(&mut self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        while let Some(frame) = self.frame().await {
+            frames.push(frame);
+        }
+        self.reader.end_of_stream().unwrap();
+        frames
+    }
+
+    /// The ABORT that the answer is.
+    pub async fn abort(&mut self) -> Abort {
+        match self.frames().await.pop() {
+            Some(Frame::Abort(abort)) => abort,
+            other => panic!("no ABORT but {other:?}"),
+        }
+    }
+}
+
+/// A request head; it has a body when it is a POST.
+pub fn head(counter: u64, target: Target, method: Method, fields: HeaderMap) -> Frame {
+    Frame::RequestHead(Box::new(RequestHead {
+        exchange: ExchangeId { instance: InstanceId(1), counter },
+        target,
+        binding: Binding::JsonRpc,
+        has_body: method == Method::POST,
+        method,
+        query: None,
+        request_credit: FIRST_CREDIT,
+        response_credit: FIRST_CREDIT,
+        fields,
+        head_timeout_ms: None,
+    }))
+}

@@ -1,0 +1,10 @@
+//! Fuzzes `control_to_connector` of `checks.rs`.
+#![no_main]
+
+#[expect(dead_code, reason = "a target uses the checks of one decoder")]
+#[path = "../checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    checks::control_to_connector(input);
+});

@@ -1,0 +1,235 @@
+//! Flow control of all the exchanges of one link: who may send how much, and which ACKs are due.
+//!
+//! One [`LinkFlow`] belongs to one link. Senders wait in it for credit; receivers report to it what
+//! they handed on; the writer of the control stream takes the ACKs that are due from it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::BytesMut;
+
+use crate::limits::{
+    ACKS_PER_FRAME_MAX, CROWDED_EXCHANGES, FIRST_CREDIT, FIRST_CREDIT_CROWDED, LINK_CREDIT_MAX,
+};
+use crate::wire::{Ack, Frame, ReceiveCredit, SendCredit, WireError};
+
+/// The flow control of one link. Clones are handles to the same link.
+#[derive(Debug, Clone, Default)]
+pub struct LinkFlow {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    senders: HashMap<u64, Waiting>,
+    receivers: usize,
+    /// Credit granted beyond the first credits, bytes.
+    granted: u64,
+    /// The newest ACK of each exchange that has one to send.
+    due: BTreeMap<u64, Ack>,
+    writer: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    credit: SendCredit,
+    waker: Option<Waker>,
+}
+
+impl LinkFlow {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while it holds this lock, so a poisoned one is still whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first credit of an exchange that opens now, bytes each way.
+    pub fn first_credit(&self) -> u64 {
+        if self.lock().receivers < CROWDED_EXCHANGES { FIRST_CREDIT } else { FIRST_CREDIT_CROWDED }
+    }
+
+    /// Enters a body that this end sends, with its first credit.
+    pub fn sender(&self, exchange: u64, first: u64) -> BodySender {
+        let waiting = Waiting { credit: SendCredit::new(first), waker: None };
+        self.lock().senders.insert(exchange, waiting);
+        BodySender { flow: self.clone(), exchange }
+    }
+
+    /// Enters a body that this end receives, with its first credit.
+    pub fn receiver(&self, exchange: u64, first: u64) -> BodyReceiver {
+        self.lock().receivers += 1;
+        BodyReceiver { flow: self.clone(), exchange, credit: ReceiveCredit::new(first), first }
+    }
+
+    /// Takes ACKs of the other end. One for an exchange that is over says nothing.
+    pub fn acknowledge(&self, acks: &[Ack]) -> Result<(), WireError> {
+        let mut inner = self.lock();
+        for ack in acks {
+            if let Some(waiting) = inner.senders.get_mut(&ack.exchange) {
+                waiting.credit.acknowledge(ack)?;
+                if let Some(waker) = waiting.waker.take() {
+                    waker.wake();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends an ACKS frame to `out` once some are due; pending until then.
+    pub fn poll_due(&self, cx: &mut Context<'_>, out: &mut BytesMut) -> Poll<()> {
+        let mut inner = self.lock();
+        if inner.due.is_empty() {
+            inner.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let mut acks = Vec::with_capacity(inner.due.len().min(ACKS_PER_FRAME_MAX));
+        while acks.len() < ACKS_PER_FRAME_MAX {
+            let Some((_, ack)) = inner.due.pop_first() else { break };
+            acks.push(ack);
+        }
+        Frame::Acks(acks).put(out);
+        Poll::Ready(())
+    }
+}
+
+/// One body that this end sends. Dropping it leaves the link's books.
+#[derive(Debug)]
+pub struct BodySender {
+    flow: LinkFlow,
+    exchange: u64,
+}
+
+impl BodySender {
+    /// Takes credit for up to `wanted` bytes, at least one; pending while there is none.
+    pub fn poll_spend(&self, cx: &mut Context<'_>, wanted: usize) -> Poll<usize> {
+        let mut inner = self.flow.lock();
+        let Some(waiting) = inner.senders.get_mut(&self.exchange) else { return Poll::Pending };
+        let available = usize::try_from(waiting.credit.available()).unwrap_or(usize::MAX);
+        if available == 0 {
+            waiting.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let now = wanted.min(available);
+        waiting.credit.spend(now as u64);
+        Poll::Ready(now)
+    }
+
+    /// Takes credit for up to `wanted` bytes. Cancel safe: credit is taken only when it answers.
+    pub async fn spend(&self, wanted: usize) -> usize {
+        std::future::poll_fn(|cx| self.poll_spend(cx, wanted)).await
+    }
+
+    /// Bytes sent so far.
+    pub fn sent(&self) -> u64 {
+        self.flow.lock().senders.get(&self.exchange).map_or(0, |waiting| waiting.credit.sent())
+    }
+}
+
+impl Drop for BodySender {
+    fn drop(&mut self) {
+        self.flow.lock().senders.remove(&self.exchange);
+    }
+}
+
+/// One body that this end receives. Dropping it gives its share of the budget back.
+#[derive(Debug)]
+pub struct BodyReceiver {
+    flow: LinkFlow,
+    exchange: u64,
+    credit: ReceiveCredit,
+    first: u64,
+}
+
+impl BodyReceiver {
+    /// Notes that `bytes` were handed on; answers how far the sender may now go, bytes.
+    pub fn consumed(&mut self, bytes: usize) -> u64 {
+        let mut inner = self.flow.lock();
+        let spare = LINK_CREDIT_MAX.saturating_sub(inner.granted);
+        let before = self.credit.window();
+        if let Some(ack) = self.credit.consume(self.exchange, bytes as u64, spare) {
+            inner.granted += self.credit.window() - before;
+            inner.due.insert(self.exchange, ack);
+            if let Some(writer) = inner.writer.take() {
+                writer.wake();
+            }
+        }
+        self.credit.limit()
+    }
+}
+
+impl Drop for BodyReceiver {
+    fn drop(&mut self) {
+        let mut inner = self.flow.lock();
+        inner.receivers -= 1;
+        inner.granted -= self.credit.window() - self.first;
+        // The body is over: its sender waits for no more credit.
+        inner.due.remove(&self.exchange);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::FrameReader;
+
+    fn acks(flow: &LinkFlow) -> Option<Vec<Ack>> {
+        let mut out = BytesMut::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        if flow.poll_due(&mut cx, &mut out).is_pending() {
+            return None;
+        }
+        match FrameReader::default().next(&mut out.freeze()).unwrap() {
+            Some(Frame::Acks(acks)) => Some(acks),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn credit_spent_comes_back_with_an_ack() {
+        let (here, there) = (LinkFlow::default(), LinkFlow::default());
+        let mut cx = Context::from_waker(Waker::noop());
+        let sender = here.sender(1, 100);
+        let mut receiver = there.receiver(1, 100);
+        assert_eq!(sender.poll_spend(&mut cx, 1000), Poll::Ready(100));
+        assert_eq!(sender.poll_spend(&mut cx, 1000), Poll::Pending);
+        assert_eq!(acks(&there), None);
+        receiver.consumed(60);
+        here.acknowledge(&acks(&there).unwrap()).unwrap();
+        assert_eq!(sender.poll_spend(&mut cx, 1000), Poll::Ready(160));
+        assert_eq!(sender.sent(), 260);
+    }
+
+    #[test]
+    fn budget_comes_back_when_a_body_ends() {
+        let flow = LinkFlow::default();
+        for round in 0..3 {
+            let mut receivers: Vec<_> = (0..40).map(|n| flow.receiver(n, FIRST_CREDIT)).collect();
+            for receiver in &mut receivers {
+                for _ in 0..200 {
+                    receiver.consumed(FIRST_CREDIT as usize);
+                }
+            }
+            assert_eq!(flow.lock().granted, LINK_CREDIT_MAX, "round {round}");
+            drop(receivers);
+            assert_eq!(flow.lock().granted, 0, "round {round}");
+            assert_eq!(acks(&flow), None, "round {round}");
+        }
+    }
+
+    #[test]
+    fn an_ack_for_an_ended_exchange_says_nothing() {
+        let flow = LinkFlow::default();
+        drop(flow.sender(1, 10));
+        assert_eq!(flow.acknowledge(&[Ack { exchange: 1, offset: 999, limit: 999 }]), Ok(()));
+    }
+
+    #[test]
+    fn a_crowded_link_gives_small_first_credits() {
+        let flow = LinkFlow::default();
+        let crowd: Vec<_> =
+            (0..CROWDED_EXCHANGES as u64).map(|n| flow.receiver(n, flow.first_credit())).collect();
+        assert_eq!(flow.first_credit(), FIRST_CREDIT_CROWDED);
+        drop(crowd);
+        assert_eq!(flow.first_credit(), FIRST_CREDIT);
+    }
+}
