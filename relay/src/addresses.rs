@@ -54,8 +54,13 @@ pub struct BindError {
 pub fn bind(config: &Config) -> Result<(Sockets, Addresses), BindError> {
     let shared = config.shards > 1;
     let http = each(config, "http", config.http, |at| tcp(at, shared), TcpListener::local_addr)?;
-    let tunnel =
-        each(config, "tunnel", config.tunnel, |at| endpoint::bind(at, shared), UdpSocket::local_addr)?;
+    let tunnel = each(
+        config,
+        "tunnel",
+        config.tunnel,
+        |at| endpoint::bind(at, shared),
+        UdpSocket::local_addr,
+    )?;
     let failed = |source| BindError { what: "admin", address: config.admin, source };
     let admin = tcp(config.admin, false).map_err(failed)?;
     let admin_address = admin.local_addr().map_err(failed)?;
@@ -111,7 +116,11 @@ fn describe(config: &Config, http: SocketAddr, tunnel: SocketAddr, admin: Socket
 /// An address that somebody on this host can use where the listener takes every one.
 fn reachable(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
-        let ip = if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+        let ip = if address.is_ipv4() {
+            [127, 0, 0, 1].into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        };
         SocketAddr::new(ip, address.port())
     } else {
         address

@@ -153,7 +153,9 @@ impl Relay {
         let (stop, stopping) = watch::channel(false);
         let Sockets { http, tunnel: tunnel_sockets, admin } = sockets;
         let mut shards = Vec::with_capacity(config.shards);
-        for (number, (http, tunnel_socket)) in (0..=u8::MAX).zip(http.into_iter().zip(tunnel_sockets)) {
+        for (number, (http, tunnel_socket)) in
+            (0..=u8::MAX).zip(http.into_iter().zip(tunnel_sockets))
+        {
             shards.push(shard::start(shard::Parts {
                 number,
                 http,
@@ -202,7 +204,10 @@ impl Relay {
         let _ = self.stop.send(true);
         let shards = self.shards;
         let joined = tokio::task::spawn_blocking(move || {
-            shards.into_iter().map(|shard| shard.join().map_err(|_| "a shard panicked")).collect::<Vec<_>>()
+            shards
+                .into_iter()
+                .map(|shard| shard.join().map_err(|_| "a shard panicked"))
+                .collect::<Vec<_>>()
         });
         let ends = joined.await.map_err(|error| error.to_string())?;
         admin.abort();

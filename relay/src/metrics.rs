@@ -132,7 +132,11 @@ impl Default for Metrics {
             "Exchanges that are open",
             metrics.streams_in_flight.clone(),
         );
-        registry.register("requests", "Exchanges with agents, by outcome", metrics.requests.clone());
+        registry.register(
+            "requests",
+            "Exchanges with agents, by outcome",
+            metrics.requests.clone(),
+        );
         registry.register("refusals", "Refusals, by code", metrics.refusals.clone());
         registry.register_with_unit(
             "request",
@@ -196,4 +200,3 @@ impl Metrics {
         text
     }
 }
-

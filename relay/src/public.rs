@@ -50,7 +50,6 @@ impl PublicUrl {
     pub fn base(&self, name: &str) -> String {
         format!("{}/agents/{name}/", self.text)
     }
-
 }
 
 impl fmt::Display for PublicUrl {
@@ -88,7 +87,9 @@ mod tests {
         let url: PublicUrl = "https://relay.example.com/".parse().unwrap();
         assert_eq!(url.as_str(), "https://relay.example.com");
         assert_eq!(url.base("x"), "https://relay.example.com/agents/x/");
-        for wrong in ["relay.example.com", "ftp://x", "https://u@x", "https://x/path", "https://x?q"] {
+        for wrong in
+            ["relay.example.com", "ftp://x", "https://u@x", "https://x/path", "https://x?q"]
+        {
             assert!(wrong.parse::<PublicUrl>().is_err(), "{wrong}");
         }
     }

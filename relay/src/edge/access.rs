@@ -1,7 +1,7 @@
 //! Who may call an agent, and what of it a path reaches. Pure.
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use http::Method;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use shared::exposure::{CARD_PATHS, Exposure};
 use shared::wire::{Binding, Target};
 
@@ -32,7 +32,10 @@ const NEVER_CROSS: [&[u8]; 3] = [b"rtok_", b"okey_", b"radm_"];
 
 fn shows_relay_credential(fields: &HeaderMap) -> bool {
     fields.contains_key("x-relay-authorization")
-        || fields.get_all(AUTHORIZATION).iter().any(|value| bearer(value.as_bytes()).starts_with(CALLER_TOKEN))
+        || fields
+            .get_all(AUTHORIZATION)
+            .iter()
+            .any(|value| bearer(value.as_bytes()).starts_with(CALLER_TOKEN))
 }
 
 /// Removes the relay's own credentials, wherever a caller put them.
@@ -97,7 +100,11 @@ pub fn reach(
     if all {
         let path = if rest.is_empty() { "/" } else { rest };
         let dialect = dialect(rest, method);
-        return Ok(Some(Reach { target: Target::Raw(path.into()), binding: binding(dialect), dialect }));
+        return Ok(Some(Reach {
+            target: Target::Raw(path.into()),
+            binding: binding(dialect),
+            dialect,
+        }));
     }
     if is_endpoint_alias(rest) || announced.is_some_and(|list| list.endpoint == rest) {
         return match *method {
@@ -172,12 +179,12 @@ mod tests {
     fn paths_reach_what_both_policies_allow() {
         let list = announced();
         let open = Exposure { all: true, ..announced() };
-        let reached = |rest: &str, method: Method, policy, list: Option<&Exposure>| {
-            match reach(rest, &method, policy, list) {
-                Ok(Some(reach)) => format!("{:?}", reach.target),
-                Ok(None) => "unknown".into(),
-                Err(failure) => failure.verdict().code.into(),
-            }
+        let reached = |rest: &str, method: Method, policy, list: Option<&Exposure>| match reach(
+            rest, &method, policy, list,
+        ) {
+            Ok(Some(reach)) => format!("{:?}", reach.target),
+            Ok(None) => "unknown".into(),
+            Err(failure) => failure.verdict().code.into(),
         };
         let (a2a, all) = (ExposurePolicy::A2a, ExposurePolicy::All);
         for (rest, method, policy, list, expected) in [

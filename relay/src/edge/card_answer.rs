@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 use shared::wire::{Frame, Target};
 
 use super::answer_body::AnswerBody;
+use super::card;
 use super::exchange::Admitted;
 use super::failure::Failure;
 use super::judge::is_json;
 use super::record::Record;
-use super::card;
 use crate::tunnel::Answer;
 
 /// The largest card that is read. The largest seen has 60 KiB.
@@ -91,7 +91,8 @@ async fn read(answer: &mut Answer) -> Option<Bytes> {
 fn validator(body: &[u8]) -> HeaderValue {
     let hash = Sha256::digest(body);
     let short = data_encoding::HEXLOWER.encode(hash.get(..12).unwrap_or_default());
-    HeaderValue::from_str(&format!("W/\"{short}\"")).unwrap_or_else(|_| HeaderValue::from_static("W/\"\""))
+    HeaderValue::from_str(&format!("W/\"{short}\""))
+        .unwrap_or_else(|_| HeaderValue::from_static("W/\"\""))
 }
 
 /// Weak comparison (RFC 9110, 8.8.3.2 and 13.1.2).
@@ -108,9 +109,13 @@ mod tests {
     #[test]
     fn validators_compare_weakly() {
         let ours = HeaderValue::from_static("W/\"abc\"");
-        for (theirs, same) in
-            [("\"abc\"", true), ("W/\"x\", W/\"abc\"", true), ("*", true), ("\"abd\"", false), ("", false)]
-        {
+        for (theirs, same) in [
+            ("\"abc\"", true),
+            ("W/\"x\", W/\"abc\"", true),
+            ("*", true),
+            ("\"abd\"", false),
+            ("", false),
+        ] {
             assert_eq!(matches(&HeaderValue::from_static(theirs), &ours), same, "{theirs}");
         }
     }

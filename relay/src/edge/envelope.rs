@@ -24,17 +24,15 @@ pub fn scan(prefix: &[u8]) -> Envelope {
         scanner.at = 3;
     }
     // A prefix that ends early, or stops being JSON, keeps what was found before.
-    let _ = scanner.members(|key, value| {
-        match key {
-            b"\"id\"" => {
-                ids += 1;
-                found.id = (ids == 1 && is_id(value)).then(|| value.to_vec());
-            }
-            b"\"method\"" => {
-                found.method = serde_json::from_slice(value).ok();
-            }
-            _ => {}
+    let _ = scanner.members(|key, value| match key {
+        b"\"id\"" => {
+            ids += 1;
+            found.id = (ids == 1 && is_id(value)).then(|| value.to_vec());
         }
+        b"\"method\"" => {
+            found.method = serde_json::from_slice(value).ok();
+        }
+        _ => {}
     });
     found
 }

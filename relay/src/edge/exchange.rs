@@ -154,9 +154,7 @@ async fn open(
 fn find_link(live: &LiveLinks, admitted: &Admitted) -> Result<Arc<Link>, Failure> {
     let workspace = admitted.workspace.id;
     match live.presence(&workspace) {
-        Presence::Connected(link) if link.is_draining() => {
-            Err(Failure::AgentDraining(workspace))
-        }
+        Presence::Connected(link) if link.is_draining() => Err(Failure::AgentDraining(workspace)),
         Presence::Connected(link) if !link.is_closed() => Ok(link),
         Presence::Connected(_) => Err(Failure::LinkLost(workspace)),
         Presence::Left(since) => Err(Failure::AgentOffline(workspace, Some(since))),
@@ -265,7 +263,10 @@ fn announced_length(
 
 fn is_event_stream(fields: &HeaderMap) -> bool {
     fields.get(CONTENT_TYPE).is_some_and(|media| {
-        media.as_bytes().get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+        media
+            .as_bytes()
+            .get(..17)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
     }) && !fields.contains_key(http::header::CONTENT_ENCODING)
 }
 

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    ACCEPT_ENCODING, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, VIA,
+    ACCEPT_ENCODING, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, VIA,
 };
 use shared::headers::{remove_hop_by_hop, remove_relay_fields};
 use shared::wire::Target;

@@ -8,7 +8,12 @@ use shared::wire::fields::within_limits;
 use super::failure::Failure;
 
 /// Says no to heads that two servers could read in two ways, or that are over the limits.
-pub fn judge(method: &Method, uri: &Uri, version: Version, fields: &HeaderMap) -> Result<(), Failure> {
+pub fn judge(
+    method: &Method,
+    uri: &Uri,
+    version: Version,
+    fields: &HeaderMap,
+) -> Result<(), Failure> {
     if version < Version::HTTP_11 {
         return Err(Failure::HttpVersion);
     }
@@ -56,13 +61,18 @@ fn judge_framing(method: &Method, fields: &HeaderMap) -> Result<(), Failure> {
     }
     let length = fields.get(CONTENT_LENGTH);
     if coding.is_some() && length.is_some() {
-        return Err(Failure::BadRequest("A request has Content-Length or Transfer-Encoding, not both."));
+        return Err(Failure::BadRequest(
+            "A request has Content-Length or Transfer-Encoding, not both.",
+        ));
     }
     let has_body = coding.is_some() || length.is_some_and(|length| length != "0");
     if has_body && (method == Method::GET || method == Method::HEAD) {
-        return Err(Failure::BadRequest("A GET request with a body means different things to different servers."));
+        return Err(Failure::BadRequest(
+            "A GET request with a body means different things to different servers.",
+        ));
     }
-    if fields.get(EXPECT).is_some_and(|what| !what.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+    if fields.get(EXPECT).is_some_and(|what| !what.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    {
         return Err(Failure::BadRequest("The only expectation here is 100-continue."));
     }
     Ok(())
@@ -72,7 +82,8 @@ fn judge_framing(method: &Method, fields: &HeaderMap) -> Result<(), Failure> {
 pub fn is_json(content_type: &[u8]) -> bool {
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
     let essence = essence.trim_ascii().to_ascii_lowercase();
-    essence == b"application/json" || (essence.starts_with(b"application/") && essence.ends_with(b"+json"))
+    essence == b"application/json"
+        || (essence.starts_with(b"application/") && essence.ends_with(b"+json"))
 }
 
 #[cfg(test)]
@@ -89,7 +100,12 @@ mod tests {
         map
     }
 
-    fn code(method: &str, uri: &str, version: Version, list: &[(&'static str, &str)]) -> &'static str {
+    fn code(
+        method: &str,
+        uri: &str,
+        version: Version,
+        list: &[(&'static str, &str)],
+    ) -> &'static str {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         match judge(&method, &uri.parse().unwrap(), version, &fields(list)) {
             Ok(()) => "ok",
@@ -114,20 +130,30 @@ mod tests {
             ("GET", "/", &[host, ("content-length", "3")], "RELAY_BAD_REQUEST"),
             ("GET", "/", &[host, ("transfer-encoding", "chunked")], "RELAY_BAD_REQUEST"),
             ("POST", "/", &[host, ("transfer-encoding", "gzip, chunked")], "RELAY_NOT_IMPLEMENTED"),
-            ("POST", "/", &[host, ("transfer-encoding", "chunked"), ("content-length", "3")], "RELAY_BAD_REQUEST"),
+            (
+                "POST",
+                "/",
+                &[host, ("transfer-encoding", "chunked"), ("content-length", "3")],
+                "RELAY_BAD_REQUEST",
+            ),
             ("POST", "/", &[host, ("x_y", "1")], "RELAY_BAD_REQUEST"),
             ("POST", "/", &[host, ("expect", "tea")], "RELAY_BAD_REQUEST"),
             ("POST", long_uri.as_str(), &[host], "RELAY_URI_TOO_LONG"),
             ("POST", "/", &[host, ("x-long", long_value.as_str())], "RELAY_HEADERS_TOO_LARGE"),
         ] {
-            assert_eq!(code(method, uri, Version::HTTP_11, list), expected, "{method} {uri:.40} {list:.80?}");
+            assert_eq!(
+                code(method, uri, Version::HTTP_11, list),
+                expected,
+                "{method} {uri:.40} {list:.80?}"
+            );
         }
         assert_eq!(code("POST", "/a2a", Version::HTTP_10, &[host]), "RELAY_HTTP_VERSION");
     }
 
     #[test]
     fn json_is_json_with_parameters_and_suffixes() {
-        for json in ["application/json", "Application/JSON; charset=utf-8", "application/a2a+json"] {
+        for json in ["application/json", "Application/JSON; charset=utf-8", "application/a2a+json"]
+        {
             assert!(is_json(json.as_bytes()), "{json}");
         }
         for other in ["text/plain", "application/jsonp", "text/json", ""] {

@@ -34,7 +34,8 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Serves callers until `stop` says so, then until the requests that are open by then are answered.
 /// Callers that come in between are told that the relay drains.
 pub async fn run(listener: TcpListener, edge: Arc<Edge>, mut stop: watch::Receiver<bool>) {
-    let mut callers = Callers { room: Arc::new(Semaphore::new(CONNECTIONS_MAX)), edge, stop: stop.clone() };
+    let mut callers =
+        Callers { room: Arc::new(Semaphore::new(CONNECTIONS_MAX)), edge, stop: stop.clone() };
     let mut connections = JoinSet::new();
     while !*stop.borrow() {
         tokio::select! {

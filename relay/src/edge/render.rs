@@ -25,7 +25,12 @@ pub enum Dialect {
 const INTERNAL_ERROR: i64 = -32603;
 
 /// A refusal as an answer. `id` is the caller's JSON-RPC id as it stood in the request.
-pub fn refusal(verdict: &Verdict, dialect: Dialect, id: Option<&[u8]>, request: &str) -> Response<Bytes> {
+pub fn refusal(
+    verdict: &Verdict,
+    dialect: Dialect,
+    id: Option<&[u8]>,
+    request: &str,
+) -> Response<Bytes> {
     let (content_type, body) = match dialect {
         Dialect::JsonRpc => ("application/json", json_rpc(verdict, id, request)),
         Dialect::HttpJson => ("application/json", http_json(verdict, request).to_string()),

@@ -89,8 +89,17 @@ mod tests {
         assert_eq!(route("/agents/.well-known/agent-card.json"), Route::MissingSlash);
         assert_eq!(route("/workspaces/x/tokens"), Route::Api);
         for nothing in [
-            "/", "/agents", "/agents/", "/agents//a2a", "//agents/x", "/healthz/", "/workspacesx",
-            "/agents/../a2a", "/agents/%61gent/a2a", "/Agents/x", "/agents/a_short/a2a",
+            "/",
+            "/agents",
+            "/agents/",
+            "/agents//a2a",
+            "//agents/x",
+            "/healthz/",
+            "/workspacesx",
+            "/agents/../a2a",
+            "/agents/%61gent/a2a",
+            "/Agents/x",
+            "/agents/a_short/a2a",
         ] {
             assert_eq!(route(nothing), Route::Nothing, "{nothing}");
         }

@@ -175,7 +175,10 @@ impl Edge {
             return Err((Failure::AgentPaused(workspace.id), dialect));
         }
         let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        if length.and_then(|length| length.parse().ok()).is_some_and(|n: u64| n > self.max_body_bytes) {
+        if length
+            .and_then(|length| length.parse().ok())
+            .is_some_and(|n: u64| n > self.max_body_bytes)
+        {
             return Err((Failure::BodyTooLarge(self.max_body_bytes), dialect));
         }
         let if_none_match = parts.headers.get(IF_NONE_MATCH).cloned();
@@ -276,10 +279,12 @@ impl Edge {
         let verdict = no.failure.verdict();
         self.metrics.refusal(verdict.code);
         let name = request_id.to_str().unwrap_or_default();
-        let mut response = refusal(&verdict, no.dialect, no.id.as_deref(), name).map(AnswerBody::whole);
+        let mut response =
+            refusal(&verdict, no.dialect, no.id.as_deref(), name).map(AnswerBody::whole);
         let headers: &mut HeaderMap = response.headers_mut();
         headers.insert("x-request-id", request_id.clone());
-        if matches!(no.failure, Failure::Draining | Failure::BodyTooLarge(_) | Failure::HttpVersion) {
+        if matches!(no.failure, Failure::Draining | Failure::BodyTooLarge(_) | Failure::HttpVersion)
+        {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -312,6 +317,8 @@ async fn id_of(body: &mut CallerBody, dialect: Dialect, expects: bool) -> Option
 fn text(status: StatusCode, text: &str) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::whole(Bytes::copy_from_slice(text.as_bytes())));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }

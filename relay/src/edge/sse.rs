@@ -66,10 +66,14 @@ mod tests {
 
     #[test]
     fn an_empty_line_ends_an_event_in_each_of_the_three_spellings() {
-        for text in ["", "data: 1\n\n", "data: 1\r\n\r\n", "data: 1\r\r", ": ping\n\n", "\n", "a\n\nb\n\n"] {
+        for text in
+            ["", "data: 1\n\n", "data: 1\r\n\r\n", "data: 1\r\r", ": ping\n\n", "\n", "a\n\nb\n\n"]
+        {
             assert!(between(text), "{text:?}");
         }
-        for text in ["d", "data: 1\n", "data: 1\r\n", "data: 1\r", "a\n\nb", "a\n\nb\n", "a\n\nb\r\n"] {
+        for text in
+            ["d", "data: 1\n", "data: 1\r\n", "data: 1\r", "a\n\nb", "a\n\nb\n", "a\n\nb\r\n"]
+        {
             assert!(!between(text), "{text:?}");
         }
     }

@@ -65,7 +65,10 @@ pub fn check_identity(
         KeyStanding::Good(_) => {
             return Err(refusal(
                 RefusalCode::WrongWorkspace,
-                format!("The certificate names {}, its key belongs to another.", identity.workspace),
+                format!(
+                    "The certificate names {}, its key belongs to another.",
+                    identity.workspace
+                ),
             ));
         }
         KeyStanding::Unknown => {
@@ -183,7 +186,13 @@ mod tests {
             (Some(&me), KeyStanding::Revoked, late, true, Err(RefusalCode::Revoked)),
             (Some(&me), KeyStanding::Unknown, late, true, Err(RefusalCode::UnknownCredential)),
             (Some(&me), KeyStanding::Gone, early, false, Err(RefusalCode::WorkspaceGone)),
-            (Some(&me), KeyStanding::Good(id(OTHER)), early, false, Err(RefusalCode::WrongWorkspace)),
+            (
+                Some(&me),
+                KeyStanding::Good(id(OTHER)),
+                early,
+                false,
+                Err(RefusalCode::WrongWorkspace),
+            ),
             (None, KeyStanding::Unknown, early, false, Err(RefusalCode::Unauthenticated)),
         ];
         for (identity, standing, now, renewing, expected) in cases {

@@ -33,10 +33,11 @@ pub async fn join(
     // until the registry knows that key.
     let certificate = sign(tunnel, &csr, claimed)?;
     let hash = Sha256::digest(&token).into();
-    let redeemed =
-        tunnel.registry.redeem_join_token(hash, certificate.key_hash.0, unix_ms()).await;
+    let redeemed = tunnel.registry.redeem_join_token(hash, certificate.key_hash.0, unix_ms()).await;
     match redeemed.map_err(|error| store_refusal(&error))? {
-        Ok(workspace) if workspace == claimed => certificate_message(tunnel, workspace, &certificate),
+        Ok(workspace) if workspace == claimed => {
+            certificate_message(tunnel, workspace, &certificate)
+        }
         Ok(workspace) => {
             tracing::warn!(%workspace, %claimed, "a join token was used for another workspace");
             Err(refusal(

@@ -16,9 +16,7 @@ use shared::flow::{BodyReceiver, BodySender};
 use shared::ids::ExchangeId;
 use shared::limits::{IN_FLIGHT_MAX, LINK_WRITE_TIMEOUT};
 use shared::wire::frame::put_data_header;
-use shared::wire::{
-    Binding, Direction, Frame, MessageReader, RequestHead, Target, WireError,
-};
+use shared::wire::{Binding, Direction, Frame, MessageReader, RequestHead, Target, WireError};
 use tokio::time::timeout;
 
 use super::link::Link;
@@ -144,8 +142,15 @@ impl Link {
         }
         let receiver = self.flow.receiver(exchange.counter, credit);
         let reader = MessageReader::new(Direction::Response, credit);
-        let answer =
-            Answer { recv, reader, unread: Bytes::new(), receiver, exchange, in_flight, released: false };
+        let answer = Answer {
+            recv,
+            reader,
+            unread: Bytes::new(),
+            receiver,
+            exchange,
+            in_flight,
+            released: false,
+        };
         upload.begin(&mut chunks).await?;
         if complete {
             upload.close();

@@ -69,7 +69,8 @@ fn edit_interfaces(
             texts.push(element.get().to_owned());
             continue;
         };
-        let binding_field = if name == "supportedInterfaces" { "protocolBinding" } else { "transport" };
+        let binding_field =
+            if name == "supportedInterfaces" { "protocolBinding" } else { "transport" };
         let binding = interface.text(binding_field);
         let place = place_of(&interface, "url", agent);
         let grpc = binding.as_deref().is_some_and(|binding| binding.eq_ignore_ascii_case("grpc"));
@@ -103,7 +104,13 @@ fn edit_interfaces(
 }
 
 /// The main URL had to go: the next interface takes its place (A2A 0.3, `preferredTransport`).
-fn promote(top: &Members<'_>, url: &RawValue, agent: &Agent<'_>, kept: &[Kept], splices: &mut Splices<'_>) {
+fn promote(
+    top: &Members<'_>,
+    url: &RawValue,
+    agent: &Agent<'_>,
+    kept: &[Kept],
+    splices: &mut Splices<'_>,
+) {
     let next = kept.first();
     let public = next.map_or_else(|| agent.endpoint(), |next| next.url.clone());
     splices.replace(url, &quoted(&public));
@@ -113,7 +120,11 @@ fn promote(top: &Members<'_>, url: &RawValue, agent: &Agent<'_>, kept: &[Kept], 
     }
 }
 
-fn place_of<'m>(members: &Members<'m>, name: &str, agent: &Agent<'_>) -> Option<(&'m RawValue, Place)> {
+fn place_of<'m>(
+    members: &Members<'m>,
+    name: &str,
+    agent: &Agent<'_>,
+) -> Option<(&'m RawValue, Place)> {
     let raw = members.get(name)?;
     let url: String = serde_json::from_str(raw.get()).ok()?;
     Some((raw, agent.place(&url)))

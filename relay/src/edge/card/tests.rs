@@ -89,7 +89,8 @@ fn signatures_fall_with_what_they_signed_and_only_then() {
 
 #[test]
 fn what_is_no_card_is_left_alone() {
-    for text in ["", "[]", "{", "{\"url\":5}", "{\"supportedInterfaces\":5}", "null", "\u{feff}{}"] {
+    for text in ["", "[]", "{", "{\"url\":5}", "{\"supportedInterfaces\":5}", "null", "\u{feff}{}"]
+    {
         assert_eq!(edit(text.as_bytes(), BASE, ORIGIN), None, "{text}");
     }
 }
