@@ -4,14 +4,14 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn relay(folder: &Path, words: &[&str]) -> Output {
+fn relay(folder: &Path, words: &[&str]) -> std::io::Result<Output> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("RELAY_") {
             command.env_remove(name);
         }
     }
-    command.current_dir(folder).args(words).output().unwrap()
+    command.current_dir(folder).args(words).output()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -37,7 +37,7 @@ fn every_command_explains_itself() {
         &["workspace", "revoke", "--help"],
         &["workspace", "remove", "--help"],
     ] {
-        let output = relay(folder.path(), words);
+        let output = relay(folder.path(), words).unwrap();
         assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}");
         assert!(text(&output.stdout).contains("relay"), "{words:?}: {output:?}");
     }
@@ -55,7 +55,7 @@ fn what_cannot_be_understood_ends_with_2() {
         &["workspace", "add", "x", "--callers", "nobody"],
         &["workspace", "join", "x", "--expires", "soon"],
     ] {
-        let output = relay(folder.path(), words);
+        let output = relay(folder.path(), words).unwrap();
         assert_eq!(output.status.code(), Some(2), "{words:?}: {output:?}");
     }
 }
@@ -65,7 +65,7 @@ fn a_wrong_configuration_lists_every_mistake_and_ends_with_3() {
     let folder = tempfile::tempdir().unwrap();
     for command in ["serve", "check"] {
         let words = [command, "--http", "here", "--shards", "0", "--log-format", "xml"];
-        let output = relay(folder.path(), &words);
+        let output = relay(folder.path(), &words).unwrap();
         assert_eq!(output.status.code(), Some(3), "{output:?}");
         let told = text(&output.stderr);
         for flag in ["--http", "--shards", "--log-format"] {
@@ -78,7 +78,8 @@ fn a_wrong_configuration_lists_every_mistake_and_ends_with_3() {
 #[test]
 fn a_right_configuration_is_checked_and_nothing_is_opened() {
     let folder = tempfile::tempdir().unwrap();
-    let output = relay(folder.path(), &["check", "--public-url", "https://relay.example.com"]);
+    let output =
+        relay(folder.path(), &["check", "--public-url", "https://relay.example.com"]).unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
 }
@@ -102,11 +103,12 @@ fn without_a_relay_the_workspace_commands_end_with_5() {
         &["remove", "x"],
     ] {
         let words = [&["workspace"], words, &["--url", &url]].concat();
-        let output = relay(folder.path(), &words);
+        let output = relay(folder.path(), &words).unwrap();
         assert_eq!(output.status.code(), Some(5), "{words:?}: {output:?}");
         assert!(text(&output.stderr).contains("relay serve"), "{output:?}");
     }
-    let output = relay(folder.path(), &["workspace", "list", "--url", "https://127.0.0.1:1"]);
+    let output =
+        relay(folder.path(), &["workspace", "list", "--url", "https://127.0.0.1:1"]).unwrap();
     assert_eq!(output.status.code(), Some(3), "{output:?}");
 }
 

@@ -86,83 +86,168 @@ const LONG_OFFLINE: Duration = Duration::from_secs(90);
 impl Failure {
     /// What the caller is told.
     pub fn verdict(&self) -> Verdict {
-        use Delivery::{Maybe, NotSent};
+        let (status, code) = self.status_and_code();
+        Verdict {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            code,
+            message: self.message(),
+            delivery: self.delivery(),
+            retry_after: self.retry_after(),
+            allow: if let Self::MethodNotAllowed(allow) = self { Some(allow) } else { None },
+            workspace: self.workspace(),
+        }
+    }
+
+    const fn status_and_code(&self) -> (u16, &'static str) {
         match self {
-            Self::Unauthenticated => no(401, "RELAY_UNAUTHENTICATED", "The request carries no credential that is valid here. Send the caller token that the agent's operator gave you."),
-            Self::UnknownWorkspace => no(404, "RELAY_UNKNOWN_WORKSPACE", "No agent is known by this URL. Check it with whoever gave it to you."),
-            Self::WorkspaceGone(id) => no(410, "RELAY_WORKSPACE_GONE", format!("Workspace {id} was removed. Ask its operator for another URL.")).of(*id),
-            Self::NotFound(hint) => no(404, "RELAY_NOT_FOUND", *hint),
-            Self::PathDenied => no(403, "RELAY_PATH_DENIED", "The agent's connector does not expose this path. Its owner can allow it with --allow PATH."),
-            Self::MethodNotAllowed(allow) => Verdict { allow: Some(allow), ..no(405, "RELAY_METHOD_NOT_ALLOWED", format!("This path takes {allow}.")) },
-            Self::BadRequest(what) => no(400, "RELAY_BAD_REQUEST", *what),
-            Self::UnsupportedMediaType => no(415, "RELAY_UNSUPPORTED_MEDIA_TYPE", "A JSON-RPC endpoint takes application/json."),
-            Self::HttpVersion => no(505, "RELAY_HTTP_VERSION", "HTTP/1.0 cannot show that an answer was cut. Use HTTP/1.1."),
-            Self::UriTooLong => no(414, "RELAY_URI_TOO_LONG", format!("Path and query may have {URI_BYTES_MAX} bytes.")),
-            Self::HeadersTooLarge => no(431, "RELAY_HEADERS_TOO_LARGE", format!("The header may have {HEADER_LIST_BYTES_MAX} bytes and {HEADER_FIELDS_MAX} fields.")),
-            Self::BodyTooLarge(limit) => no(413, "RELAY_BODY_TOO_LARGE", format!("The body may have {limit} bytes (relay serve --max-body).")),
-            Self::NotImplemented(what) => no(501, "RELAY_NOT_IMPLEMENTED", *what),
+            Self::BadRequest(_) => (400, "RELAY_BAD_REQUEST"),
+            Self::Unauthenticated => (401, "RELAY_UNAUTHENTICATED"),
+            Self::PathDenied => (403, "RELAY_PATH_DENIED"),
+            Self::UnknownWorkspace => (404, "RELAY_UNKNOWN_WORKSPACE"),
+            Self::NotFound(_) => (404, "RELAY_NOT_FOUND"),
+            Self::MethodNotAllowed(_) => (405, "RELAY_METHOD_NOT_ALLOWED"),
+            Self::WorkspaceGone(_) => (410, "RELAY_WORKSPACE_GONE"),
+            Self::BodyTooLarge(_) => (413, "RELAY_BODY_TOO_LARGE"),
+            Self::UriTooLong => (414, "RELAY_URI_TOO_LONG"),
+            Self::UnsupportedMediaType => (415, "RELAY_UNSUPPORTED_MEDIA_TYPE"),
+            Self::HeadersTooLarge => (431, "RELAY_HEADERS_TOO_LARGE"),
+            Self::NotImplemented(_) => (501, "RELAY_NOT_IMPLEMENTED"),
+            Self::TunnelLost(_) => (502, "RELAY_TUNNEL_LOST"),
+            Self::Protocol(_) => (502, "RELAY_UPSTREAM_PROTOCOL"),
+            Self::AgentOffline(..) | Self::LinkLost(_) => (503, "RELAY_AGENT_OFFLINE"),
+            Self::AgentPaused(_) => (503, "RELAY_AGENT_PAUSED"),
+            Self::AgentDraining(_) => (503, "RELAY_AGENT_DRAINING"),
+            Self::AgentBusy(_) => (503, "RELAY_AGENT_BUSY"),
+            Self::Draining => (503, "RELAY_DRAINING"),
+            Self::StoreUnavailable => (503, "RELAY_STORE_UNAVAILABLE"),
+            Self::Deadline(_) => (504, "RELAY_DEADLINE"),
+            Self::HttpVersion => (505, "RELAY_HTTP_VERSION"),
+            Self::Aborted(_, abort) => match abort.code {
+                AbortCode::PathDenied => (403, "RELAY_PATH_DENIED"),
+                AbortCode::UpstreamReset => (502, "RELAY_UPSTREAM_RESET"),
+                AbortCode::UpstreamProtocol | AbortCode::Protocol | AbortCode::UnknownExchange => {
+                    (502, "RELAY_UPSTREAM_PROTOCOL")
+                }
+                AbortCode::Refused => (503, "RELAY_AGENT_DRAINING"),
+                AbortCode::Busy => (503, "RELAY_AGENT_BUSY"),
+                AbortCode::UpstreamRefused => (503, "RELAY_UPSTREAM_REFUSED"),
+                AbortCode::UpstreamTimeout => (504, "RELAY_UPSTREAM_TIMEOUT"),
+            },
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::BadRequest(what) | Self::NotFound(what) | Self::NotImplemented(what) => {
+                (*what).into()
+            }
+            Self::Aborted(_, abort) if abort.code != AbortCode::PathDenied => abort.message.clone(),
+            Self::Unauthenticated => "The request carries no credential that is valid here. Use \
+                the whole URL, or the token, that the agent's operator gave you."
+                .into(),
+            Self::PathDenied | Self::Aborted(..) => "The agent's connector does not expose this \
+                path. Its owner can allow it with --allow PATH."
+                .into(),
+            Self::UnknownWorkspace => {
+                "No agent is known by this URL. Check it with whoever gave it to you.".into()
+            }
+            Self::MethodNotAllowed(allow) => format!("This path takes {allow}."),
+            Self::WorkspaceGone(id) => {
+                format!("Workspace {id} was removed. Ask its operator for another URL.")
+            }
+            Self::BodyTooLarge(limit) => {
+                format!("The body may have {limit} bytes (relay serve --max-body).")
+            }
+            Self::UriTooLong => format!("Path and query may have {URI_BYTES_MAX} bytes."),
+            Self::UnsupportedMediaType => "A JSON-RPC endpoint takes application/json.".into(),
+            Self::HeadersTooLarge => format!(
+                "The header may have {HEADER_LIST_BYTES_MAX} bytes and {HEADER_FIELDS_MAX} fields."
+            ),
+            Self::TunnelLost(id) => format!(
+                "The link of agent {id} was lost while it worked on the request. It may have been \
+                 done: ask for its task before sending it again."
+            ),
+            Self::Protocol(id) => format!(
+                "What came back from agent {id} is not a valid answer. Its owner finds more in \
+                 agent-connector's log."
+            ),
             Self::AgentOffline(id, last_seen) => {
-                let long = last_seen.is_some_and(|since| since > LONG_OFFLINE);
                 let seen = last_seen.map_or_else(
                     || String::from("not seen since the relay started"),
                     |since| format!("last seen {} s ago", since.as_secs()),
                 );
-                no(503, "RELAY_AGENT_OFFLINE", format!("Agent {id} is offline ({seen}). Start agent-connector or read its log.")).of(*id).retry(if long { 30 } else { 5 })
+                format!("Agent {id} is offline ({seen}). Start agent-connector or read its log.")
             }
-            Self::LinkLost(id) => no(503, "RELAY_AGENT_OFFLINE", format!("The link of agent {id} was lost before the request was sent on it. Try again in a moment.")).of(*id).retry(1),
-            Self::AgentPaused(id) => no(503, "RELAY_AGENT_PAUSED", format!("Agent {id} is paused by its operator. Try again later.")).of(*id).retry(30),
-            Self::AgentDraining(id) => no(503, "RELAY_AGENT_DRAINING", format!("The connector of agent {id} is shutting down. Try again in a moment.")).of(*id).retry(1),
-            Self::AgentBusy(id) => no(503, "RELAY_AGENT_BUSY", format!("Agent {id} has as many requests open as its link takes. Try again later.")).of(*id).retry(30),
-            Self::Draining => no(503, "RELAY_DRAINING", "The relay is shutting down. Try again in a moment.").retry(1),
-            Self::StoreUnavailable => no(503, "RELAY_STORE_UNAVAILABLE", "The relay cannot reach its store. Try again in a moment.").retry(5),
-            Self::TunnelLost(id) => no(502, "RELAY_TUNNEL_LOST", format!("The link of agent {id} was lost while it worked on the request. It may have been done: ask for its task before sending it again.")).of(*id).after(Maybe),
-            Self::Protocol(id) => no(502, "RELAY_UPSTREAM_PROTOCOL", format!("What came back from agent {id} is not a valid answer. Its owner finds more in agent-connector's log.")).of(*id).after(Maybe),
-            Self::Deadline(waited) => no(504, "RELAY_DEADLINE", format!("The agent did not begin its answer within {} s.", waited.as_secs())).after(Maybe),
-            Self::Aborted(id, abort) => {
-                let (status, code, retry) = match abort.code {
-                    AbortCode::Refused => (503, "RELAY_AGENT_DRAINING", Some(1)),
-                    AbortCode::Busy => (503, "RELAY_AGENT_BUSY", Some(30)),
-                    AbortCode::UpstreamRefused => (503, "RELAY_UPSTREAM_REFUSED", Some(5)),
-                    AbortCode::UpstreamReset => (502, "RELAY_UPSTREAM_RESET", None),
-                    AbortCode::UpstreamTimeout => (504, "RELAY_UPSTREAM_TIMEOUT", None),
-                    AbortCode::PathDenied => return Self::PathDenied.verdict(),
-                    AbortCode::UpstreamProtocol | AbortCode::Protocol | AbortCode::UnknownExchange => {
-                        (502, "RELAY_UPSTREAM_PROTOCOL", None)
-                    }
-                };
-                // Before the head, "delivered" is more than a connector can know.
-                let delivery = if abort.delivery == NotSent { NotSent } else { Maybe };
-                let mut verdict = no(status, code, abort.message.clone()).of(*id).after(delivery);
-                verdict.retry_after = retry;
-                verdict
+            Self::LinkLost(id) => format!(
+                "The link of agent {id} was lost before the request was sent on it. Try again in \
+                 a moment."
+            ),
+            Self::AgentPaused(id) => {
+                format!("Agent {id} is paused by its operator. Try again later.")
+            }
+            Self::AgentDraining(id) => {
+                format!("The connector of agent {id} is shutting down. Try again in a moment.")
+            }
+            Self::AgentBusy(id) => {
+                format!("Agent {id} has as many requests open as its link takes. Try again later.")
+            }
+            Self::Draining => "The relay is shutting down. Try again in a moment.".into(),
+            Self::StoreUnavailable => {
+                "The relay cannot reach its store. Try again in a moment.".into()
+            }
+            Self::Deadline(waited) => {
+                format!("The agent did not begin its answer within {} s.", waited.as_secs())
+            }
+            Self::HttpVersion => {
+                "HTTP/1.0 cannot show that an answer was cut. Use HTTP/1.1.".into()
             }
         }
     }
-}
 
-/// A refusal of a request that surely was not sent.
-fn no(status: u16, code: &'static str, message: impl Into<String>) -> Verdict {
-    Verdict {
-        status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        code,
-        message: message.into(),
-        delivery: Delivery::NotSent,
-        retry_after: None,
-        allow: None,
-        workspace: None,
-    }
-}
-
-impl Verdict {
-    fn of(self, workspace: WorkspaceId) -> Self {
-        Self { workspace: Some(workspace), ..self }
+    const fn delivery(&self) -> Delivery {
+        match self {
+            Self::TunnelLost(_) | Self::Protocol(_) | Self::Deadline(_) => Delivery::Maybe,
+            // Before the head, "delivered" is more than a connector can know.
+            Self::Aborted(_, abort) => match abort.delivery {
+                Delivery::NotSent => Delivery::NotSent,
+                Delivery::Maybe | Delivery::Delivered => Delivery::Maybe,
+            },
+            _ => Delivery::NotSent,
+        }
     }
 
-    fn after(self, delivery: Delivery) -> Self {
-        Self { delivery, ..self }
+    fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::AgentOffline(_, last_seen) => {
+                let long = last_seen.is_some_and(|since| since > LONG_OFFLINE);
+                Some(if long { 30 } else { 5 })
+            }
+            Self::LinkLost(_) | Self::AgentDraining(_) | Self::Draining => Some(1),
+            Self::AgentPaused(_) | Self::AgentBusy(_) => Some(30),
+            Self::StoreUnavailable => Some(5),
+            Self::Aborted(_, abort) => match abort.code {
+                AbortCode::Refused => Some(1),
+                AbortCode::Busy => Some(30),
+                AbortCode::UpstreamRefused => Some(5),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
-    fn retry(self, seconds: u32) -> Self {
-        Self { retry_after: Some(seconds), ..self }
+    /// The workspace, for refusals behind the door: before it, nobody is told whose URL it is.
+    const fn workspace(&self) -> Option<WorkspaceId> {
+        match self {
+            Self::WorkspaceGone(id)
+            | Self::AgentOffline(id, _)
+            | Self::LinkLost(id)
+            | Self::AgentPaused(id)
+            | Self::AgentDraining(id)
+            | Self::AgentBusy(id)
+            | Self::TunnelLost(id)
+            | Self::Aborted(id, _)
+            | Self::Protocol(id) => Some(*id),
+            _ => None,
+        }
     }
 }
