@@ -61,6 +61,7 @@ pub async fn join(request: JoinRequest) -> Result<Joined, ConnectorError> {
         failures += 1;
         match judge(&error.trouble(), false) {
             Verdict::End(End::Version) => return Err(ConnectorError::Version(error)),
+            Verdict::End(End::Configuration) => return Err(ConnectorError::Local(error)),
             Verdict::End(End::Credentials) => return Err(ConnectorError::Refused(error)),
             _ if failures >= ATTEMPTS_MAX => return Err(ConnectorError::Unreachable(error)),
             Verdict::Again(pace) => sleep(wait(pace, failures, 1.0, None)).await,

@@ -29,6 +29,9 @@ pub enum ConnectorError {
     /// The relay refuses the credential for good.
     #[error("{0}")]
     Refused(#[source] LinkError),
+    /// This machine cannot keep or use the identity.
+    #[error("{0}")]
+    Local(#[source] LinkError),
     /// The two ends share no version.
     #[error("{0}")]
     Version(#[source] LinkError),
@@ -51,6 +54,7 @@ impl ConnectorError {
             | Self::NoChoice(_)
             | Self::Identity(_)
             | Self::Origin(_)
+            | Self::Local(_)
             | Self::Version(_) => 3,
             Self::Join(_) | Self::Refused(_) => 4,
             Self::Unreachable(_) => 5,

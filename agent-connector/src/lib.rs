@@ -105,6 +105,7 @@ pub async fn run(
         }
         Err(TunnelEnd::Final(error, End::Credentials)) => Err(ConnectorError::Refused(error)),
         Err(TunnelEnd::Final(error, End::Version)) => Err(ConnectorError::Version(error)),
+        Err(TunnelEnd::Final(error, End::Configuration)) => Err(ConnectorError::Local(error)),
         Err(TunnelEnd::Unreachable(error)) => Err(ConnectorError::Unreachable(error)),
     }
 }

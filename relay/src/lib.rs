@@ -187,13 +187,17 @@ impl Relay {
     ///
     /// An error means that the store failed for good, and the process must end.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), String> {
-        let admin = match tokio::net::TcpListener::from_std(self.admin) {
-            Ok(listener) => tokio::spawn(admin::listener::serve(listener, self.api)),
-            Err(error) => return Err(format!("The admin listener cannot be used: {error}.")),
+        let admin = async {
+            match tokio::net::TcpListener::from_std(self.admin) {
+                Ok(listener) => admin::listener::serve(listener, self.api).await,
+                Err(error) => tracing::error!(%error, "the admin listener cannot be used"),
+            }
+            std::future::pending::<()>().await
         };
         let failed = tokio::select! {
             () = shutdown => None,
             reason = self.registry.failed() => Some(reason),
+            () = admin => None,
         };
         tracing::info!("the relay drains: open requests finish, new ones are refused");
         self.edge.draining.store(true, Ordering::Relaxed);
@@ -210,7 +214,6 @@ impl Relay {
                 .collect::<Vec<_>>()
         });
         let ends = joined.await.map_err(|error| error.to_string())?;
-        admin.abort();
         self.registry.close().await;
         for end in ends {
             end?.map_err(|error| format!("A shard failed: {error}."))?;

@@ -110,8 +110,8 @@ fn is_http_json(rest: &str) -> bool {
     let rest = rest.strip_prefix("v1/").unwrap_or(rest);
     is_operation(rest)
         // A tenant stands as one segment before the operation.
-        || rest.split_once('/').is_some_and(|(tenant, rest)| {
-            !tenant.is_empty() && is_operation(rest.strip_prefix("v1/").unwrap_or(rest))
+        || rest.split_once('/').is_some_and(|(_, rest)| {
+            is_operation(rest.strip_prefix("v1/").unwrap_or(rest))
         })
 }
 

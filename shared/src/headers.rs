@@ -3,14 +3,13 @@
 use http::header::{self, HeaderMap, HeaderName};
 
 /// Fields that belong to one connection, besides those that `Connection` names.
-static HOP_BY_HOP: [HeaderName; 9] = [
+static HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
     header::TE,
-    header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
@@ -20,6 +19,7 @@ pub const RELAY_PREFIX: &str = "x-relay-";
 
 /// Removes the hop-by-hop fields, those that `Connection` names included.
 ///
+/// `Trailer` is none of them: HTTP/1.1 libraries send only trailers that it announces.
 /// `Content-Length` stays whatever `Connection` says: it frames the body end to end.
 pub fn remove_hop_by_hop(fields: &mut HeaderMap) {
     if fields.contains_key(header::CONNECTION) {

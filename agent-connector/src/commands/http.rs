@@ -75,7 +75,9 @@ impl HttpArgs {
     fn config(self) -> Result<Config, ConnectorError> {
         self.relay.check_transport()?;
         let mut config = Config::new(self.target, self.state.path()?);
-        config.join = self.join.as_deref().map(read_join).transpose()?;
+        // An empty variable is none.
+        let join = self.join.as_deref().filter(|text| !text.trim().is_empty());
+        config.join = join.map(read_join).transpose()?;
         config.workspace = self.workspace;
         config.relay_ca = self.relay.relay_ca()?;
         config.relay = self.relay.relay;

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use super::shared_args::{RelayArgs, StateArgs, read_join};
 use super::{Done, terminal};
-use crate::config::Congestion;
 use crate::error::ConnectorError;
 use crate::{JoinRequest, Joined};
 
@@ -34,7 +33,7 @@ pub(super) async fn run(args: JoinArgs, shutdown: impl Future<Output = ()>) -> D
         state_dir: args.state.path()?,
         relay_ca: args.relay.relay_ca()?,
         relay: args.relay.relay,
-        congestion: Congestion::default(),
+        congestion: args.relay.congestion,
     };
     let shutdown = pin!(shutdown);
     tokio::select! {

@@ -13,8 +13,8 @@ use hyper::body::Incoming;
 use shared::codes::{Delivery, StreamCode};
 use shared::flow::BodySender;
 use shared::headers::{remove_forbidden_trailers, remove_hop_by_hop, remove_relay_fields};
-use shared::limits::{END_BYTES_MAX, IDLE_EXCHANGE_TIMEOUT};
-use shared::wire::fields::{list_bytes, within_limits};
+use shared::limits::IDLE_EXCHANGE_TIMEOUT;
+use shared::wire::fields::{fit_in_end, within_limits};
 use shared::wire::{Frame, ResponseHead};
 use tokio::time::sleep;
 
@@ -77,7 +77,7 @@ impl<S: Future<Output = ()>> AnswerWay<'_, S> {
             }
         }
         remove_forbidden_trailers(&mut trailers);
-        if !within_limits(&trailers) || list_bytes(&trailers) > END_BYTES_MAX / 2 {
+        if !fit_in_end(&trailers) {
             self.flush(gathered).await?;
             let what = "its trailers are over the limits";
             return Err(failure::bad_trailers(self.agent, what));

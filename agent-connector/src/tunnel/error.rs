@@ -56,7 +56,7 @@ pub enum LinkError {
     #[error("The relay refused: {} ({})", .0.message, .0.code)]
     Refused(Refusal),
     /// The relay closed the link.
-    #[error("The relay closed the link ({0}).")]
+    #[error("The relay closed the link ({code}): {help}.", code = .0, help = help(*.0))]
     Closed(CloseCode),
     /// The relay revoked the credential.
     #[error("The relay revoked this agent's credential: {0}")]
@@ -79,6 +79,12 @@ pub enum LinkError {
     /// No key can be made.
     #[error(transparent)]
     Key(#[from] KeyError),
+}
+
+/// The words of the other end, without what a terminal would obey.
+fn plain_text(words: &[u8]) -> String {
+    let text = String::from_utf8_lossy(words);
+    text.chars().filter(|char| !char.is_control()).take(300).collect()
 }
 
 impl LinkError {
@@ -107,6 +113,10 @@ impl LinkError {
     pub(crate) fn of_loss(error: &ConnectionError) -> Self {
         match error {
             ConnectionError::ApplicationClosed(close) => match close_code(close.error_code) {
+                // REVOKED travels with the close itself, so its sentence stands there too.
+                Some(CloseCode::Revoked) if !close.reason.is_empty() => {
+                    Self::Revoked(plain_text(&close.reason))
+                }
                 Some(code) => Self::Closed(code),
                 None => Self::Lost(error.to_string()),
             },
@@ -126,10 +136,8 @@ impl LinkError {
             | Self::NoAnswer { .. }
             | Self::Lost(_)
             | Self::Malformed(_)
-            | Self::Socket(_)
-            | Self::Tls(_)
-            | Self::Identity(_)
-            | Self::Key(_) => Trouble::Network,
+            | Self::Socket(_) => Trouble::Network,
+            Self::Tls(_) | Self::Identity(_) | Self::Key(_) => Trouble::Local,
         }
     }
 
@@ -157,6 +165,26 @@ impl LinkError {
             self,
             Self::WrongAuthority { .. } | Self::Version { .. } | Self::Refused(_) | Self::Closed(_)
         )
+    }
+}
+
+/// What a close means, and what to do.
+const fn help(code: CloseCode) -> &'static str {
+    match code {
+        CloseCode::Done => "it has nothing left to do on it",
+        CloseCode::Replaced => {
+            "another connector with this identity took over; stop one, or give each its own"
+        }
+        CloseCode::WrongWorkspace => "the credential is another workspace's; join again",
+        CloseCode::Revoked => {
+            "the credential was revoked, or the workspace removed; ask its operator"
+        }
+        CloseCode::Draining => "it is shutting down; the connector comes back to it",
+        CloseCode::Version => "it speaks another version; install a connector of its version",
+        CloseCode::Protocol => "it understood something wrong; update relay and agent-connector",
+        CloseCode::Refused => "it refused; its log says why",
+        CloseCode::Overloaded => "it has no room for another link now",
+        CloseCode::Timeout => "a message came too late; check the network",
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod dial;
 pub(crate) mod enrol;
 pub mod error;
 pub(crate) mod first;
+mod known;
 pub(crate) mod liveness;
 pub mod reconnect;
 pub(crate) mod session;
@@ -16,7 +17,6 @@ use std::time::{Duration, SystemTime};
 
 use certs::{Identity, JoinString};
 use shared::codes::CloseCode;
-use shared::control::Welcome;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -29,8 +29,8 @@ use session::{Departure, News, Process, Session};
 
 /// A link that lived for longer begins a new outage when it is lost, with short waits again.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
-/// Links that were retired have this long after the last one, at the end of the process.
-const RETIRED_GRACE: Duration = Duration::from_secs(30);
+/// At the end of the process all links have this long: the grace of open exchanges and a little more.
+const LEAVE_MAX: Duration = Duration::from_secs(32);
 
 /// Who dials.
 pub(crate) enum Credential {
@@ -115,16 +115,16 @@ impl Tunnel {
                     }
                     match departure {
                         Departure::Shutdown => {
-                            session.drain().await;
+                            self.retired.spawn(session.drain());
                             return self.leave().await;
                         }
                         Departure::Retire(after) => {
-                            self.retired.spawn(session.wind_down());
+                            self.retired.spawn(session.retire());
                             self.reporter.tell(State::Dialing, Some("RELAY_DRAINING".into()));
                             after.max(self.next_wait(Pace::Network, None))
                         }
                         Departure::Replaced => {
-                            self.retired.spawn(session.wind_down());
+                            self.retired.spawn(session.retire());
                             self.after(LinkError::Closed(CloseCode::Replaced))?
                         }
                         Departure::Lost(error) => self.after(error)?,
@@ -144,11 +144,11 @@ impl Tunnel {
         }
     }
 
-    /// Lets the retired links finish, within bounds.
+    /// Lets the links finish, within bounds.
     async fn leave(mut self) -> Result<(), TunnelEnd> {
         let all = async { while self.retired.join_next().await.is_some() {} };
         // What is not done by then is cut when the set is dropped.
-        let _ = timeout(RETIRED_GRACE, all).await;
+        let _ = timeout(LEAVE_MAX, all).await;
         Ok(())
     }
 
@@ -192,40 +192,6 @@ impl Tunnel {
         Relay { endpoints, ca: self.wishes.relay_ca.unwrap_or(ca) }
     }
 
-    fn note_welcome(&mut self, identity: &Arc<Identity>, welcome: &Welcome, endpoint: &str) {
-        self.welcomed = true;
-        match self.outage.take() {
-            None => tracing::info!(workspace = %welcome.workspace_id, relay = %welcome.software,
-                %endpoint, "link up"),
-            Some(since) => tracing::info!(workspace = %welcome.workspace_id, %endpoint,
-                after_ms = since.elapsed().as_millis() as u64, "link up again"),
-        }
-        self.process.agent.set_public_url(&welcome.public_url);
-        self.process.agent.card_crossed();
-        self.reporter.online(&welcome.public_url);
-        let endpoints = enrol::with_proven(welcome.endpoints.clone(), endpoint);
-        self.remember(identity, |profile| {
-            profile.endpoints = endpoints;
-            profile.public_url = Some(welcome.public_url.clone());
-        });
-    }
-
-    /// Keeps what the relay said of itself, if it is new.
-    fn remember(&mut self, identity: &Arc<Identity>, change: impl FnOnce(&mut certs::Profile)) {
-        let before = identity.profile();
-        let mut profile = before.clone();
-        change(&mut profile);
-        if profile == before {
-            return;
-        }
-        let state = &self.process.state;
-        let saved = state.save_profile(&profile).and_then(|()| state.load(&identity.workspace));
-        match saved {
-            Ok(identity) => self.credential = Credential::Identity(Arc::new(identity)),
-            Err(error) => tracing::warn!(%error, "what the relay announced could not be kept"),
-        }
-    }
-
     async fn serve<F: Future<Output = ()>>(
         &mut self,
         session: &mut Session,
@@ -245,18 +211,6 @@ impl Tunnel {
             self.take_news(news);
         }
         departure
-    }
-
-    fn take_news(&mut self, news: News) {
-        match news {
-            News::Renewed(identity) => self.credential = Credential::Identity(identity),
-            News::PublicUrl(public_url) => {
-                if let Credential::Identity(identity) = &self.credential {
-                    let identity = Arc::clone(identity);
-                    self.remember(&identity, |profile| profile.public_url = Some(public_url));
-                }
-            }
-        }
     }
 
     /// What a failure calls for: a pause before the next attempt, or the end.

@@ -30,6 +30,8 @@ pub enum Trouble {
     Refused(RefusalCode),
     /// The relay closed the link.
     Closed(CloseCode),
+    /// This machine cannot keep or use the identity.
+    Local,
 }
 
 /// How patient to be.
@@ -50,6 +52,8 @@ pub enum End {
     Credentials,
     /// The two ends speak no common version.
     Version,
+    /// What the connector runs on cannot be used.
+    Configuration,
 }
 
 /// What to do.
@@ -69,6 +73,7 @@ pub fn judge(trouble: &Trouble, welcomed: bool) -> Verdict {
     match trouble {
         Trouble::Network => Verdict::Again(Pace::Network),
         Trouble::WrongAuthority => unless(welcomed, End::Credentials),
+        Trouble::Local => unless(welcomed, End::Configuration),
         Trouble::Version => unless(welcomed, End::Version),
         Trouble::Refused(RefusalCode::Revoked | RefusalCode::WorkspaceGone) => {
             Verdict::End(End::Credentials)
@@ -127,6 +132,7 @@ mod tests {
         for (trouble, before, after) in [
             (Trouble::Network, network, network),
             (Trouble::WrongAuthority, end, refusal),
+            (Trouble::Local, Verdict::End(End::Configuration), refusal),
             (Trouble::Version, version, refusal),
             (Trouble::Refused(R::Version), version, refusal),
             (Trouble::Refused(R::Unauthenticated), end, refusal),

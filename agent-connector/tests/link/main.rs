@@ -1,4 +1,11 @@
 //! A connector between a tiny relay and a tiny agent, over real sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic; helpers are test code too"
+)]
 
 mod tiny_agent;
 mod tiny_relay;
@@ -96,6 +103,31 @@ async fn a_request_reaches_the_agent_and_its_answer_comes_back() {
     assert!(!head.fields.contains_key("x-relay-error"));
     assert!(connector.stop().await.is_ok());
     assert_eq!(link.closed().await, Some(CloseCode::Done));
+}
+
+#[tokio::test]
+async fn an_agent_that_keeps_its_connection_gets_the_next_request_on_it() {
+    let (_relay, mut agent, _connector, link) = linked().await;
+    let get = |counter| head(counter, Target::Endpoint, Method::GET, HeaderMap::new());
+    let end = || Frame::End { total: 0, trailers: HeaderMap::new() };
+    let mut call = None;
+    for counter in 1..=3 {
+        let mut exchange = link.open().await;
+        exchange.send(&[get(counter), end()]).await;
+        let call = match &mut call {
+            Some(call) => call,
+            none => none.insert(agent.call().await),
+        };
+        call.read_until("\r\n\r\n").await;
+        call.forget();
+        call.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n").await;
+        assert!(matches!(exchange.frame().await, Some(Frame::ResponseHead(_))));
+        // Each chunk crosses as it comes, whenever the end may come.
+        assert_eq!(exchange.frame().await, Some(Frame::Data(Bytes::from_static(b"ok"))));
+        call.write("0\r\nX-Sum: 1\r\n\r\n").await;
+        let Some(Frame::End { total: 2, trailers }) = exchange.frame().await else { panic!() };
+        assert_eq!(trailers["x-sum"], "1");
+    }
 }
 
 #[tokio::test]

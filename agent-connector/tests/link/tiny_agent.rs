@@ -12,20 +12,20 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The agent. Dropping it closes its port.
-pub struct TinyAgent {
-    pub address: SocketAddr,
+pub(crate) struct TinyAgent {
+    pub(crate) address: SocketAddr,
     calls: mpsc::UnboundedReceiver<Call>,
     _tasks: JoinSet<()>,
 }
 
 /// One connection whose first request is for something else than the card.
-pub struct Call {
+pub(crate) struct Call {
     stream: TcpStream,
     read: String,
 }
 
 impl TinyAgent {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (tell, calls) = mpsc::unbounded_channel();
@@ -39,7 +39,7 @@ impl TinyAgent {
         Self { address, calls, _tasks: tasks }
     }
 
-    pub async fn call(&mut self) -> Call {
+    pub(crate) async fn call(&mut self) -> Call {
         timeout(PATIENCE, self.calls.recv()).await.expect("a call comes in time").unwrap()
     }
 }
@@ -60,20 +60,25 @@ async fn sort(stream: TcpStream, tell: mpsc::UnboundedSender<Call>) {
 
 impl Call {
     /// Everything up to and with `end`, at least.
-    pub async fn read_until(&mut self, end: &str) -> String {
+    pub(crate) async fn read_until(&mut self, end: &str) -> String {
         while !self.read.contains(end) {
             assert!(self.read_more().await, "the connection ended after {}", self.read);
         }
         self.read.clone()
     }
 
+    /// Begins anew, for the next request.
+    pub(crate) fn forget(&mut self) {
+        self.read.clear();
+    }
+
     /// Everything until the connector closes.
-    pub async fn read_to_end(&mut self) -> String {
+    pub(crate) async fn read_to_end(&mut self) -> String {
         while self.read_more().await {}
         self.read.clone()
     }
 
-    pub async fn write(&mut self, text: &str) {
+    pub(crate) async fn write(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
 

@@ -23,14 +23,14 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(10);
 const WORKSPACE: &str = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
-pub struct TinyRelay {
+pub(crate) struct TinyRelay {
     endpoint: Endpoint,
     authority: Authority,
     address: SocketAddr,
 }
 
 /// A welcomed link; its control stream is served beside the test.
-pub struct Link {
+pub(crate) struct Link {
     connection: Connection,
     tell: mpsc::UnboundedSender<ToConnector>,
     drained: watch::Receiver<Option<u64>>,
@@ -38,7 +38,7 @@ pub struct Link {
 }
 
 /// The relay's end of one exchange.
-pub struct Exchange {
+pub(crate) struct Exchange {
     send: SendStream,
     recv: RecvStream,
     reader: MessageReader,
@@ -46,7 +46,7 @@ pub struct Exchange {
 }
 
 impl TinyRelay {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::open_or_create(folder.path(), SystemTime::now()).unwrap();
         let identity = authority.relay_identity(SystemTime::now()).unwrap();
@@ -58,7 +58,7 @@ impl TinyRelay {
         Self { endpoint, authority, address }
     }
 
-    pub fn join_string(&self) -> JoinString {
+    pub(crate) fn join_string(&self) -> JoinString {
         JoinString {
             endpoints: vec![self.address.to_string()],
             ca: CaFingerprint::of(self.authority.certificate()),
@@ -69,7 +69,7 @@ impl TinyRelay {
     }
 
     /// Takes one JOIN.
-    pub async fn enrol(&self) {
+    pub(crate) async fn enrol(&self) {
         let (connection, message, mut writer, _reader) = self.first_message().await;
         let ToRelay::Join { token, csr, .. } = message else { panic!("no JOIN but {message:?}") };
         assert_eq!(token, BASE64URL_NOPAD.encode(&[7; 32]));
@@ -86,7 +86,7 @@ impl TinyRelay {
     }
 
     /// Takes one HELLO and welcomes it.
-    pub async fn link(&self) -> Link {
+    pub(crate) async fn link(&self) -> Link {
         let (connection, message, mut writer, reader) = self.first_message().await;
         let ToRelay::Hello(hello) = message else { panic!("no HELLO but {message:?}") };
         assert!(connection.peer_identity().is_some(), "a link comes with a certificate");
@@ -151,29 +151,29 @@ async fn serve(
 }
 
 impl Link {
-    pub async fn open(&self) -> Exchange {
+    pub(crate) async fn open(&self) -> Exchange {
         let (send, recv) = self.connection.open_bi().await.unwrap();
         let reader = MessageReader::new(Direction::Response, FIRST_CREDIT);
         Exchange { send, recv, reader, unread: Bytes::new() }
     }
 
-    pub fn tell(&self, message: ToConnector) {
+    pub(crate) fn tell(&self, message: ToConnector) {
         self.tell.send(message).unwrap();
     }
 
-    pub fn close(&self, code: CloseCode) {
+    pub(crate) fn close(&self, code: CloseCode) {
         self.connection.close(VarInt::from_u32(code.number()), b"");
     }
 
     /// What the connector's DRAIN names as its last exchange.
-    pub async fn drained(&self) -> u64 {
+    pub(crate) async fn drained(&self) -> u64 {
         let mut drained = self.drained.clone();
         let drained = drained.wait_for(Option::is_some);
         timeout(PATIENCE, drained).await.expect("DRAIN comes in time").unwrap().unwrap()
     }
 
     /// How the connector closed it.
-    pub async fn closed(&self) -> Option<CloseCode> {
+    pub(crate) async fn closed(&self) -> Option<CloseCode> {
         let reason = timeout(PATIENCE, self.connection.closed()).await.expect("it is closed");
         match reason {
             ConnectionError::ApplicationClosed(close) => {
@@ -185,28 +185,28 @@ impl Link {
 }
 
 impl Exchange {
-    pub async fn send(&mut self, frames: &[Frame]) {
+    pub(crate) async fn send(&mut self, frames: &[Frame]) {
         let mut bytes = BytesMut::new();
         frames.iter().for_each(|frame| frame.put(&mut bytes));
         // A connector that refuses does not read on.
         let _ = self.send.write_all(&bytes).await;
     }
 
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.send.finish().unwrap();
     }
 
-    pub fn reset(mut self, code: StreamCode) {
+    pub(crate) fn reset(mut self, code: StreamCode) {
         self.send.reset(VarInt::from_u32(code.number())).unwrap();
         self.stop(code);
     }
 
-    pub fn stop(mut self, code: StreamCode) {
+    pub(crate) fn stop(mut self, code: StreamCode) {
         self.recv.stop(VarInt::from_u32(code.number())).unwrap();
     }
 
     /// The next frame; `None` at the end.
-    pub async fn frame(&mut self) -> Option<Frame> {
+    pub(crate) async fn frame(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = self.reader.next(&mut self.unread).unwrap() {
                 return Some(frame);
@@ -217,7 +217,7 @@ impl Exchange {
     }
 
     /// The whole answer.
-    pub async fn frames(&mut self) -> Vec<Frame> {
+    pub(crate) async fn frames(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         while let Some(frame) = self.frame().await {
             frames.push(frame);
@@ -227,7 +227,7 @@ impl Exchange {
     }
 
     /// The ABORT that the answer is.
-    pub async fn abort(&mut self) -> Abort {
+    pub(crate) async fn abort(&mut self) -> Abort {
         match self.frames().await.pop() {
             Some(Frame::Abort(abort)) => abort,
             other => panic!("no ABORT but {other:?}"),
@@ -236,7 +236,7 @@ impl Exchange {
 }
 
 /// A request head; it has a body when it is a POST.
-pub fn head(counter: u64, target: Target, method: Method, fields: HeaderMap) -> Frame {
+pub(crate) fn head(counter: u64, target: Target, method: Method, fields: HeaderMap) -> Frame {
     Frame::RequestHead(Box::new(RequestHead {
         exchange: ExchangeId { instance: InstanceId(1), counter },
         target,

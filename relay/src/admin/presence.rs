@@ -14,7 +14,7 @@ const WEDGED: &str = "wedged";
 /// The status of a workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// No connector has come yet.
+    /// No connector has ever joined.
     Provisioning,
     /// Calls reach the agent.
     Online,
@@ -57,7 +57,9 @@ pub enum Sight<'a> {
     },
     /// The last link ended so long ago.
     Left(Duration),
-    /// No link since the relay started.
+    /// No link since the relay started, though a connector has enrolled.
+    Away,
+    /// No connector has ever enrolled.
     Never,
 }
 
@@ -87,10 +89,11 @@ pub fn standing(paused: bool, sight: Sight<'_>) -> Standing {
         Sight::Left(ago) => {
             (Status::Offline, Some(format!("Its connector's link ended {} s ago.", ago.as_secs())))
         }
-        Sight::Never => (
-            Status::Provisioning,
-            Some("No connector has come since the relay started.".to_owned()),
+        Sight::Away => (
+            Status::Offline,
+            Some("Its connector has not come back since the relay started.".to_owned()),
         ),
+        Sight::Never => (Status::Provisioning, Some("No connector has joined yet.".to_owned())),
     };
     Standing { status, connected, reason }
 }

@@ -39,6 +39,9 @@ impl Api {
                 return without_link(Sight::Left(Duration::ZERO), Some(Duration::ZERO));
             }
             Presence::Left(ago) => return without_link(Sight::Left(ago), Some(ago)),
+            Presence::Never if self.registry.has_joined(&workspace.id) => {
+                return without_link(Sight::Away, None);
+            }
             Presence::Never => return without_link(Sight::Never, None),
         };
         let reported = link.reported();

@@ -121,7 +121,7 @@ enum State {
     Running,
     /// The last event is with hyper, which flushes when its body has nothing more for now.
     Explained,
-    /// It had its chance to be flushed: the break follows.
+    /// What hyper holds had its chance to be flushed: the break follows.
     Breaking,
     Over,
 }
@@ -157,7 +157,7 @@ impl Streamed {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 ready!(self.poll_idle(cx));
-                return self.cut();
+                return self.cut(cx);
             }
         };
         match frame {
@@ -176,7 +176,7 @@ impl Streamed {
             }
             Ok(wire::Frame::End { total, mut trailers }) => {
                 if self.expected.is_some_and(|expected| expected != total) {
-                    return self.cut();
+                    return self.cut(cx);
                 }
                 self.state = State::Over;
                 self.record.complete();
@@ -189,7 +189,7 @@ impl Streamed {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Ok(_) | Err(_) => self.cut(),
+            Ok(_) | Err(_) => self.cut(cx),
         }
     }
 
@@ -210,7 +210,7 @@ impl Streamed {
     }
 
     /// Ends the body visibly; an event stream between two events is told why.
-    fn cut(&mut self) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn cut(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.record.cut();
         match self.events.take() {
             Some(events) if events.boundary.is_between_events() => {
@@ -219,8 +219,10 @@ impl Streamed {
                 Poll::Ready(Some(Ok(Frame::data(events.last))))
             }
             _ => {
-                self.state = State::Over;
-                Poll::Ready(Some(Err(Cut)))
+                // hyper drops what it has not flushed yet, the head included.
+                self.state = State::Breaking;
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
         }
     }

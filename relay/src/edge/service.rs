@@ -103,7 +103,7 @@ impl Edge {
         match found {
             Route::Health => Ok(text(StatusCode::OK, "ok\n")),
             Route::Ready => Ok(self.ready().await),
-            Route::Api => self.api(parts, &path, body).await.map_err(plain),
+            Route::Api => self.api(parts, &path, body, request_id).await.map_err(plain),
             Route::MissingSlash => Err(plain(Failure::NotFound(
                 "No card is here. The base URL of an agent needs its final slash.",
             ))),
@@ -247,6 +247,7 @@ impl Edge {
         parts: &request::Parts,
         path: &str,
         body: Incoming,
+        request_id: &HeaderValue,
     ) -> Result<Response<AnswerBody>, Failure> {
         if body.size_hint().lower() > API_BODY_BYTES_MAX as u64 {
             return Err(Failure::BodyTooLarge(API_BODY_BYTES_MAX as u64));
@@ -260,8 +261,10 @@ impl Edge {
             Ok(Err(_)) => return Err(Failure::BadRequest("The body was cut before its end.")),
             Err(_) => return Err(Failure::BadRequest("The body stopped for 30 s before its end.")),
         };
-        let answer =
-            self.api.handle(&parts.method, path, parts.uri.query(), &parts.headers, body).await;
+        let query = parts.uri.query();
+        let mut answer =
+            self.api.handle(&parts.method, path, query, &parts.headers, body).await;
+        answer.headers_mut().insert("x-request-id", request_id.clone());
         Ok(answer.map(AnswerBody::whole))
     }
 

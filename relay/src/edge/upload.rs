@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shared::codes::StreamCode;
 use shared::headers::remove_forbidden_trailers;
+use shared::wire::fields::fit_in_end;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -77,6 +78,10 @@ async fn carry(mut body: CallerBody, mut upload: Upload, metrics: Arc<Metrics>) 
             }
             Piece::End(mut trailers) => {
                 remove_forbidden_trailers(&mut trailers);
+                if !fit_in_end(&trailers) {
+                    upload.reset(StreamCode::TooLarge);
+                    return Carried::Cut;
+                }
                 return match upload.end(trailers).await {
                     Ok(()) => Carried::Whole,
                     Err(UploadEnd::Stopped | UploadEnd::Lost) => Carried::Unwanted,

@@ -76,6 +76,8 @@ pub(super) struct Entries {
     by_alias: HashMap<Alias, WorkspaceId>,
     by_name: HashMap<String, BTreeSet<WorkspaceId>>,
     keys: HashMap<[u8; 32], AgentKey>,
+    /// Workspaces that ever had a key.
+    joined: HashSet<WorkspaceId>,
 }
 
 impl Entries {
@@ -97,6 +99,10 @@ impl Entries {
 
     pub(super) fn agent_key(&self, hash: &[u8; 32]) -> Option<AgentKey> {
         self.keys.get(hash).copied()
+    }
+
+    pub(super) fn has_joined(&self, id: &WorkspaceId) -> bool {
+        self.joined.contains(id)
     }
 
     /// An id wins over an alias, an alias over a name: the first two can mean only one.
@@ -129,6 +135,7 @@ impl Entries {
             }
             Change::Workspace(workspace) => self.insert(workspace),
             Change::Key(hash, key) => {
+                self.joined.insert(key.workspace);
                 self.keys.insert(hash, key);
             }
             Change::KeyForgotten(hash) => {

@@ -207,6 +207,11 @@ impl Registry {
         self.directory.read(|entries| entries.find(selector))
     }
 
+    /// Whether a connector has ever enrolled for this workspace.
+    pub fn has_joined(&self, id: &WorkspaceId) -> bool {
+        self.directory.read(|entries| entries.has_joined(id))
+    }
+
     /// Whose key this is, by the SHA-256 of it; `None` if it is not known.
     pub fn agent_key(&self, key_hash: &[u8; 32]) -> Option<AgentKey> {
         self.directory.read(|entries| entries.agent_key(key_hash))

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use certs::AgentIdentity;
 use shared::codes::RefusalCode;
-use shared::control::{Hello, Refusal, Version};
+use shared::control::{Hello, Refusal, ToRelay, Version};
 use shared::ids::{InstanceId, WorkspaceId};
 use shared::limits::{VERSION_MAJOR, VERSION_MINOR};
 
@@ -44,6 +44,24 @@ pub fn check_version(theirs: Version) -> Result<(), Refusal> {
             theirs.major
         ),
     ))
+}
+
+/// Refuses whoever agreed on no version in TLS. Its first message names its own, if it can be read.
+pub fn no_common_version(first: Option<&ToRelay>) -> Refusal {
+    let theirs = match first {
+        Some(ToRelay::Hello(hello)) => Some(hello.version),
+        Some(ToRelay::Join { version, .. }) => Some(*version),
+        _ => None,
+    };
+    theirs.and_then(|theirs| check_version(theirs).err()).unwrap_or_else(|| {
+        refusal(
+            RefusalCode::Version,
+            format!(
+                "This relay speaks tunnel protocol {VERSION_MAJOR}. Install an agent-connector of \
+                 its version."
+            ),
+        )
+    })
 }
 
 /// Judges the credential of a link: who it is, or why not.

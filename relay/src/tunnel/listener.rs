@@ -17,7 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::admission::{KeyStanding, check_hello, check_identity, refusal};
+use super::admission::{
+    KeyStanding, check_hello, check_identity, no_common_version, refusal,
+};
 use super::live::LiveLinks;
 use super::{enrolment, session};
 use crate::metrics::Metrics;
@@ -159,13 +161,10 @@ async fn first_message(connection: &Connection, tunnel: &Tunnel) -> Option<Admit
     let identity = peer_identity(connection);
     let event = reader.next::<ToRelay>().await;
     let answer = match event {
-        _ if speaks_no_version_of_ours(connection) => Err(refusal(
-            RefusalCode::Version,
-            format!(
-                "This relay speaks tunnel protocol {}. Install an agent-connector of its version.",
-                shared::limits::VERSION_MAJOR
-            ),
-        )),
+        first if speaks_no_version_of_ours(connection) => Err(no_common_version(match &first {
+            Ok(ControlEvent::Message(message)) => Some(message),
+            _ => None,
+        })),
         _ if tunnel.draining.load(Ordering::Relaxed) => Err(refusal(
             RefusalCode::Draining,
             "The relay is shutting down; try again in a moment.",

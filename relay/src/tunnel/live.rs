@@ -1,16 +1,21 @@
-//! The live links: for each workspace the one link that takes new exchanges.
+//! The live links: for each workspace the one link that takes new exchanges, and the older ones
+//! that still finish theirs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
+use shared::codes::CloseCode;
 use shared::control::ToConnector;
 use shared::ids::{Generation, WorkspaceId};
 
 use super::admission::{Succession, succession};
 use super::link::Link;
+
+/// Older links of one workspace that may still finish their exchanges. A connector that comes back
+/// more often within one exchange loses the oldest.
+const DRAINING_MAX: usize = 8;
 
 /// Every live link of the relay, whichever shard owns it. Clones are handles to the same map.
 #[derive(Debug, Clone, Default)]
@@ -20,16 +25,18 @@ pub struct LiveLinks {
 
 #[derive(Debug, Default)]
 struct Inner {
-    newest: DashMap<WorkspaceId, Seat>,
+    seats: DashMap<WorkspaceId, Seat>,
     generations: AtomicU64,
 }
 
-/// What is known of a workspace's presence.
-#[derive(Debug, Clone)]
-enum Seat {
-    Taken(Arc<Link>),
-    /// Nobody since this moment.
-    Left(Instant),
+/// The links of one workspace.
+#[derive(Debug)]
+struct Seat {
+    newest: Option<Arc<Link>>,
+    /// Superseded, in the order of their generations.
+    draining: Vec<Arc<Link>>,
+    /// When the newest ended.
+    left: Instant,
 }
 
 /// How a workspace stands towards the tunnel.
@@ -53,43 +60,48 @@ impl LiveLinks {
     ///
     /// The guard removes exactly this link, however it ends; a newer one is never touched.
     pub fn register(&self, link: &Arc<Link>) -> Option<Registration> {
-        let workspace = link.workspace;
-        let live = match self.inner.newest.entry(workspace) {
-            Entry::Vacant(seat) => {
-                seat.insert(Seat::Taken(Arc::clone(link)));
-                None
-            }
-            Entry::Occupied(mut seat) => {
-                let live = match seat.get() {
-                    // A closed link that nobody has cleared away yet has no rights left.
-                    Seat::Taken(live) if !live.is_closed() => Some(Arc::clone(live)),
-                    _ => None,
-                };
-                let order = live.as_ref().map(|live| (live.instance, live.attempt));
-                match succession(order, (link.instance, link.attempt)) {
-                    Succession::Redundant => return None,
-                    Succession::First | Succession::Succeed | Succession::Replace => {}
-                }
-                seat.insert(Seat::Taken(Arc::clone(link)));
-                live
-            }
-        };
-        if let Some(old) = live
-            && old.instance != link.instance
-        {
-            tracing::warn!(%workspace, old = ?old.generation, new = ?link.generation,
-                "another connector with this identity took over");
+        let replaced = self.take_seat(link)?;
+        if let Some(old) = replaced {
+            tracing::warn!(workspace = %link.workspace, old = old.generation.0,
+                new = link.generation.0, "another connector with this identity took over");
             old.tell(ToConnector::Replaced { by: link.instance });
         }
-        let (links, generation) = (self.clone(), link.generation);
-        Some(Registration { links, workspace, generation })
+        Some(Registration {
+            links: self.clone(),
+            workspace: link.workspace,
+            generation: link.generation,
+        })
+    }
+
+    /// Answers the link of another process that must make way; `None`: `link` is redundant.
+    fn take_seat(&self, link: &Arc<Link>) -> Option<Option<Arc<Link>>> {
+        let mut seat = self.inner.seats.entry(link.workspace).or_insert_with(|| Seat {
+            newest: None,
+            draining: Vec::new(),
+            left: Instant::now(),
+        });
+        // A closed link that nobody has cleared away yet has no rights left.
+        let live = seat.newest.as_ref().filter(|live| !live.is_closed());
+        let order = live.map(|live| (live.instance, live.attempt));
+        let verdict = succession(order, (link.instance, link.attempt));
+        if verdict == Succession::Redundant {
+            return None;
+        }
+        let old = seat.newest.replace(Arc::clone(link));
+        if let Some(old) = &old {
+            seat.draining.push(Arc::clone(old));
+            if seat.draining.len() > DRAINING_MAX {
+                seat.draining.remove(0).close(CloseCode::Replaced, "too many links came after it");
+            }
+        }
+        Some(old.filter(|_| verdict == Succession::Replace))
     }
 
     /// How a workspace stands now.
     pub fn presence(&self, workspace: &WorkspaceId) -> Presence {
-        match self.inner.newest.get(workspace).map(|seat| seat.clone()) {
-            Some(Seat::Taken(link)) => Presence::Connected(link),
-            Some(Seat::Left(when)) => Presence::Left(when.elapsed()),
+        match self.inner.seats.get(workspace).as_deref() {
+            Some(Seat { newest: Some(link), .. }) => Presence::Connected(Arc::clone(link)),
+            Some(Seat { left, .. }) => Presence::Left(left.elapsed()),
             None => Presence::Never,
         }
     }
@@ -102,21 +114,28 @@ impl LiveLinks {
         }
     }
 
-    /// Every live link, for drains and metrics.
+    /// Every live link, the superseded ones included.
     pub fn all(&self) -> Vec<Arc<Link>> {
-        self.inner
-            .newest
-            .iter()
-            .filter_map(|seat| match seat.value() {
-                Seat::Taken(link) => Some(Arc::clone(link)),
-                Seat::Left(_) => None,
-            })
-            .collect()
+        self.inner.seats.iter().flat_map(|seat| seat.links()).collect()
+    }
+
+    /// Ends every link of a workspace whose credential is no longer good, at once.
+    pub fn revoke(&self, workspace: &WorkspaceId, message: &str) {
+        let links = self.inner.seats.get(workspace).map(|seat| seat.links()).unwrap_or_default();
+        for link in links {
+            link.revoke(message);
+        }
     }
 
     /// Forgets a removed workspace.
     pub fn forget(&self, workspace: &WorkspaceId) {
-        self.inner.newest.remove(workspace);
+        self.inner.seats.remove(workspace);
+    }
+}
+
+impl Seat {
+    fn links(&self) -> Vec<Arc<Link>> {
+        self.draining.iter().chain(&self.newest).cloned().collect()
     }
 }
 
@@ -130,10 +149,11 @@ pub struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if let Some(mut seat) = self.links.inner.newest.get_mut(&self.workspace)
-            && matches!(seat.value(), Seat::Taken(link) if link.generation == self.generation)
-        {
-            *seat = Seat::Left(Instant::now());
+        let Some(mut seat) = self.links.inner.seats.get_mut(&self.workspace) else { return };
+        seat.draining.retain(|link| link.generation != self.generation);
+        if seat.newest.as_ref().is_some_and(|link| link.generation == self.generation) {
+            seat.newest = None;
+            seat.left = Instant::now();
         }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use certs::AgentIdentity;
-use quinn::{Connection, VarInt};
-use shared::codes::CloseCode;
+use quinn::{Connection, RecvStream, SendStream, VarInt};
+use shared::codes::{CloseCode, StreamCode};
 use shared::control::{ToConnector, ToRelay, Welcome};
 use shared::control_stream::{ControlEvent, ControlReader, ControlStreamError, ControlWriter};
 use shared::limits::{HEARTBEAT_INTERVAL, LINK_WRITE_TIMEOUT, PING_INTERVAL};
@@ -89,8 +89,8 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
 async fn serve(
     link: &Arc<Link>,
     identity: &AgentIdentity,
-    mut reader: ControlReader<quinn::RecvStream>,
-    mut writer: ControlWriter<quinn::SendStream>,
+    mut reader: ControlReader<RecvStream>,
+    mut writer: ControlWriter<SendStream>,
     mut outbox: mpsc::Receiver<ToConnector>,
     tunnel: &Tunnel,
 ) -> ControlStreamError {
@@ -111,6 +111,10 @@ async fn serve(
             },
             Some(message) = outbox.recv() => Some(message),
             () = std::future::poll_fn(|cx| link.flow.poll_due(cx, &mut frames)) => None,
+            Ok(stream) = link.connection.accept_bi() => {
+                refuse(stream);
+                None
+            }
         };
         let written = timeout(LINK_WRITE_TIMEOUT, async {
             if let Some(message) = answer {
@@ -127,6 +131,15 @@ async fn serve(
             Err(_) => return ControlStreamError::Ended,
         }
     }
+}
+
+/// Ends a stream that the connector opened. Nothing is carried on those yet, and what is left unread
+/// would fill the windows of the link.
+fn refuse((mut send, mut recv): (SendStream, RecvStream)) {
+    let code = VarInt::from_u32(StreamCode::Refused.number());
+    // An error means that it has ended already.
+    let _ = send.reset(code);
+    let _ = recv.stop(code);
 }
 
 /// Acts on one message; answers what to send back.

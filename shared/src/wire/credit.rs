@@ -68,7 +68,7 @@ impl ReceiveCredit {
         self.limit
     }
 
-    /// Bytes of window beyond the first credit, which count against the link's budget.
+    /// The window, bytes: what it has beyond the first credit counts against the link's budget.
     pub const fn window(&self) -> u64 {
         self.window
     }

@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, Bytes};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::varint;
-use crate::limits::{HEADER_FIELDS_MAX, HEADER_LIST_BYTES_MAX};
+use crate::limits::{END_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_LIST_BYTES_MAX};
 
 /// Names that cross as one byte. Number 0 means that the name follows in full. The table only ever
 /// grows at its end, with a new minor version.
@@ -52,6 +52,11 @@ pub fn list_bytes(fields: &HeaderMap) -> usize {
 /// Whether a header list is within [`HEADER_LIST_BYTES_MAX`] and [`HEADER_FIELDS_MAX`].
 pub fn within_limits(fields: &HeaderMap) -> bool {
     fields.len() <= HEADER_FIELDS_MAX && list_bytes(fields) <= HEADER_LIST_BYTES_MAX
+}
+
+/// Whether trailers fit into one END frame, whatever their total.
+pub fn fit_in_end(trailers: &HeaderMap) -> bool {
+    within_limits(trailers) && list_bytes(trailers) < END_BYTES_MAX - 16
 }
 
 /// Appends the block of `fields`: their count, then each name and value.

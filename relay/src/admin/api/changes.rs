@@ -69,9 +69,7 @@ impl Api {
     }
 
     fn cut(&self, id: WorkspaceId, message: &str) {
-        if let Some(link) = self.live.newest(&id) {
-            link.revoke(message);
-        }
+        self.live.revoke(&id, message);
     }
 }
 

@@ -1,0 +1,62 @@
+//! What the relay tells of itself and of the agent, and what of it is kept for the next process.
+
+use std::sync::Arc;
+
+use certs::Identity;
+use shared::control::Welcome;
+
+use super::session::News;
+use super::{Credential, Tunnel, enrol};
+
+impl Tunnel {
+    pub(super) fn note_welcome(
+        &mut self,
+        identity: &Arc<Identity>,
+        welcome: &Welcome,
+        endpoint: &str,
+    ) {
+        self.welcomed = true;
+        match self.outage.take() {
+            None => tracing::info!(workspace = %welcome.workspace_id, relay = %welcome.software,
+                %endpoint, "link up"),
+            Some(since) => tracing::info!(workspace = %welcome.workspace_id, %endpoint,
+                after_ms = since.elapsed().as_millis() as u64, "link up again"),
+        }
+        self.process.agent.set_public_url(&welcome.public_url);
+        self.process.agent.card_crossed();
+        self.reporter.online(&welcome.public_url);
+        let endpoints = enrol::with_proven(welcome.endpoints.clone(), endpoint);
+        self.remember(identity, |profile| {
+            profile.endpoints = endpoints;
+            profile.public_url = Some(welcome.public_url.clone());
+        });
+    }
+
+    /// Keeps what the relay said of itself, if it is new.
+    fn remember(&mut self, identity: &Arc<Identity>, change: impl FnOnce(&mut certs::Profile)) {
+        let before = identity.profile();
+        let mut profile = before.clone();
+        change(&mut profile);
+        if profile == before {
+            return;
+        }
+        let state = &self.process.state;
+        let saved = state.save_profile(&profile).and_then(|()| state.load(&identity.workspace));
+        match saved {
+            Ok(identity) => self.credential = Credential::Identity(Arc::new(identity)),
+            Err(error) => tracing::warn!(%error, "what the relay announced could not be kept"),
+        }
+    }
+
+    pub(super) fn take_news(&mut self, news: News) {
+        match news {
+            News::Renewed(identity) => self.credential = Credential::Identity(identity),
+            News::PublicUrl(public_url) => {
+                if let Credential::Identity(identity) = &self.credential {
+                    let identity = Arc::clone(identity);
+                    self.remember(&identity, |profile| profile.public_url = Some(public_url));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! How a link ends in order: what is open finishes, and nothing that was sent is lost.
+
+use std::future::{Future, pending};
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use shared::codes::CloseCode;
+use shared::control::{ToConnector, ToRelay};
+use shared::control_stream::ControlEvent;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{Event, Session};
+use crate::tunnel::first::close;
+
+/// Open exchanges may finish for this long once the process is to end.
+const GRACE: Duration = Duration::from_secs(30);
+/// Bounds of the wait for the relay's word that it read DRAIN.
+const DRAIN_ANSWER_MIN: Duration = Duration::from_millis(40);
+const DRAIN_ANSWER_MAX: Duration = Duration::from_millis(500);
+/// For the last packet to leave.
+const LAST_PACKET: Duration = Duration::from_millis(5);
+
+impl Session {
+    /// Lets what is open finish and closes the link: this process goes on, and so may each exchange.
+    pub(crate) async fn retire(self) {
+        self.finish_open(pin!(pending())).await;
+    }
+
+    /// Lets what is open finish until `deadline`, and closes the link.
+    async fn finish_open<F: Future<Output = ()>>(mut self, mut deadline: Pin<&mut F>) {
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = self.streams.idle() => break,
+                () = deadline.as_mut() => break,
+                event = self.next() => event,
+            };
+            if let Err(error) = self.handle(event, &mut |_| {}).await {
+                self.end(error);
+                return;
+            }
+        }
+        self.close_done().await;
+    }
+
+    /// Tells the relay that this process ends, refuses what is new and lets the rest finish.
+    pub(crate) async fn drain(mut self) {
+        let last_exchange = self.streams.refuse_new();
+        if self.send(&ToRelay::Drain { last_exchange }).await.is_err() || self.ping().await.is_err()
+        {
+            return;
+        }
+        // What the relay opened before it read DRAIN is on its way and is refused in words; closing
+        // first would leave its callers in doubt.
+        let patience = (2 * self.connection.rtt()).clamp(DRAIN_ANSWER_MIN, DRAIN_ANSWER_MAX);
+        let deadline = Instant::now() + patience;
+        loop {
+            let event = tokio::select! {
+                () = sleep_until(deadline) => break,
+                event = self.next() => event,
+            };
+            let answered = matches!(
+                &event,
+                Event::Control(Ok(ControlEvent::Message(ToConnector::Pong { seq })))
+                    if *seq == self.pings
+            );
+            if let Err(error) = self.handle(event, &mut |_| {}).await {
+                self.end(error);
+                return;
+            }
+            if answered {
+                break;
+            }
+        }
+        self.finish_open(pin!(sleep(GRACE))).await;
+    }
+
+    async fn close_done(&self) {
+        close(&self.connection, CloseCode::Done);
+        // quinn sends it from a task of its own.
+        sleep(LAST_PACKET).await;
+    }
+}
