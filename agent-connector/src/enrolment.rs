@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use certs::{CaFingerprint, JoinString, StateDir};
+use certs::{CaFingerprint, IdentityError, JoinString, StateDir};
 use shared::ids::WorkspaceId;
 use tokio::time::sleep;
 
@@ -40,14 +40,16 @@ pub enum Joined {
     Before(WorkspaceId),
 }
 
-/// Trades the join string for an identity, unless there is one for its workspace already.
+/// Trades the join string for an identity. One that is there for its workspace already stays,
+/// unless the string is still good: then somebody made it to replace that one.
 pub async fn join(request: JoinRequest) -> Result<Joined, ConnectorError> {
     let state = StateDir::open(&request.state_dir)?;
     let workspace = request.join.workspace;
-    if state.list()?.contains(&workspace) {
-        return Ok(Joined::Before(workspace));
-    }
-    let _lock = identity::lock(&state, &workspace).await?;
+    let joined_before = state.list()?.contains(&workspace);
+    let _lock = match identity::lock(&state, &workspace).await {
+        Err(IdentityError::Locked { .. }) if joined_before => return Ok(Joined::Before(workspace)),
+        lock => lock?,
+    };
     let relay = Relay {
         endpoints: request.relay.map_or_else(|| request.join.endpoints.clone(), |own| vec![own]),
         ca: request.relay_ca.unwrap_or(request.join.ca),
@@ -56,6 +58,10 @@ pub async fn join(request: JoinRequest) -> Result<Joined, ConnectorError> {
     loop {
         let error = match enrol::join(&state, &request.join, &relay, request.congestion).await {
             Ok(identity) => return Ok(Joined::Now(identity.workspace)),
+            Err(error) if joined_before => {
+                tracing::debug!(%error, "the join string is not good any more");
+                return Ok(Joined::Before(workspace));
+            }
             Err(error) => error,
         };
         failures += 1;

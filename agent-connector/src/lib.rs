@@ -54,9 +54,9 @@ pub async fn run(
     let choice = identity::choose_from(&state, config.join.as_ref(), config.workspace)??;
     let workspace = choice.workspace();
     let _lock = identity::lock(&state, &workspace).await?;
-    let credential = match (choice, config.join) {
-        (Choice::Join(_), Some(join)) => Credential::Join(Box::new(join)),
-        _ => Credential::Identity(Arc::new(state.load(&workspace)?)),
+    let (credential, join) = match (choice, config.join.map(Box::new)) {
+        (Choice::Join(_), Some(join)) => (Credential::Join(join), None),
+        (_, join) => (Credential::Identity(Arc::new(state.load(&workspace)?)), join),
     };
 
     let own_file = state.path().join(workspace.to_string()).join(status::FILE);
@@ -95,6 +95,7 @@ pub async fn run(
         relay_ca: config.relay_ca,
         congestion: config.congestion,
         once: config.once,
+        join,
     };
     let tunnel = Tunnel::new(process, credential, wishes, Arc::clone(&reporter));
     let ended = tunnel.run(pin!(shutdown)).await;

@@ -27,7 +27,7 @@ use certs::{Authority, TunnelKeys};
 use shared::control::ToConnector;
 use shared::ids::InstanceId;
 use shared::limits::{ALPN, ALPN_REFUSAL};
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 
 use crate::addresses::{Addresses, BindError, Sockets};
 use crate::admin::{AdminToken, AdminTokenError, Api};
@@ -38,6 +38,7 @@ use crate::registry::Registry;
 use crate::tunnel::LiveLinks;
 use crate::tunnel::endpoint::{endpoint_config, server_config};
 use crate::tunnel::listener::Tunnel;
+use crate::tunnel::steering::mailboxes;
 
 /// Connectors are told to come back so long after the relay is gone: what a restart takes.
 const RECONNECT_IN_MS: u64 = 500;
@@ -152,19 +153,22 @@ impl Relay {
         let server = server_config(tls, &keys, config.congestion)?;
         let (stop, stopping) = watch::channel(false);
         let Sockets { http, tunnel: tunnel_sockets, admin } = sockets;
+        let answered = Arc::new(Barrier::new(http.len()));
         let mut shards = Vec::with_capacity(config.shards);
-        for (number, (http, tunnel_socket)) in
-            (0..=u8::MAX).zip(http.into_iter().zip(tunnel_sockets))
-        {
+        let mailboxes = mailboxes(http.len(), keys.connection_id);
+        let sockets = http.into_iter().zip(tunnel_sockets).zip(mailboxes);
+        for (number, ((http, tunnel_socket), mailbox)) in (0..=u8::MAX).zip(sockets) {
             shards.push(shard::start(shard::Parts {
                 number,
                 http,
                 tunnel_socket,
+                mailbox,
                 endpoint: endpoint_config(&keys, number),
                 server: server.clone(),
                 tunnel: Arc::clone(&tunnel),
                 edge: Arc::clone(&edge),
                 stop: stopping.clone(),
+                answered: Arc::clone(&answered),
             })?);
         }
         if let Some(path) = &config.url_file {

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime, VarInt};
+use quinn::{Endpoint, EndpointConfig, Runtime, ServerConfig, TokioRuntime, VarInt};
 use shared::codes::CloseCode;
 use tokio::runtime::Builder;
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 use tokio::time::timeout;
 
 use crate::edge::{self, Edge};
 use crate::tunnel::listener::{self, Tunnel};
+use crate::tunnel::steering::Mailbox;
 
 /// What open requests may still take once the relay is told to stop.
 pub const GRACE: Duration = Duration::from_secs(30);
@@ -31,6 +32,8 @@ pub struct Parts {
     pub http: TcpListener,
     /// For connectors.
     pub tunnel_socket: UdpSocket,
+    /// To the other shards' sockets.
+    pub mailbox: Mailbox,
     /// The endpoint's keys.
     pub endpoint: EndpointConfig,
     /// How connectors are accepted.
@@ -41,6 +44,8 @@ pub struct Parts {
     pub edge: Arc<Edge>,
     /// Says when to stop.
     pub stop: watch::Receiver<bool>,
+    /// Where the shards wait for each other: a link carries requests of every shard's callers.
+    pub answered: Arc<Barrier>,
 }
 
 /// Starts a shard's thread; it ends when it was told to stop and its requests are answered.
@@ -52,18 +57,26 @@ pub fn start(parts: Parts) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
 }
 
 async fn run(parts: Parts) -> std::io::Result<()> {
-    let Parts { http, tunnel_socket, endpoint, server, tunnel, edge, stop, .. } = parts;
-    let endpoint = Endpoint::new(endpoint, Some(server), tunnel_socket, Arc::new(TokioRuntime))?;
+    let Parts {
+        http, tunnel_socket, mailbox, endpoint, server, tunnel, edge, stop, answered, ..
+    } = parts;
+    let runtime = Arc::new(TokioRuntime);
+    let socket = mailbox.steer(runtime.wrap_udp_socket(tunnel_socket)?);
+    let endpoint = Endpoint::new_with_abstract_socket(endpoint, Some(server), socket, runtime)?;
     http.set_nonblocking(true)?;
     let http = tokio::net::TcpListener::from_std(http)?;
     let links = tokio::spawn(listener::run(endpoint.clone(), tunnel));
     let mut stopping = stop.clone();
     let callers = edge::listener::run(http, edge, stop);
-    let mut callers = std::pin::pin!(callers);
+    let all = async {
+        callers.await;
+        answered.wait().await;
+    };
+    let mut all = std::pin::pin!(all);
     tokio::select! {
-        () = &mut callers => {}
+        () = &mut all => {}
         _ = stopping.wait_for(|stop| *stop) => {
-            if timeout(GRACE, callers).await.is_err() {
+            if timeout(GRACE, all).await.is_err() {
                 tracing::warn!(grace_s = GRACE.as_secs(), "open requests were cut at the end of their grace");
             }
         }

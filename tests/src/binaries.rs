@@ -40,7 +40,7 @@ pub(crate) fn isolate(command: &mut Command, prefix: &str) {
 }
 
 /// The folder of the binaries. The first use builds them, so that they are never stale.
-fn folder() -> &'static Path {
+pub(crate) fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         if let Some(ready) = std::env::var_os("HARNESS_BIN_DIR") {

@@ -181,6 +181,12 @@ impl Connector {
         self.process = spawn(&self.builder, self.folder.path());
     }
 
+    /// The same with another join string.
+    pub fn start_again_with_join(&mut self, join: &str) {
+        self.builder.join = Some(join.to_owned());
+        self.start_again();
+    }
+
     /// Stops it in order, starts it again with its state directory, waits until it is online.
     pub async fn restart(&mut self) {
         self.stop().await;

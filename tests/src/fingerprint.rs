@@ -1,8 +1,10 @@
 //! Length and SHA-256 of a body: what two ends compare to prove that they saw the same bytes.
 
+use bytes::{Bytes, BytesMut};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::sync::LazyLock;
 
 /// Length and lower-case hexadecimal SHA-256 of some bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,13 +53,27 @@ impl Running {
     }
 }
 
+/// The content repeats after so many bytes: a prime, so that no lost piece of a round size is missed.
+const PERIOD: usize = 1_048_583;
+
 /// Deterministic content: the byte at each offset depends on the offset alone, with no short period,
 /// so that a lost, doubled or shifted piece always changes the hash.
 #[must_use]
-pub fn pattern(offset: u64, length: usize) -> bytes::Bytes {
-    (offset..offset + length as u64)
-        .map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
-        .collect()
+pub fn pattern(offset: u64, length: usize) -> Bytes {
+    static CONTENT: LazyLock<Bytes> = LazyLock::new(|| {
+        (0..PERIOD as u64).map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
+    });
+    let mut at = (offset % PERIOD as u64) as usize;
+    if at + length <= PERIOD {
+        return CONTENT.slice(at..at + length);
+    }
+    let mut bytes = BytesMut::with_capacity(length);
+    while bytes.len() < length {
+        let size = (PERIOD - at).min(length - bytes.len());
+        bytes.extend_from_slice(&CONTENT[at..at + size]);
+        at = (at + size) % PERIOD;
+    }
+    bytes.freeze()
 }
 
 #[cfg(test)]
@@ -71,6 +87,8 @@ mod tests {
         running.add(&pattern(1000, 500));
         assert_eq!(running.done(), Fingerprint::of(&pattern(0, 1500)));
         assert_ne!(running.done(), Fingerprint::of(&pattern(1, 1500)));
+        let long = pattern(0, 3 * PERIOD);
+        assert_eq!(long[PERIOD + 5..2 * PERIOD + 9], pattern(PERIOD as u64 + 5, PERIOD + 4));
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Fingerprint::of(b"").sha256, empty);
     }

@@ -3,6 +3,7 @@
 use crate::{
     Cut, Ending, Fingerprint, RawResponse,
     agent::{BodySeen, Delivery},
+    http::EventParser,
 };
 use std::{collections::HashMap, fmt};
 
@@ -24,7 +25,7 @@ pub struct Outcome {
     pub id: String,
     /// The status, if there was a head.
     pub status: Option<u16>,
-    /// The relay's `X-Relay-Delivery`.
+    /// The relay's `X-Relay-Delivery`, or what its last event says in a stream that broke off.
     pub delivery: Option<String>,
     /// How it ended.
     pub end: CallEnd,
@@ -44,7 +45,7 @@ impl Outcome {
         Outcome {
             id: id.to_owned(),
             status: answer.map(|answer| answer.status),
-            delivery: answer.and_then(RawResponse::delivery).map(str::to_owned),
+            delivery: answer.and_then(delivery),
             end: match answer.map(|answer| &answer.ending) {
                 Some(Ending::Complete) => CallEnd::Complete,
                 Some(Ending::Cut(_)) => CallEnd::Cut,
@@ -73,6 +74,17 @@ impl Outcome {
     fn is_success(&self) -> bool {
         self.end == CallEnd::Complete && self.status.is_some_and(|status| status / 100 == 2)
     }
+}
+
+fn delivery(answer: &RawResponse) -> Option<String> {
+    let marked = answer.delivery().map(str::to_owned);
+    marked.or_else(|| {
+        let mut events = EventParser::default();
+        events.add(if answer.is_complete() { b"" } else { &answer.body });
+        let last = std::iter::from_fn(|| events.next_event()).last()?;
+        let last: serde_json::Value = serde_json::from_str(&last.data).ok()?;
+        last["error"]["data"][0]["metadata"]["delivery"].as_str().map(str::to_owned)
+    })
 }
 
 /// The verdicts; each entry names the id and what is wrong.

@@ -21,7 +21,8 @@ use crate::status::Report;
 pub(crate) struct HttpArgs {
     /// Where the agent listens: a port, host:port, or http://host:port[/path of its endpoint]
     target: LocalTarget,
-    /// Joins with this string, or the one in this file, on first use; later it is ignored
+    /// Joins with this string, or the one in this file, on first use; later it is ignored, unless the
+    /// identity was revoked
     #[arg(long, value_name = "STRING|FILE", env = "AGENT_CONNECTOR_JOIN", hide_env_values = true)]
     join: Option<String>,
     /// Which identity to use, where there are several

@@ -47,6 +47,8 @@ pub(crate) struct Wishes {
     pub(crate) relay_ca: Option<certs::CaFingerprint>,
     pub(crate) congestion: Congestion,
     pub(crate) once: bool,
+    /// Beside an identity: for when that is refused for good.
+    pub(crate) join: Option<Box<JoinString>>,
 }
 
 /// Why the tunnel is over, other than by wish.
@@ -68,6 +70,8 @@ pub(crate) struct Tunnel {
     failures: u32,
     welcomed: bool,
     must_renew: bool,
+    /// Why the stored identity was given up for the join string beside it.
+    identity_refused: Option<LinkError>,
     /// Since when there is no link, once that was logged.
     outage: Option<Instant>,
     /// Links that take nothing new and let what is open finish.
@@ -90,6 +94,7 @@ impl Tunnel {
             failures: 0,
             welcomed: false,
             must_renew: false,
+            identity_refused: None,
             outage: None,
             retired: JoinSet::new(),
         }
@@ -220,8 +225,20 @@ impl Tunnel {
             LinkError::Refused(refusal) => refusal.retry_after_ms.map(Duration::from_millis),
             _ => None,
         };
-        let pace = match judge(&trouble, self.welcomed) {
+        let verdict = judge(&trouble, self.welcomed);
+        if verdict == Verdict::End(End::Credentials)
+            && !self.welcomed
+            && let Some(join) = self.wishes.join.take()
+        {
+            tracing::warn!(%error, "the identity is refused; the join string is tried instead");
+            self.credential = Credential::Join(join);
+            self.identity_refused = Some(error);
+            return Ok(Duration::ZERO);
+        }
+        let pace = match verdict {
             Verdict::End(end) => {
+                // A join string that was used up long ago says less than why the identity is bad.
+                let error = self.identity_refused.take().unwrap_or(error);
                 self.reporter.tell(State::Refused, Some(error.reason()));
                 return Err(TunnelEnd::Final(error, end));
             }

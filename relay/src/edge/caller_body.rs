@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -10,12 +9,9 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::envelope::{Envelope, scan};
+use super::envelope::Envelope;
+use super::prefix::{PATIENCE, Prefix};
 
-/// Bytes in which a JSON-RPC `id` is looked for.
-const PREFIX_BYTES_MAX: usize = 64 * 1024;
-/// Patience for the `id` of a request that is refused anyway.
-const PREFIX_TIMEOUT: Duration = Duration::from_secs(1);
 /// A turn of hyper's loop brings what has arrived; a request that came in one piece is whole then.
 const TURNS: usize = 3;
 
@@ -43,8 +39,7 @@ pub enum BodyBroken {
 #[derive(Debug)]
 pub struct CallerBody {
     incoming: Incoming,
-    prefix: Vec<Bytes>,
-    prefix_bytes: usize,
+    prefix: Prefix,
     taken: u64,
     limit: u64,
     over: bool,
@@ -55,8 +50,8 @@ impl CallerBody {
     /// A body of at most `limit` bytes.
     pub fn new(incoming: Incoming, limit: u64) -> Self {
         let over = incoming.is_end_stream();
-        let (prefix, trailers) = (Vec::new(), HeaderMap::new());
-        Self { incoming, prefix, prefix_bytes: 0, taken: 0, limit, over, trailers }
+        let (prefix, trailers) = (Prefix::default(), HeaderMap::new());
+        Self { incoming, prefix, taken: 0, limit, over, trailers }
     }
 
     /// Whether every byte of it was taken.
@@ -98,31 +93,23 @@ impl CallerBody {
         Ok(pieces)
     }
 
-    /// What the first bytes say, as far as they have been read.
-    pub fn envelope(&self) -> Envelope {
-        match self.prefix.as_slice() {
-            [] => Envelope::default(),
-            [one] => scan(one),
-            many => scan(&many.concat()),
-        }
+    /// Its first bytes, which tell the `id` of the request wherever the body goes.
+    pub fn prefix(&self) -> Prefix {
+        self.prefix.clone()
     }
 
     /// Reads on until the first bytes tell the `id`, for a refusal; bounded in bytes and time.
     pub async fn find_envelope(&mut self) -> Envelope {
         let search = async {
-            while self.prefix_bytes < PREFIX_BYTES_MAX && !self.over {
-                let envelope = self.envelope();
-                if envelope.id.is_some() && envelope.method.is_some() {
-                    break;
-                }
+            while !self.over && !self.prefix.is_settled() && !self.prefix.envelope().is_known() {
                 if self.next().await.is_err() {
                     break;
                 }
             }
         };
         // Whatever was read in time is looked through.
-        let _ = timeout(PREFIX_TIMEOUT, search).await;
-        self.envelope()
+        let _ = timeout(PATIENCE, search).await;
+        self.prefix.envelope()
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyBroken>> {
@@ -141,11 +128,11 @@ impl CallerBody {
             match frame.into_data() {
                 Ok(data) if data.is_empty() => {}
                 Ok(data) => {
+                    self.prefix.remember(&data);
                     self.taken += data.len() as u64;
                     if self.taken > self.limit {
                         return Poll::Ready(Err(BodyBroken::TooLarge(self.limit)));
                     }
-                    self.remember(&data);
                     self.over = self.incoming.is_end_stream();
                     return Poll::Ready(Ok(Piece::Data(data)));
                 }
@@ -157,13 +144,10 @@ impl CallerBody {
             }
         }
     }
+}
 
-    /// Keeps the first bytes, sharing their memory.
-    fn remember(&mut self, data: &Bytes) {
-        let room = PREFIX_BYTES_MAX.saturating_sub(self.prefix_bytes).min(data.len());
-        if room > 0 {
-            self.prefix.push(data.slice(..room));
-            self.prefix_bytes += room;
-        }
+impl Drop for CallerBody {
+    fn drop(&mut self) {
+        self.prefix.end();
     }
 }

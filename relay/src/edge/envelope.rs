@@ -12,6 +12,13 @@ pub struct Envelope {
     pub method: Option<String>,
 }
 
+impl Envelope {
+    /// Whether the bytes so far tell all that is looked for.
+    pub const fn is_known(&self) -> bool {
+        self.id.is_some() && self.method.is_some()
+    }
+}
+
 /// Deeper nesting than this ends the search.
 const DEPTH_MAX: usize = 128;
 

@@ -15,6 +15,7 @@ use super::caller_body::{BodyBroken, CallerBody};
 use super::card_answer;
 use super::failure::Failure;
 use super::forwarded::toward_caller;
+use super::prefix::Prefix;
 use super::record::Record;
 use super::render::{Dialect, json_rpc};
 use super::upload::{Carried, Carrying};
@@ -82,10 +83,13 @@ pub async fn run(
         Err(failure) => return Err(Refused { failure, id: Err(body), record: Some(record) }),
     };
     let Opened { upload, mut answer } = opened;
-    let id = body.envelope().id;
+    let (prefix, dialect) = (body.prefix(), admitted.dialect);
     let mut carrying = match upload {
         Some(upload) => Carrying::begin(body, upload, record.shared_metrics()),
-        None => Carrying::default(),
+        None => {
+            drop(body);
+            Carrying::default()
+        }
     };
     let head = tokio::select! {
         biased;
@@ -95,11 +99,27 @@ pub async fn run(
     };
     let head = match head {
         Ok(head) => head,
-        Err(failure) => return Err(Refused { failure, id: Ok(id), record: Some(record) }),
+        Err(failure) => {
+            let id = id_of(&prefix, dialect).await;
+            return Err(Refused { failure, id: Ok(id), record: Some(record) });
+        }
     };
     record.answered(head.status.as_u16());
-    let responded = respond(admitted, head, answer, record, carrying, id.as_deref()).await;
-    responded.map_err(|failure| Refused { failure, id: Ok(id), record: None })
+    match respond(admitted, head, answer, record, carrying, &prefix).await {
+        Ok(response) => Ok(response),
+        Err(failure) => {
+            let id = id_of(&prefix, dialect).await;
+            Err(Refused { failure, id: Ok(id), record: None })
+        }
+    }
+}
+
+/// The JSON-RPC id for a refusal, while the body may still be on its way.
+async fn id_of(prefix: &Prefix, dialect: Dialect) -> Option<Vec<u8>> {
+    match dialect {
+        Dialect::JsonRpc => prefix.id().await,
+        Dialect::HttpJson | Dialect::Problem => None,
+    }
 }
 
 /// An exchange that is open, with the rest of its upload, if there is one.
@@ -221,7 +241,7 @@ async fn respond(
     answer: Answer,
     record: Record,
     carrying: Carrying,
-    id: Option<&[u8]>,
+    prefix: &Prefix,
 ) -> Result<Response<AnswerBody>, Failure> {
     let ResponseHead { status, mut fields } = head;
     toward_caller(&mut fields, &record.request_id);
@@ -229,9 +249,12 @@ async fn respond(
     if card_answer::concerns(&admitted, status, &fields) {
         return card_answer::respond(&admitted, fields, answer, record).await;
     }
-    let last_event = last_event(&admitted, id, record.request_id.to_str().unwrap_or_default());
+    let last_event = is_event_stream(&fields).then(|| {
+        let request = record.request_id.to_str().unwrap_or_default();
+        last_event(&admitted, prefix.envelope().id.as_deref(), request)
+    });
     let mut streamed = Streamed::new(answer, record, expected, carrying);
-    if is_event_stream(&fields) {
+    if let Some(last_event) = last_event {
         streamed = streamed.explained_by(last_event);
     }
     let mut response = Response::new(AnswerBody::streamed(streamed));
@@ -246,19 +269,23 @@ fn announced_length(
     admitted: &Admitted,
     status: StatusCode,
 ) -> Result<Option<u64>, Failure> {
-    // These have no body, whatever length they announce (RFC 9112, 6.3).
-    if admitted.method == Method::HEAD
-        || matches!(status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT)
-    {
-        return Ok(Some(0));
-    }
     let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
-    let Some(length) = lengths.next() else { return Ok(None) };
-    let number = length.to_str().ok().and_then(|text| text.parse().ok());
-    match (number, lengths.next()) {
-        (Some(number), None) => Ok(Some(number)),
-        _ => Err(Failure::Protocol(admitted.workspace.id)),
-    }
+    let announced = match (lengths.next().map(digits), lengths.next()) {
+        (None, _) => None,
+        (Some(Some(number)), None) => Some(number),
+        _ => return Err(Failure::Protocol(admitted.workspace.id)),
+    };
+    // These have no body, whatever length they announce (RFC 9112, 6.3).
+    let bodiless = admitted.method == Method::HEAD
+        || matches!(status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
+    Ok(if bodiless { Some(0) } else { announced })
+}
+
+/// A length in digits alone (RFC 9110, 8.6): hyper would drop an answer with any other.
+fn digits(length: &HeaderValue) -> Option<u64> {
+    let text =
+        length.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    text.parse().ok()
 }
 
 fn is_event_stream(fields: &HeaderMap) -> bool {

@@ -3,7 +3,7 @@
 //! `listener` accepts a connection, `service` answers a request: `judge` its head, `route` its path,
 //! check its `access`, then `exchange` carries it to a link of [`crate::tunnel`]. Whatever goes wrong
 //! is a `failure`, which `render` alone turns into an answer. The only bodies that are read are the
-//! first bytes of a request (`envelope`) and an agent's `card`.
+//! first bytes of a request (`prefix`, `envelope`) and an agent's `card`.
 
 pub mod access;
 pub mod answer_body;
@@ -16,6 +16,7 @@ pub mod failure;
 pub mod forwarded;
 pub mod judge;
 pub mod listener;
+pub mod prefix;
 pub mod record;
 pub mod render;
 pub mod route;

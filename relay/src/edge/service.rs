@@ -262,8 +262,7 @@ impl Edge {
             Err(_) => return Err(Failure::BadRequest("The body stopped for 30 s before its end.")),
         };
         let query = parts.uri.query();
-        let mut answer =
-            self.api.handle(&parts.method, path, query, &parts.headers, body).await;
+        let mut answer = self.api.handle(&parts.method, path, query, &parts.headers, body).await;
         answer.headers_mut().insert("x-request-id", request_id.clone());
         Ok(answer.map(AnswerBody::whole))
     }

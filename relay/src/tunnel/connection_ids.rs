@@ -13,7 +13,8 @@ use ring::hmac;
 
 const RANDOM_BYTES: usize = 7;
 const TAG_BYTES: usize = 4;
-const ID_BYTES: usize = RANDOM_BYTES + 1 + TAG_BYTES;
+/// Bytes of every id.
+pub(super) const ID_BYTES: usize = RANDOM_BYTES + 1 + TAG_BYTES;
 
 /// Makes and recognises the connection ids of one shard.
 #[derive(Debug, Clone)]

@@ -17,9 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::admission::{
-    KeyStanding, check_hello, check_identity, no_common_version, refusal,
-};
+use super::admission::{KeyStanding, check_hello, check_identity, no_common_version, refusal};
 use super::live::LiveLinks;
 use super::{enrolment, session};
 use crate::metrics::Metrics;

@@ -12,6 +12,8 @@ pub mod link;
 pub mod listener;
 pub mod live;
 pub mod session;
+mod silence;
+pub mod steering;
 
 pub use exchange::{Answer, AnswerCut, Draft, OpenError, Upload, UploadEnd};
 pub use link::{Announced, Link};

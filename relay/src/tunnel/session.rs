@@ -16,6 +16,7 @@ use super::admission::{KeyStanding, version};
 use super::enrolment;
 use super::link::{Announced, Founding, Link};
 use super::listener::{Admitted, Tunnel};
+use super::silence::Silence;
 use crate::registry::Lookup;
 
 /// Control messages that wait for the writer; more means that the connector takes none.
@@ -95,6 +96,7 @@ async fn serve(
     tunnel: &Tunnel,
 ) -> ControlStreamError {
     let mut frames = BytesMut::new();
+    let mut silence = Silence::default();
     loop {
         let answer = tokio::select! {
             event = reader.next::<ToRelay>() => match event {
@@ -109,7 +111,16 @@ async fn serve(
                 Ok(ControlEvent::Done(_)) => None,
                 Err(error) => return error,
             },
-            Some(message) = outbox.recv() => Some(message),
+            Some(message) = outbox.recv() => {
+                if matches!(message, ToConnector::Replaced { .. }) {
+                    silence.begin(&link.connection);
+                }
+                Some(message)
+            }
+            () = silence.lasted(&link.connection) => {
+                link.close(CloseCode::Replaced, "nobody serves the replaced link any more");
+                return ControlStreamError::Ended;
+            }
             () = std::future::poll_fn(|cx| link.flow.poll_due(cx, &mut frames)) => None,
             Ok(stream) = link.connection.accept_bi() => {
                 refuse(stream);

@@ -3,6 +3,7 @@
 use crate::{Fingerprint, until};
 use serde_json::{Value, json};
 use std::{
+    collections::HashMap,
     fs::{File, OpenOptions},
     io::Write,
     path::Path,
@@ -153,16 +154,17 @@ impl Journal {
     #[must_use]
     pub fn read_file(path: &Path) -> Vec<Delivery> {
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        let mut deliveries: Vec<((u64, u64), Delivery)> = Vec::new();
+        let (mut deliveries, mut places) = (Vec::new(), HashMap::new());
         for event in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
             let key = (event["pid"].as_u64().unwrap_or(0), event["number"].as_u64().unwrap_or(0));
             if event["event"] == "head" {
-                deliveries.push((key, read_head(&event)));
-            } else if let Some((_, found)) = deliveries.iter_mut().find(|(k, _)| *k == key) {
-                read_change(found, &event);
+                places.insert(key, deliveries.len());
+                deliveries.push(read_head(&event));
+            } else if let Some(place) = places.get(&key) {
+                read_change(&mut deliveries[*place], &event);
             }
         }
-        deliveries.into_iter().map(|(_, delivery)| delivery).collect()
+        deliveries
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Delivery>> {

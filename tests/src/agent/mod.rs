@@ -18,8 +18,14 @@ pub use program::AgentProcess;
 pub use raw::{End, RawAgent, RawBehaviour};
 pub use server::{Settings, serve};
 
-use crate::{backstage::Backstage, binaries};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use crate::{backstage::Backstage, binaries, until};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    time::Duration,
+};
+
+/// How long something may take to reach the agent, a lost link's idle limit included.
+const NOTICED: Duration = Duration::from_secs(45);
 
 /// The mock agent in this process, on a thread of its own.
 pub struct Agent {
@@ -114,6 +120,27 @@ impl AnyAgent {
     #[must_use]
     pub fn of(&self, id: &str) -> Vec<Delivery> {
         self.deliveries().into_iter().filter(|delivery| delivery.id == id).collect()
+    }
+
+    /// Waits until the whole body of this id has reached it.
+    pub async fn until_whole(&self, id: &str) -> Delivery {
+        let fact = format!("the whole body of {id} reaches the agent");
+        let whole = |delivery: &Delivery| delivery.whole_body().is_some();
+        until(&fact, NOTICED, async || self.of(id).into_iter().find(whole)).await
+    }
+
+    /// Waits until it has noticed that the body of this id broke off.
+    pub async fn until_cut(&self, id: &str) -> Delivery {
+        let fact = format!("the agent notices that the body of {id} broke off");
+        let cut = |delivery: &Delivery| matches!(delivery.body, BodySeen::Cut { .. });
+        until(&fact, NOTICED, async || self.of(id).into_iter().find(cut)).await
+    }
+
+    /// Waits until it has noticed that whoever asked with this id went away.
+    pub async fn until_abandoned(&self, id: &str) {
+        let fact = format!("the agent notices that the caller of {id} left");
+        let left = |delivery: &Delivery| delivery.answer == Answer::Abandoned;
+        until(&fact, NOTICED, async || self.of(id).iter().any(left)).await;
     }
 
     /// The agent as a process.

@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One connection to an HTTP/1.1 server.
 pub struct RawClient {
-    stream: TcpStream,
-    buffer: BytesMut,
+    pub(super) stream: TcpStream,
+    pub(super) buffer: BytesMut,
     patience: Duration,
     to_head: bool,
     body: Option<BodyDecoder>,
@@ -198,7 +198,7 @@ impl RawClient {
         }
     }
 
-    async fn read_more(&mut self) -> Result<(), Cut> {
+    pub(super) async fn read_more(&mut self) -> Result<(), Cut> {
         match timeout(self.patience, self.stream.read_buf(&mut self.buffer)).await {
             Err(_) => Err(Cut::Timeout),
             Ok(Err(_)) => Err(Cut::Reset),

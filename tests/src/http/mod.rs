@@ -4,7 +4,9 @@ mod client;
 mod events;
 pub mod framing;
 mod response;
+mod upload;
 
 pub use client::{RawClient, exchange, get, post, post_json, request_bytes, send};
 pub use events::{Event, EventParser};
 pub use response::{Cut, Ending, Piece, RawResponse, ResponseHead};
+pub use upload::Upload;

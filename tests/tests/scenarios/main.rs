@@ -1,3 +1,19 @@
 //! The stories: real binaries, real sockets, one harness.
 
+mod bodies;
+mod callers;
+mod cards;
+mod command;
+mod enrolment;
 mod first_light;
+mod hostile_connector;
+mod hostile_links;
+mod kills;
+mod links;
+mod operator;
+mod real_agent;
+mod refusals;
+mod revocation;
+mod state_files;
+mod streams;
+mod versions;

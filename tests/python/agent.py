@@ -1,0 +1,98 @@
+"""A small agent on the official A2A SDK: it echoes a message, and streams a task in three pieces.
+
+Prints its port, then serves JSON-RPC at /a2a and its card under the well-known name. Each request
+is one JSON line in the journal, named by the first argument: method, path and the fields that tell
+how it came.
+"""
+
+import json
+import socket
+import sys
+
+import uvicorn
+from a2a.helpers.proto_helpers import (
+    get_message_text,
+    new_task_from_user_message,
+    new_text_artifact_update_event,
+    new_text_message,
+    new_text_status_update_event,
+)
+from a2a.server.agent_execution import AgentExecutor
+from a2a.server.request_handlers import DefaultRequestHandler
+from a2a.server.routes.agent_card_routes import create_agent_card_routes
+from a2a.server.routes.jsonrpc_routes import create_jsonrpc_routes
+from a2a.server.tasks import InMemoryTaskStore
+from a2a.types.a2a_pb2 import AgentCapabilities, AgentCard, AgentInterface, AgentSkill, Role, TaskState
+from starlette.applications import Starlette
+
+
+class Echo(AgentExecutor):
+    """Answers what was said; a message that begins with "stream" becomes a task in pieces."""
+
+    async def execute(self, context, event_queue):
+        text = get_message_text(context.message)
+        if not text.startswith("stream"):
+            await event_queue.enqueue_event(new_text_message(f"echo: {text}", role=Role.ROLE_AGENT))
+            return
+        task = context.current_task or new_task_from_user_message(context.message)
+        await event_queue.enqueue_event(task)
+        for piece in range(3):
+            await event_queue.enqueue_event(
+                new_text_artifact_update_event(
+                    task_id=task.id, context_id=task.context_id, name="echo", text=f"piece {piece}"
+                )
+            )
+        await event_queue.enqueue_event(
+            new_text_status_update_event(
+                task_id=task.id, context_id=task.context_id,
+                state=TaskState.TASK_STATE_COMPLETED, text="done",
+            )
+        )
+
+    async def cancel(self, context, event_queue):
+        raise NotImplementedError
+
+
+class Journal:
+    """Writes each request down before it is served."""
+
+    def __init__(self, app, path):
+        self.app, self.path = app, path
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http":
+            fields = {name.decode(): value.decode() for name, value in scope["headers"]}
+            kept = {name: fields.get(name) for name in ("via", "x-request-id", "a2a-version", "host")}
+            with open(self.path, "a", encoding="utf-8") as journal:
+                journal.write(json.dumps({"method": scope["method"], "path": scope["path"], **kept}) + "\n")
+        await self.app(scope, receive, send)
+
+
+def main():
+    # asyncio turns Nagle off only where the protocol is named.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    url = f"http://localhost:{listener.getsockname()[1]}/a2a"
+    card = AgentCard(
+        name="SDK agent", description="Echoes.", version="1.0.0",
+        default_input_modes=["text"], default_output_modes=["text"],
+        capabilities=AgentCapabilities(streaming=True),
+        skills=[AgentSkill(id="echo", name="Echo", description="Echoes.", tags=["echo"])],
+        supported_interfaces=[
+            AgentInterface(url=url, protocol_binding="JSONRPC", protocol_version=version)
+            for version in ("1.0", "0.3")
+        ],
+    )
+    handler = DefaultRequestHandler(
+        agent_executor=Echo(), task_store=InMemoryTaskStore(), agent_card=card
+    )
+    routes = [
+        *create_agent_card_routes(card),
+        *create_jsonrpc_routes(handler, rpc_url="/a2a", enable_v0_3_compat=True),
+    ]
+    app = Journal(Starlette(routes=routes), sys.argv[1])
+    print(listener.getsockname()[1], flush=True)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+
+
+main()
