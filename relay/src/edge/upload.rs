@@ -89,6 +89,9 @@ async fn carry(mut body: CallerBody, mut upload: Upload, metrics: Arc<Metrics>) 
             }
         };
         if sent.is_err() {
+            drop(upload);
+            // A refusal may follow, and names the request by the first bytes of its body.
+            let _ = body.find_envelope().await;
             return Carried::Unwanted;
         }
     }
