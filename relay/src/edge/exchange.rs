@@ -309,3 +309,6 @@ fn last_event(admitted: &Admitted, id: Option<&[u8]>, request: &str) -> Bytes {
     let event = json_rpc(&verdict, id, request);
     Bytes::from(format!("data: {event}\n\n"))
 }
+
+#[cfg(test)]
+mod tests;
