@@ -138,6 +138,26 @@ async fn an_expired_certificate_of_a_known_key_is_renewed() {
 }
 
 #[tokio::test]
+async fn a_certificate_past_half_its_time_is_renewed_without_losing_the_link() {
+    let mut world = World::new().await;
+    assert_eq!(world.connector.stop().await, 0);
+    let own = RawIdentity::load(&world.connector.state_dir(), world.relay.tunnel());
+    let (now, state_dir) = (SystemTime::now(), world.connector.state_dir());
+    certified(&world.relay, own, now - 20 * 24 * HOUR, now + 10 * 24 * HOUR).save(&state_dir);
+    world.connector.start_again();
+    let online = world.connector.until_online().await;
+    let state = certs::StateDir::open(&state_dir).expect("a state directory");
+    let workspace = state.list().expect("a list")[0];
+    let renewed = || state.load(&workspace).is_ok_and(|identity| !identity.needs_renewal(now));
+    until("the certificate is a new one", SOON, async || renewed()).await;
+    assert_eq!(world.call(message("message/send", "r-1", "hello")).await.status, 200);
+    let after = world.connector.until_online().await;
+    assert_eq!(after.since, online.since, "it is the same link");
+    world.connector.restart().await;
+    assert_eq!(world.call(message("message/send", "r-2", "hello")).await.status, 200);
+}
+
+#[tokio::test]
 async fn an_expired_certificate_of_an_unknown_key_is_refused() {
     let mut world = World::new().await;
     assert_eq!(world.connector.stop().await, 0);
@@ -155,8 +175,19 @@ async fn an_expired_certificate_of_an_unknown_key_is_refused() {
 /// The same key with a certificate of the relay's authority that ended an hour ago.
 fn expired(relay: &Relay, identity: RawIdentity) -> RawIdentity {
     let now = SystemTime::now();
-    let authority = Authority::open_or_create(&relay.data_dir(), now).expect("the authority");
+    certified(relay, identity, now - 48 * HOUR, now - HOUR)
+}
+
+/// The same key with a certificate of the relay's authority for this time.
+fn certified(
+    relay: &Relay,
+    identity: RawIdentity,
+    from: SystemTime,
+    until: SystemTime,
+) -> RawIdentity {
+    let authority =
+        Authority::open_or_create(&relay.data_dir(), SystemTime::now()).expect("the authority");
     let csr = identity.key.csr_der().expect("a request");
-    let signed = authority.sign_agent_valid(&csr, &identity.workspace, now - 48 * HOUR, now - HOUR);
+    let signed = authority.sign_agent_valid(&csr, &identity.workspace, from, until);
     RawIdentity { chain: signed.expect("a certificate").chain, ..identity }
 }
