@@ -203,8 +203,8 @@ impl Relay {
             reason = self.registry.failed() => Some(reason),
             () = admin => None,
         };
-        tracing::info!("the relay drains: open requests finish, new ones are refused");
         self.edge.draining.store(true, Ordering::Relaxed);
+        tracing::info!("the relay drains: open requests finish, new ones are refused");
         for link in self.live.all() {
             link.tell(ToConnector::Restarting { reconnect_in_ms: RECONNECT_IN_MS });
         }

@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod exposure;
 pub(crate) mod failure;
 pub mod origin;
+mod patient;
 pub(crate) mod pool;
 pub(crate) mod reply;
 pub(crate) mod request_body;

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::origin::Origin;
+use super::patient::Patient;
 use super::request_body::RequestBody;
 
 /// A connection idle for longer may be closed by the agent at any moment, so it is not used again.
@@ -35,7 +36,7 @@ pub(crate) struct Local {
 }
 
 struct Driver {
-    connection: Connection<TokioIo<TcpStream>, RequestBody>,
+    connection: Connection<TokioIo<Patient<TcpStream>>, RequestBody>,
     ended: Option<Result<(), hyper::Error>>,
 }
 
@@ -57,7 +58,7 @@ impl Local {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
         stream.set_nodelay(true)?;
         let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+            http1::handshake(TokioIo::new(Patient::new(stream))).await.map_err(io::Error::other)?;
         Ok(Self { sender, driver: Driver { connection, ended: None }, reused: false })
     }
 
