@@ -53,12 +53,27 @@ pub fn remove_relay_fields(fields: &mut HeaderMap) {
 pub fn remove_forbidden_trailers(trailers: &mut HeaderMap) {
     remove_hop_by_hop(trailers);
     remove_relay_fields(trailers);
-    for name in
-        [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING, header::HOST]
-    {
+    let forbidden = |name: &HeaderName| {
+        NOT_IN_TRAILERS.contains(name) || name.as_str().starts_with("x-forwarded-")
+    };
+    let named: Vec<HeaderName> = trailers.keys().filter(|name| forbidden(name)).cloned().collect();
+    for name in named {
         trailers.remove(name);
     }
 }
+
+/// What some servers would take for a header field, once trailers are merged into the header.
+static NOT_IN_TRAILERS: [HeaderName; 9] = [
+    header::AUTHORIZATION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::FORWARDED,
+    header::HOST,
+    header::VIA,
+    HeaderName::from_static("x-workspace-id"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -84,6 +99,19 @@ mod tests {
         ]);
         remove_hop_by_hop(&mut fields);
         assert_eq!(fields, map(&[("content-length", "3"), ("a2a-version", "1.0")]));
+    }
+
+    #[test]
+    fn trailers_cannot_stand_in_for_header_fields() {
+        let mut trailers = map(&[
+            ("grpc-status", "0"),
+            ("x-workspace-id", "ws_other"),
+            ("x-forwarded-for", "6.6.6.6"),
+            ("authorization", "Bearer x"),
+            ("x-relay-caller", "admin"),
+        ]);
+        remove_forbidden_trailers(&mut trailers);
+        assert_eq!(trailers, map(&[("grpc-status", "0")]));
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub const ABORT_BYTES_MAX: usize = 1024;
 pub const DATA_BYTES_MAX: u64 = 1 << 30;
 /// Entries of one ACKS or DONE frame. A writer that has more sends another frame.
 pub const ACKS_PER_FRAME_MAX: usize = 512;
+/// STOP, ACCEPTED and INTERIM frames of one direction of an exchange: they cost no credit, and an
+/// agent that sends hints sends a few.
+pub const ASIDES_MAX: usize = 64;
 /// Rules in an announced exposure list. A card implies a dozen; the rest are `--allow`.
 pub const EXPOSURE_RULES_MAX: usize = 256;
 

@@ -126,6 +126,7 @@ mod protocol_document {
             ("ABORT_BYTES_MAX", limits::ABORT_BYTES_MAX as u64),
             ("DATA_BYTES_MAX", limits::DATA_BYTES_MAX),
             ("ACKS_PER_FRAME_MAX", limits::ACKS_PER_FRAME_MAX as u64),
+            ("ASIDES_MAX", limits::ASIDES_MAX as u64),
             ("EXPOSURE_RULES_MAX", limits::EXPOSURE_RULES_MAX as u64),
             ("FIRST_CREDIT", limits::FIRST_CREDIT),
             ("FIRST_CREDIT_CROWDED", limits::FIRST_CREDIT_CROWDED),

@@ -149,6 +149,10 @@ fn answer_head(parts: Parts) -> Result<ResponseHead, &'static str> {
     if fields.get_all(TRANSFER_ENCODING).iter().any(coded) {
         return Err("its transfer coding is not chunked");
     }
+    if fields.contains_key(TRANSFER_ENCODING) {
+        // The chunks say where the body ends, whatever the length says (RFC 9112, 6.3).
+        fields.remove(CONTENT_LENGTH);
+    }
     remove_hop_by_hop(&mut fields);
     remove_relay_fields(&mut fields);
     if !within_limits(&fields) {
@@ -188,6 +192,14 @@ mod tests {
         ]);
         let fields = head.unwrap().fields;
         assert_eq!(fields.len(), 1, "{fields:?}");
+    }
+
+    #[test]
+    fn a_length_beside_chunks_does_not_cross() {
+        let both = [("content-length", "3"), ("transfer-encoding", "Chunked")];
+        assert!(head(&both).unwrap().fields.is_empty());
+        let length = head(&both[..1]).unwrap().fields;
+        assert_eq!(length[CONTENT_LENGTH], "3");
     }
 
     #[test]

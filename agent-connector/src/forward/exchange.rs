@@ -27,28 +27,34 @@ const ACCEPTED_AFTER: Duration = Duration::from_millis(100);
 /// Between two attempts to connect to an agent that is being restarted.
 const REDIAL_INTERVAL: Duration = Duration::from_millis(100);
 
+/// What callers hear whose exchange is not begun for that.
+pub(crate) const SHUTTING_DOWN: &str =
+    "The agent's connector is shutting down. Try again in a moment.";
+
 /// Carries one request to the agent and its answer back.
 ///
-/// `begun` is told the exchange's counter. `place` is given back once the answer is out; the
+/// `may_begin` is told the exchange's counter before anything goes to the agent; on `false` the
+/// exchange is refused. `place` is given back once the answer is out; the
 /// future ends once the relay has all of it.
 pub async fn run(
     send: SendStream,
     recv: RecvStream,
     flow: &LinkFlow,
     agent: &Agent,
-    begun: impl FnOnce(u64),
+    may_begin: impl FnOnce(u64) -> bool,
     place: impl Send,
 ) {
     let mut reply = Reply::new(send);
     let mut given_up = pin!(reply.given_up());
-    match carry(&mut reply, recv, flow, agent, begun, given_up.as_mut()).await {
+    match carry(&mut reply, recv, flow, agent, may_begin, given_up.as_mut()).await {
         Ok(()) => {}
         Err(Ending::Abandon(code)) => {
             tracing::debug!(%code, "an exchange was abandoned");
             return reply.abandon(code);
         }
         Err(Ending::Abort(abort)) => {
-            tracing::debug!(code = %abort.code, delivery = %abort.delivery, "an exchange failed");
+            tracing::info!(code = %abort.code, delivery = %abort.delivery,
+                reason = %abort.message, "an exchange failed");
             if !reply.abort(abort).await {
                 return;
             }
@@ -73,12 +79,14 @@ async fn carry<S: Future<Output = ()>>(
     recv: RecvStream,
     flow: &LinkFlow,
     agent: &Agent,
-    begun: impl FnOnce(u64),
+    may_begin: impl FnOnce(u64) -> bool,
     mut given_up: Pin<&mut S>,
 ) -> Result<(), Ending> {
     let mut stream = RequestStream::new(recv);
     let head = read_head(&mut stream).await?;
-    begun(head.exchange.counter);
+    if !may_begin(head.exchange.counter) {
+        return Err(Ending::abort(AbortCode::Refused, Delivery::NotSent, SHUTTING_DOWN));
+    }
     let credit = flow.sender(head.exchange.counter, head.response_credit);
     let (method, is_card) = (head.method.clone(), target::is_card(&head.target));
     let request = build_request(*head, stream, flow, agent)?;
@@ -97,11 +105,13 @@ async fn carry<S: Future<Output = ()>>(
 async fn read_head(stream: &mut RequestStream) -> Result<Box<RequestHead>, Ending> {
     match stream.frame().await {
         Ok(Frame::RequestHead(head)) => Ok(head),
+        // An earlier process of this connector may have handed it to the agent.
         Ok(Frame::Continue { exchange, .. }) => Err(Ending::abort(
             AbortCode::UnknownExchange,
-            Delivery::NotSent,
+            Delivery::Maybe,
             format!(
-                "This connector does not hold the exchange {exchange}. Send the request again."
+                "This connector does not hold the exchange {exchange}; it was perhaps restarted. \
+                 The agent may have got the request: ask it before sending the request again."
             ),
         )),
         Ok(_) => Err(failure::protocol(Delivery::NotSent, "a request begins with its head")),

@@ -1,7 +1,7 @@
 //! The request streams of one link: accepts them, counts them, and stops them with the link.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quinn::{Connection, RecvStream, SendStream};
 use shared::codes::AbortCode;
@@ -25,9 +25,39 @@ struct Count {
     open: AtomicUsize,
     /// Exchanges whose answer the relay does not have yet.
     undelivered: AtomicUsize,
-    refusing: AtomicBool,
-    last_exchange: AtomicU64,
+    door: Mutex<Door>,
     idle: Notify,
+}
+
+/// What may begin. One lock, so that no exchange begins behind the number that DRAIN tells.
+#[derive(Default)]
+struct Door {
+    closed: bool,
+    /// The highest counter of those that were begun.
+    last_exchange: u64,
+}
+
+impl Door {
+    /// Lets the exchange with this counter begin, unless DRAIN says that it was not begun.
+    fn begin(&mut self, counter: u64) -> bool {
+        if self.closed {
+            return counter <= self.last_exchange;
+        }
+        self.last_exchange = self.last_exchange.max(counter);
+        true
+    }
+
+    const fn close(&mut self) -> u64 {
+        self.closed = true;
+        self.last_exchange
+    }
+}
+
+impl Count {
+    fn door(&self) -> MutexGuard<'_, Door> {
+        // Nothing panics while it holds this lock, so a poisoned one is still whole.
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Counts one open exchange.
@@ -82,8 +112,7 @@ impl Streams {
 
     /// Refuses new exchanges from now on; answers the counter of the last one that was begun.
     pub(crate) fn refuse_new(&self) -> u64 {
-        self.count.refusing.store(true, Ordering::Relaxed);
-        self.count.last_exchange.load(Ordering::Relaxed)
+        self.count.door().close()
     }
 
     /// Resolves once the relay has every answer. Cancel safe.
@@ -124,16 +153,14 @@ fn begin(
     count: &Arc<Count>,
 ) {
     let undelivered = Undelivered::enter(count);
-    let (code, message) = if count.refusing.load(Ordering::Relaxed) {
-        (AbortCode::Refused, "The agent's connector is shutting down. Try again in a moment.")
+    let (code, message) = if count.door().closed {
+        (AbortCode::Refused, exchange::SHUTTING_DOWN)
     } else if let Some(place) = Place::enter(count) {
         let (flow, agent, count) = (flow.clone(), Arc::clone(agent), Arc::clone(count));
         exchanges.spawn(async move {
             let _undelivered = undelivered;
-            let begun = |counter| {
-                count.last_exchange.fetch_max(counter, Ordering::Relaxed);
-            };
-            exchange::run(send, recv, &flow, &agent, begun, place).await;
+            let may_begin = |counter| count.door().begin(counter);
+            exchange::run(send, recv, &flow, &agent, may_begin, place).await;
         });
         return;
     } else {
@@ -145,4 +172,20 @@ fn begin(
         let _recv = recv;
         exchange::refuse(send, code, message).await;
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_begins_behind_the_number_that_drain_tells() {
+        let mut door = Door::default();
+        assert!(door.begin(41));
+        assert!(door.begin(39));
+        assert_eq!(door.close(), 41);
+        assert!(!door.begin(42));
+        assert!(door.begin(40), "the relay takes this one for begun");
+        assert_eq!(door.close(), 41);
+    }
 }

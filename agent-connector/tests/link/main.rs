@@ -13,11 +13,12 @@ mod tiny_relay;
 use std::time::Duration;
 
 use agent_connector::{Config, ConnectorError, Report, State};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, Method};
 use shared::codes::{AbortCode, CloseCode, Delivery, StreamCode};
 use shared::control::ToConnector;
+use shared::ids::{ExchangeId, InstanceId};
 use shared::wire::{Frame, Target};
 use tiny_agent::TinyAgent;
 use tiny_relay::{Link, TinyRelay, head};
@@ -235,6 +236,76 @@ async fn a_drain_lets_what_is_open_finish_and_refuses_what_is_new() {
     assert!(matches!(open.frames().await.last(), Some(Frame::End { total: 0, .. })));
     assert_eq!(link.closed().await, Some(CloseCode::Done));
     assert!(timeout(PATIENCE, &mut connector.ended).await.unwrap().unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn an_exchange_whose_head_comes_behind_the_drain_is_not_begun() {
+    let (_relay, mut agent, mut connector, link) = linked().await;
+    let end = || Frame::End { total: 0, trailers: HeaderMap::new() };
+    let get = |counter| head(counter, Target::Endpoint, Method::GET, HeaderMap::new());
+    // Two streams are there, and the connector cannot know yet which exchanges they are.
+    let (mut next, mut before) = (BytesMut::new(), BytesMut::new());
+    for (bytes, counter) in [(&mut next, 42), (&mut before, 40)] {
+        get(counter).put(bytes);
+        end().put(bytes);
+    }
+    let mut not_begun = link.open().await;
+    not_begun.send_bytes(&next.split_to(1)).await;
+    let mut announced = link.open().await;
+    announced.send_bytes(&before.split_to(1)).await;
+    // Streams are accepted in order, so both were once this one is at the agent.
+    let mut open = link.open().await;
+    open.send(&[get(41), end()]).await;
+    let mut call = agent.call().await;
+    call.read_until("\r\n\r\n").await;
+
+    let _ = connector.stop.take().unwrap().send(());
+    assert_eq!(link.drained().await, 41);
+    not_begun.send_bytes(&next).await;
+    let refused = not_begun.abort().await;
+    assert_eq!((refused.code, refused.delivery), (AbortCode::Refused, Delivery::NotSent));
+
+    announced.send_bytes(&before).await;
+    let mut second = agent.call().await;
+    second.read_until("\r\n\r\n").await;
+    for (call, exchange) in [(&mut call, &mut open), (&mut second, &mut announced)] {
+        call.write("HTTP/1.1 204 No Content\r\n\r\n").await;
+        assert!(matches!(exchange.frames().await.last(), Some(Frame::End { total: 0, .. })));
+    }
+    assert_eq!(link.closed().await, Some(CloseCode::Done));
+}
+
+#[tokio::test]
+async fn a_request_that_comes_as_its_link_retires_is_served() {
+    for why in [
+        ToConnector::Restarting { reconnect_in_ms: 60_000 },
+        ToConnector::Drain { grace_ms: 60_000 },
+        ToConnector::Replaced { by: InstanceId(9) },
+    ] {
+        let (_relay, mut agent, _connector, link) = linked().await;
+        link.hold_pongs();
+        link.tell(why);
+        let ping = link.pinged().await;
+        let mut exchange = link.open().await;
+        let get = head(1, Target::Endpoint, Method::GET, HeaderMap::new());
+        exchange.send(&[get, Frame::End { total: 0, trailers: HeaderMap::new() }]).await;
+        let mut call = agent.call().await;
+        call.read_until("\r\n\r\n").await;
+        link.tell(ToConnector::Pong { seq: ping });
+        call.write("HTTP/1.1 204 No Content\r\n\r\n").await;
+        assert!(matches!(exchange.frames().await.last(), Some(Frame::End { total: 0, .. })));
+        assert_eq!(link.closed().await, Some(CloseCode::Done));
+    }
+}
+
+#[tokio::test]
+async fn an_exchange_of_an_earlier_process_may_have_been_delivered() {
+    let (_relay, _agent, _connector, link) = linked().await;
+    let mut exchange = link.open().await;
+    let of_before = ExchangeId { instance: InstanceId(1), counter: 3 };
+    exchange.send(&[Frame::Continue { exchange: of_before, response_offset: 0 }]).await;
+    let unknown = exchange.abort().await;
+    assert_eq!((unknown.code, unknown.delivery), (AbortCode::UnknownExchange, Delivery::Maybe));
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ pub(crate) struct Link {
     connection: Connection,
     tell: mpsc::UnboundedSender<ToConnector>,
     drained: watch::Receiver<Option<u64>>,
+    held: watch::Sender<Option<Vec<u64>>>,
     _control: JoinSet<()>,
 }
 
@@ -105,9 +106,10 @@ impl TinyRelay {
         writer.send(&welcome).await.unwrap();
         let (tell, told) = mpsc::unbounded_channel();
         let (drained, watched) = watch::channel(None);
+        let held = watch::Sender::new(None);
         let mut control = JoinSet::new();
-        control.spawn(serve(reader, writer, told, drained));
-        Link { connection, tell, drained: watched, _control: control }
+        control.spawn(serve(reader, writer, told, drained, held.clone()));
+        Link { connection, tell, drained: watched, held, _control: control }
     }
 
     async fn first_message(
@@ -130,11 +132,20 @@ async fn serve(
     mut writer: ControlWriter<SendStream>,
     mut told: mpsc::UnboundedReceiver<ToConnector>,
     drained: watch::Sender<Option<u64>>,
+    held: watch::Sender<Option<Vec<u64>>>,
 ) {
     loop {
         let answer = tokio::select! {
             event = reader.next::<ToRelay>() => match event {
-                Ok(ControlEvent::Message(ToRelay::Ping { seq })) => ToConnector::Pong { seq },
+                Ok(ControlEvent::Message(ToRelay::Ping { seq })) => {
+                    let hold = |held: &mut Option<Vec<u64>>| {
+                        held.as_mut().map(|held| held.push(seq)).is_some()
+                    };
+                    if held.send_if_modified(hold) {
+                        continue;
+                    }
+                    ToConnector::Pong { seq }
+                }
                 Ok(ControlEvent::Message(ToRelay::Drain { last_exchange })) => {
                     drained.send_replace(Some(last_exchange));
                     continue;
@@ -165,6 +176,21 @@ impl Link {
         self.connection.close(VarInt::from_u32(code.number()), b"");
     }
 
+    /// From now on the test answers each PING.
+    pub(crate) fn hold_pongs(&self) {
+        self.held.send_replace(Some(Vec::new()));
+    }
+
+    /// The number of the next PING that is not answered yet.
+    pub(crate) async fn pinged(&self) -> u64 {
+        let mut held = self.held.subscribe();
+        let pinged = held.wait_for(|held| held.as_ref().is_some_and(|held| !held.is_empty()));
+        drop(timeout(PATIENCE, pinged).await.expect("a PING comes in time").unwrap());
+        let mut next = None;
+        self.held.send_modify(|held| next = held.as_mut().map(|held| held.remove(0)));
+        next.unwrap()
+    }
+
     /// What the connector's DRAIN names as its last exchange.
     pub(crate) async fn drained(&self) -> u64 {
         let mut drained = self.drained.clone();
@@ -188,8 +214,13 @@ impl Exchange {
     pub(crate) async fn send(&mut self, frames: &[Frame]) {
         let mut bytes = BytesMut::new();
         frames.iter().for_each(|frame| frame.put(&mut bytes));
+        self.send_bytes(&bytes).await;
+    }
+
+    /// Bytes of frames.
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         // A connector that refuses does not read on.
-        let _ = self.send.write_all(&bytes).await;
+        let _ = self.send.write_all(bytes).await;
     }
 
     pub(crate) fn finish(&mut self) {

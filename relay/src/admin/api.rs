@@ -72,6 +72,11 @@ impl Api {
         })
     }
 
+    /// Whether these fields bring the operator's credential: nobody else needs a body read.
+    pub fn knows(&self, headers: &HeaderMap) -> bool {
+        self.authenticate(headers).is_ok()
+    }
+
     /// Answers one call. `path` is raw, without its query; the body is whole and was bounded by
     /// whoever read it.
     pub async fn handle(

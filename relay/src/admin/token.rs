@@ -20,6 +20,7 @@ const PREFIX: &str = "radm_";
 #[derive(Clone)]
 pub struct AdminToken {
     digest: [u8; 32],
+    bytes: usize,
 }
 
 /// Why there is no admin token.
@@ -52,7 +53,7 @@ impl AdminToken {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(AdminTokenError::Shape);
         }
-        Ok(Self { digest: digest(text) })
+        Ok(Self { digest: digest(text), bytes: text.len() })
     }
 
     /// The token in the file at `path`, which must be its owner's alone.
@@ -72,6 +73,11 @@ impl AdminToken {
             Ok(()) | Err(FileError::Exists { .. }) => Self::read(&path),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether `word`, out of some header field, is this token. Most are told by their length.
+    pub fn is(&self, word: &[u8]) -> bool {
+        word.len() == self.bytes && std::str::from_utf8(word).is_ok_and(|word| self.matches(word))
     }
 
     /// Whether `presented` is this token. Takes the same time whatever it is: digests are

@@ -27,8 +27,8 @@ pub fn admit(policy: CallerPolicy, name: &AgentName, fields: &HeaderMap) -> Resu
 
 /// Prefixes of caller tokens, which are checked wherever they stand.
 const CALLER_TOKEN: &[u8] = b"rcall_";
-/// Prefixes of the relay's other credentials, which never cross to an agent.
-const NEVER_CROSS: [&[u8]; 3] = [b"rtok_", b"okey_", b"radm_"];
+/// Prefixes of the relay's credentials, which never cross to an agent.
+const NEVER_CROSS: [&[u8]; 4] = [CALLER_TOKEN, b"rtok_", b"okey_", b"radm_"];
 
 fn shows_relay_credential(fields: &HeaderMap) -> bool {
     fields.contains_key("x-relay-authorization")
@@ -38,22 +38,26 @@ fn shows_relay_credential(fields: &HeaderMap) -> bool {
             .any(|value| bearer(value.as_bytes()).starts_with(CALLER_TOKEN))
 }
 
-/// Removes the relay's own credentials, wherever a caller put them.
-pub fn remove_relay_credentials(fields: &mut HeaderMap, is_admin: impl Fn(&str) -> bool) {
-    let ours = |value: &[u8]| {
-        let token = bearer(value);
-        token.starts_with(CALLER_TOKEN)
-            || NEVER_CROSS.iter().any(|prefix| token.starts_with(prefix))
-            || std::str::from_utf8(token).is_ok_and(&is_admin)
-    };
+/// Removes the fields that hold a credential of the relay, wherever a caller put it.
+pub fn remove_relay_credentials(fields: &mut HeaderMap, is_admin: impl Fn(&[u8]) -> bool) {
+    let is_ours =
+        |word: &[u8]| NEVER_CROSS.iter().any(|prefix| word.starts_with(prefix)) || is_admin(word);
     let tainted: Vec<_> = fields
         .iter()
-        .filter(|(_, value)| ours(value.as_bytes()))
+        .filter(|(_, value)| {
+            let value = value.as_bytes();
+            is_ours(bearer(value)) || words(value).any(is_ours)
+        })
         .map(|(name, _)| name.clone())
         .collect();
     for name in tainted {
         fields.remove(name);
     }
+}
+
+/// What stands between schemes, names of cookies, quotes and commas.
+fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| !(byte.is_ascii_alphanumeric() || b"_-.~+/".contains(byte)))
 }
 
 /// The token behind `Bearer`, or the whole value where there is none.
@@ -100,11 +104,12 @@ pub fn reach(
     if all {
         let path = if rest.is_empty() { "/" } else { rest };
         let dialect = dialect(rest, method);
-        return Ok(Some(Reach {
-            target: Target::Raw(path.into()),
-            binding: binding(dialect),
-            dialect,
-        }));
+        // The origin as it is, but for the one document that must not name it.
+        let target = match card_path(rest) {
+            Some(_) if !rest.starts_with("/a2a") => Target::Card,
+            _ => Target::Raw(path.into()),
+        };
+        return Ok(Some(Reach { target, binding: binding(dialect), dialect }));
     }
     if is_endpoint_alias(rest) || announced.is_some_and(|list| list.endpoint == rest) {
         return match *method {
@@ -203,6 +208,7 @@ mod tests {
             ("/admin", Method::GET, all, Some(&list), "RELAY_NOT_FOUND"),
             ("/admin", Method::GET, all, Some(&open), "Raw(\"/admin\")"),
             ("", Method::POST, all, Some(&open), "Raw(\"/\")"),
+            ("/.well-known/agent.json", Method::GET, all, Some(&open), "Card"),
             ("/a2a/../admin", Method::POST, a2a, Some(&list), "RELAY_NOT_FOUND"),
         ] {
             assert_eq!(reached(rest, method.clone(), policy, list), expected, "{method} {rest}");
@@ -234,8 +240,10 @@ mod tests {
         let mut fields = HeaderMap::new();
         fields.insert(AUTHORIZATION, HeaderValue::from_static("Bearer rtok_1"));
         fields.insert("x-api-key", HeaderValue::from_static("admin-secret"));
+        fields.insert("cookie", HeaderValue::from_static("a=1; t=\"radm_1\""));
+        fields.insert("x-scheme", HeaderValue::from_static("Token admin-secret"));
         fields.insert("x-other", HeaderValue::from_static("Bearer theirs"));
-        remove_relay_credentials(&mut fields, |token| token == "admin-secret");
+        remove_relay_credentials(&mut fields, |token| token == b"admin-secret");
         assert_eq!(fields.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["x-other"]);
     }
 }

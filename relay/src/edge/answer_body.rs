@@ -15,7 +15,7 @@ use super::record::Record;
 use super::sse::EventBoundary;
 use super::upload::Carrying;
 use super::watch::Serving;
-use crate::tunnel::Answer;
+use crate::tunnel::{Answer, AnswerCut};
 
 /// An answer's body. An error means that it was cut: the caller's connection then ends without the
 /// mark of a complete message.
@@ -161,6 +161,8 @@ impl Streamed {
             }
         };
         match frame {
+            // More than was announced is no less a lie than less: hyper would drop it in silence.
+            Ok(wire::Frame::Data(bytes)) if self.exceeds(bytes.len()) => self.cut(cx),
             Ok(wire::Frame::Data(bytes)) => {
                 self.idle = None;
                 self.answer.consumed(bytes.len());
@@ -168,9 +170,9 @@ impl Streamed {
                 if let Some(events) = &mut self.events {
                     events.boundary.push(&bytes);
                 }
-                if self.is_whole() {
-                    // hyper asks for no more than was announced, so END is looked for now.
-                    self.settle(cx);
+                // hyper asks for no more than was announced, so END is looked for now.
+                if self.is_whole() && !self.settle(cx) {
+                    return self.cut(cx);
                 }
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
@@ -202,11 +204,23 @@ impl Streamed {
         self.state == State::Over || self.is_whole()
     }
 
-    fn settle(&mut self, cx: &mut Context<'_>) {
-        if let Poll::Ready(Ok(wire::Frame::End { .. })) = self.answer.poll_frame(cx) {
-            self.state = State::Over;
-            self.record.complete();
+    fn exceeds(&self, bytes: usize) -> bool {
+        self.expected.is_some_and(|expected| self.record.answer_bytes + bytes as u64 > expected)
+    }
+
+    /// Looks for END behind the last announced byte; false when something else stands there.
+    fn settle(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.answer.poll_frame(cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(wire::Frame::End { .. })) => {
+                self.state = State::Over;
+                self.record.complete();
+            }
+            // Only a link that is lost takes nothing from an answer that is all here.
+            Poll::Ready(Err(AnswerCut::LinkLost)) => {}
+            Poll::Ready(_) => return false,
         }
+        true
     }
 
     /// Ends the body visibly; an event stream between two events is told why.

@@ -101,7 +101,7 @@ impl CallerBody {
     /// Reads on until the first bytes tell the `id`, for a refusal; bounded in bytes and time.
     pub async fn find_envelope(&mut self) -> Envelope {
         let search = async {
-            while !self.over && !self.prefix.is_settled() && !self.prefix.envelope().is_known() {
+            while !self.over && !self.prefix.is_settled() {
                 if self.next().await.is_err() {
                     break;
                 }

@@ -1,5 +1,7 @@
 //! Serves a card: read whole, edited where its URLs are not public, with a validator of its own.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{
     ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
@@ -7,7 +9,9 @@ use http::header::{
 };
 use http::{Method, Response, StatusCode};
 use sha2::{Digest, Sha256};
+use shared::limits::CONTROL_BYTES_MAX;
 use shared::wire::{Frame, Target};
+use tokio::time::timeout;
 
 use super::answer_body::AnswerBody;
 use super::card;
@@ -15,10 +19,10 @@ use super::exchange::Admitted;
 use super::failure::Failure;
 use super::judge::is_json;
 use super::record::Record;
-use crate::tunnel::Answer;
+use crate::tunnel::{Answer, AnswerCut};
 
-/// The largest card that is read. The largest seen has 60 KiB.
-const CARD_BYTES_MAX: usize = 1024 * 1024;
+/// Patience for a card that has begun: it is small, and read whole.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Whether an answer is a card that the relay may have to edit. The request decides, and never the
 /// look of the answer: a message that quotes a card stays as it is.
@@ -37,9 +41,26 @@ pub async fn respond(
     mut answer: Answer,
     mut record: Record,
 ) -> Result<Response<AnswerBody>, Failure> {
-    let origin = answer.link().announced().origin.clone();
-    let whole = read(&mut answer).await.ok_or(Failure::Protocol(admitted.workspace.id))?;
-    let body = match card::edit(&whole, &admitted.base, &origin) {
+    let announced = answer.link().announced();
+    let whole = match timeout(READ_TIMEOUT, read(&mut answer, admitted)).await {
+        Ok(Ok(whole)) => whole,
+        Ok(Err(failure)) => {
+            let verdict = failure.verdict();
+            record.refused(verdict.status.as_u16(), verdict.delivery);
+            return Err(failure);
+        }
+        Err(_) => {
+            let failure = Failure::Deadline(READ_TIMEOUT);
+            record.refused(failure.verdict().status.as_u16(), failure.verdict().delivery);
+            return Err(failure);
+        }
+    };
+    let view = card::View {
+        base: &admitted.base,
+        secret_base: admitted.secret_base.as_deref(),
+        origin: &announced.origin,
+    };
+    let body = match card::edit(&whole, &view) {
         None => whole,
         Some(edited) => {
             fields.insert("x-relay-card", HeaderValue::from_static("rewritten"));
@@ -71,18 +92,19 @@ fn answer_with(status: StatusCode, fields: HeaderMap, body: Bytes) -> Response<A
     response
 }
 
-/// The whole body, unless it is too long or was cut.
-async fn read(answer: &mut Answer) -> Option<Bytes> {
+/// The whole card, unless it is too long or was cut.
+async fn read(answer: &mut Answer, admitted: &Admitted) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::new();
     loop {
         match answer.frame().await {
-            Ok(Frame::Data(bytes)) if whole.len() + bytes.len() <= CARD_BYTES_MAX => {
+            Ok(Frame::Data(bytes)) if whole.len() + bytes.len() <= CONTROL_BYTES_MAX => {
                 answer.consumed(bytes.len());
                 whole.extend_from_slice(&bytes);
             }
-            Ok(Frame::End { .. }) => return Some(whole.freeze()),
+            Ok(Frame::End { .. }) => return Ok(whole.freeze()),
             Ok(Frame::Accepted) => {}
-            _ => return None,
+            Err(AnswerCut::LinkLost) => return Err(Failure::TunnelLost(admitted.workspace.id)),
+            _ => return Err(Failure::Protocol(admitted.workspace.id)),
         }
     }
 }

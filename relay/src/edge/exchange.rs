@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
-use shared::codes::{AbortCode, Delivery};
+use shared::codes::Delivery;
 use shared::limits::{ANSWER_HEAD_TIMEOUT, FIRST_CREDIT};
 use shared::wire::{Binding, Frame, ResponseHead, Target};
 use tokio::time::sleep;
@@ -47,6 +47,9 @@ pub struct Admitted {
     pub has_body: bool,
     /// The public base by which the agent was asked, with its final slash.
     pub base: String,
+    /// The base by the workspace's address, for a card that was asked for by another name: it may
+    /// stand in the card and must not go out.
+    pub secret_base: Option<String>,
     /// The caller's validator for a card, which the relay answers itself.
     pub if_none_match: Option<HeaderValue>,
 }
@@ -197,13 +200,17 @@ fn draft(admitted: &Admitted) -> Draft {
 /// Reads until the head of the answer. Interim answers end here, on both HTTP versions.
 async fn await_head(answer: &mut Answer, admitted: &Admitted) -> Result<ResponseHead, Failure> {
     let workspace = admitted.workspace.id;
+    let mut accepted = false;
     loop {
         match answer.frame().await {
             Ok(Frame::ResponseHead(head)) => return Ok(*head),
-            Ok(Frame::Abort(abort)) if abort.code == AbortCode::PathDenied => {
-                return Err(Failure::PathDenied);
+            Ok(Frame::Abort(mut abort)) => {
+                if accepted && abort.delivery == Delivery::NotSent {
+                    abort.delivery = Delivery::Maybe;
+                }
+                return Err(Failure::Aborted(workspace, abort));
             }
-            Ok(Frame::Abort(abort)) => return Err(Failure::Aborted(workspace, abort)),
+            Ok(Frame::Accepted) => accepted = true,
             Ok(_) => {}
             Err(AnswerCut::LinkLost) => return Err(Failure::TunnelLost(workspace)),
             Err(AnswerCut::Reset(_) | AnswerCut::Protocol(_)) => {
@@ -249,7 +256,9 @@ async fn respond(
     if card_answer::concerns(&admitted, status, &fields) {
         return card_answer::respond(&admitted, fields, answer, record).await;
     }
-    let last_event = is_event_stream(&fields).then(|| {
+    // An event put into a body of announced length would end it cleanly.
+    let explained = expected.is_none() && is_event_stream(&fields);
+    let last_event = explained.then(|| {
         let request = record.request_id.to_str().unwrap_or_default();
         last_event(&admitted, prefix.envelope().id.as_deref(), request)
     });

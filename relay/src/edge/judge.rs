@@ -2,7 +2,7 @@
 
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, TRANSFER_ENCODING};
 use http::{Method, Uri, Version};
-use shared::limits::URI_BYTES_MAX;
+use shared::limits::{METHOD_BYTES_MAX, URI_BYTES_MAX};
 use shared::wire::fields::within_limits;
 
 use super::failure::Failure;
@@ -16,6 +16,9 @@ pub fn judge(
 ) -> Result<(), Failure> {
     if version < Version::HTTP_11 {
         return Err(Failure::HttpVersion);
+    }
+    if method.as_str().len() > METHOD_BYTES_MAX {
+        return Err(Failure::NotImplemented("No method has a name this long."));
     }
     if method == Method::CONNECT {
         return Err(Failure::MethodNotAllowed("GET, POST, DELETE, OPTIONS"));
@@ -122,6 +125,7 @@ mod tests {
             ("POST", "/a2a", &[host, ("content-length", "3")][..], "ok"),
             ("POST", "http://relay/a2a", &[host], "ok"),
             ("GET", "/", &[host, ("content-length", "0")], "ok"),
+            ("AMETHODWITHAVERYLONGNAMEX", "/", &[host], "RELAY_NOT_IMPLEMENTED"),
             ("POST", "/a2a", &[], "RELAY_BAD_REQUEST"),
             ("POST", "/a2a", &[host, host], "RELAY_BAD_REQUEST"),
             ("POST", "http://other/a2a", &[host], "RELAY_BAD_REQUEST"),

@@ -26,19 +26,40 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Read {
-    pieces: Vec<Bytes>,
-    bytes: usize,
+    /// The first bytes, until they have told all; copied, so that no read buffer is held by them.
+    bytes: Vec<u8>,
+    found: Envelope,
+    /// They are looked through again once they are this many: twice as many as the last time.
+    next_scan: usize,
     over: bool,
+}
+
+impl Read {
+    fn scan(&mut self) {
+        self.found = scan(&self.bytes);
+        self.next_scan = self.bytes.len() * 2;
+        if self.found.is_known() {
+            self.over = true;
+            self.bytes = Vec::new();
+        }
+    }
 }
 
 impl Prefix {
     /// Keeps what of `data` belongs to the first bytes.
     pub fn remember(&self, data: &Bytes) {
         let mut read = self.lock();
-        let room = BYTES_MAX.saturating_sub(read.bytes).min(data.len());
-        if room > 0 {
-            read.pieces.push(data.slice(..room));
-            read.bytes += room;
+        if read.over {
+            return;
+        }
+        let room = BYTES_MAX.saturating_sub(read.bytes.len()).min(data.len());
+        read.bytes.extend_from_slice(data.get(..room).unwrap_or_default());
+        let full = read.bytes.len() >= BYTES_MAX;
+        if full || read.bytes.len() >= read.next_scan {
+            read.scan();
+        }
+        read.over |= full;
+        if read.over {
             self.0.news.notify_one();
         }
     }
@@ -51,24 +72,22 @@ impl Prefix {
 
     /// Whether there is nothing to wait for.
     pub fn is_settled(&self) -> bool {
-        let read = self.lock();
-        read.over || read.bytes >= BYTES_MAX
+        self.lock().over
     }
 
     /// What the first bytes say, as far as they have been read.
     pub fn envelope(&self) -> Envelope {
-        let read = self.lock();
-        match read.pieces.as_slice() {
-            [] => Envelope::default(),
-            [one] => scan(one),
-            many => scan(&many.concat()),
+        let mut read = self.lock();
+        if !read.bytes.is_empty() {
+            read.scan();
         }
+        read.found.clone()
     }
 
     /// The `id`, while another task reads the body on; bounded in bytes and time.
     pub async fn id(&self) -> Option<Vec<u8>> {
         let search = async {
-            while !self.is_settled() && !self.envelope().is_known() {
+            while !self.is_settled() {
                 self.0.news.notified().await;
             }
         };
@@ -114,6 +133,6 @@ mod tests {
             prefix.remember(&Bytes::from(vec![b' '; BYTES_MAX / 2 + 1]));
         }
         assert!(prefix.is_settled());
-        assert_eq!(prefix.lock().bytes, BYTES_MAX);
+        assert_eq!(prefix.lock().bytes.len(), BYTES_MAX);
     }
 }

@@ -14,6 +14,8 @@ use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use shared::ids::InstanceId;
+use shared::wire::Target;
+use shared::wire::fields::within_limits;
 use tokio::time::timeout;
 
 use super::access::{self, Reach};
@@ -183,7 +185,7 @@ impl Edge {
         }
         let if_none_match = parts.headers.get(IF_NONE_MATCH).cloned();
         let mut fields = std::mem::take(&mut parts.headers);
-        access::remove_relay_credentials(&mut fields, |token| self.api.token.matches(token));
+        access::remove_relay_credentials(&mut fields, |word| self.api.token.is(word));
         let origin = Origin {
             caller: asked.caller,
             public: &self.public,
@@ -192,8 +194,14 @@ impl Edge {
             traceparent: traceparent(),
         };
         toward_agent(&mut fields, origin, &target);
+        // The relay's own fields may be what is too much.
+        if !within_limits(&fields) {
+            return Err((Failure::HeadersTooLarge, dialect));
+        }
         Ok(Admitted {
             base: self.public.base(asked.text),
+            secret_base: (target == Target::Card && !matches!(asked.name, AgentName::Address(_)))
+                .then(|| self.public.base_of(&workspace)),
             workspace,
             target,
             binding,
@@ -249,22 +257,29 @@ impl Edge {
         body: Incoming,
         request_id: &HeaderValue,
     ) -> Result<Response<AnswerBody>, Failure> {
-        if body.size_hint().lower() > API_BODY_BYTES_MAX as u64 {
-            return Err(Failure::BodyTooLarge(API_BODY_BYTES_MAX as u64));
-        }
-        let whole = timeout(API_BODY_TIMEOUT, Limited::new(body, API_BODY_BYTES_MAX).collect());
-        let body = match whole.await {
-            Ok(Ok(whole)) => whole.to_bytes(),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                return Err(Failure::BodyTooLarge(API_BODY_BYTES_MAX as u64));
-            }
-            Ok(Err(_)) => return Err(Failure::BadRequest("The body was cut before its end.")),
-            Err(_) => return Err(Failure::BadRequest("The body stopped for 30 s before its end.")),
-        };
+        // Nobody but the operator has a body read; the others are answered by the head alone.
+        let body = if self.api.knows(&parts.headers) { Some(body) } else { None };
+        let body = self.api_body(body).await?;
         let query = parts.uri.query();
         let mut answer = self.api.handle(&parts.method, path, query, &parts.headers, body).await;
         answer.headers_mut().insert("x-request-id", request_id.clone());
         Ok(answer.map(AnswerBody::whole))
+    }
+
+    async fn api_body(&self, body: Option<Incoming>) -> Result<Bytes, Failure> {
+        let Some(body) = body else { return Ok(Bytes::new()) };
+        if body.size_hint().lower() > API_BODY_BYTES_MAX as u64 {
+            return Err(Failure::BodyTooLarge(API_BODY_BYTES_MAX as u64));
+        }
+        let whole = timeout(API_BODY_TIMEOUT, Limited::new(body, API_BODY_BYTES_MAX).collect());
+        match whole.await {
+            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                Err(Failure::BodyTooLarge(API_BODY_BYTES_MAX as u64))
+            }
+            Ok(Err(_)) => Err(Failure::BadRequest("The body was cut before its end.")),
+            Err(_) => Err(Failure::BadRequest("The body stopped for 30 s before its end.")),
+        }
     }
 
     async fn ready(&self) -> Response<AnswerBody> {

@@ -118,7 +118,23 @@ pub(super) fn redeem(
     Ok(Ok(token.workspace))
 }
 
-/// Notes that a connector of the workspace goes on with this key, which may be the one it has.
+/// Notes that a connector of the workspace goes on with the key `new`, which may be the one it has.
+/// The key that asks must still be good: a revocation that came first ends this too.
+pub(super) fn renew_agent_key(
+    work: &mut Work<'_>,
+    id: WorkspaceId,
+    asking: [u8; 32],
+    new: [u8; 32],
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    match key(work.connection, asking)? {
+        Some(key) if key.workspace == id && !key.revoked => {}
+        Some(_) | None => return Err(StoreError::KeyRevoked { id }),
+    }
+    add_agent_key(work, id, new, now_ms)
+}
+
+/// Gives the workspace a key.
 pub(super) fn add_agent_key(
     work: &mut Work<'_>,
     id: WorkspaceId,

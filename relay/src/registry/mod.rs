@@ -163,8 +163,20 @@ impl Registry {
         self.store.run(move |work| joining::redeem(work, token_hash, key_hash, now_ms)).await
     }
 
-    /// Notes, at a renewal, that a connector of the workspace goes on with this key: a new one
-    /// or the one it has. A revoked key stays revoked.
+    /// Notes that a connector of the workspace goes on with the key `new`, as the one that it has
+    /// asks. [`StoreError::KeyRevoked`] if that one is not good, or no longer.
+    pub async fn renew_agent_key(
+        &self,
+        id: WorkspaceId,
+        asking: [u8; 32],
+        new: [u8; 32],
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.store.run(move |work| joining::renew_agent_key(work, id, asking, new, now_ms)).await
+    }
+
+    /// Gives the workspace a key that nobody asked for.
+    #[cfg(test)]
     pub async fn add_agent_key(
         &self,
         id: WorkspaceId,

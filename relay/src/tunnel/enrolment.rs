@@ -67,7 +67,8 @@ pub async fn renew(
     let workspace = check_identity(identity, standing, SystemTime::now(), true)?;
     let certificate = sign(tunnel, &decode_csr(csr)?, workspace)?;
     let KeyHash(key) = certificate.key_hash;
-    let added = tunnel.registry.add_agent_key(workspace, key, unix_ms()).await;
+    let asking = identity.map_or([0; 32], |identity| identity.key_hash.0);
+    let added = tunnel.registry.renew_agent_key(workspace, asking, key, unix_ms()).await;
     added.map_err(|error| store_refusal(&error))?;
     tracing::info!(%workspace, "certificate renewed");
     certificate_message(tunnel, workspace, &certificate)

@@ -85,7 +85,8 @@ pub async fn run(endpoint: Endpoint, tunnel: Arc<Tunnel>) {
                     continue;
                 };
                 let waiting = PENDING_MAX - pending.available_permits();
-                if waiting > RETRY_ABOVE && incoming.may_retry() && !incoming.remote_address_validated() {
+                let crowded = waiting > RETRY_ABOVE || running.available_permits() == 0;
+                if crowded && incoming.may_retry() && !incoming.remote_address_validated() {
                     // An error means that the address was validated after all.
                     let _ = incoming.retry();
                     continue;

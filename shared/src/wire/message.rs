@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::WireError;
 use super::frame::{Frame, FrameKind};
 use super::reader::FrameReader;
+use crate::limits::ASIDES_MAX;
 
 /// Which way the frames of a [`MessageReader`] go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct MessageReader {
     phase: Phase,
     received: u64,
     limit: u64,
+    /// Frames that cost no credit and bring nothing forward.
+    asides: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +43,7 @@ impl MessageReader {
     /// of a request learns it from the head itself.
     pub fn new(direction: Direction, credit: u64) -> Self {
         let frames = FrameReader::default();
-        Self { frames, direction, phase: Phase::Head, received: 0, limit: credit }
+        Self { frames, direction, phase: Phase::Head, received: 0, limit: credit, asides: 0 }
     }
 
     /// Lets the body go on to `limit` bytes; a smaller number changes nothing.
@@ -66,6 +69,12 @@ impl MessageReader {
     }
 
     fn admit(&mut self, frame: &Frame) -> Result<(), WireError> {
+        if matches!(frame, Frame::Stop(_) | Frame::Accepted | Frame::Interim(_)) {
+            self.asides += 1;
+            if self.asides > ASIDES_MAX {
+                return Err(unexpected(frame.kind()));
+            }
+        }
         let response = self.direction == Direction::Response;
         match (self.phase, frame) {
             // STOP concerns the other direction, so it may come at any time.
@@ -143,5 +152,20 @@ mod tests {
             assert!(reader.next(&mut bytes).unwrap().is_some());
             assert_eq!(reader.next(&mut bytes).map(|_| ()), verdict);
         }
+    }
+
+    #[test]
+    fn frames_that_cost_nothing_are_counted() {
+        let mut bytes = BytesMut::new();
+        for _ in 0..=ASIDES_MAX {
+            Frame::Accepted.put(&mut bytes);
+        }
+        let mut input = bytes.freeze();
+        let mut reader = MessageReader::new(Direction::Response, 0);
+        for _ in 0..ASIDES_MAX {
+            assert_eq!(reader.next(&mut input), Ok(Some(Frame::Accepted)));
+        }
+        let refused = Err(WireError::Unexpected(FrameKind::Accepted));
+        assert_eq!(reader.next(&mut input), refused);
     }
 }

@@ -10,20 +10,28 @@ use shared::control_stream::ControlEvent;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Event, Session};
+use crate::tunnel::error::LinkError;
 use crate::tunnel::first::close;
 
 /// Open exchanges may finish for this long once the process is to end.
 const GRACE: Duration = Duration::from_secs(30);
-/// Bounds of the wait for the relay's word that it read DRAIN.
-const DRAIN_ANSWER_MIN: Duration = Duration::from_millis(40);
-const DRAIN_ANSWER_MAX: Duration = Duration::from_millis(500);
+/// Bounds of the wait for the relay's PONG, behind which nothing old is on its way any more.
+const LAST_ROUND_MIN: Duration = Duration::from_millis(40);
+const LAST_ROUND_MAX: Duration = Duration::from_millis(500);
 /// For the last packet to leave.
 const LAST_PACKET: Duration = Duration::from_millis(5);
 
 impl Session {
     /// Lets what is open finish and closes the link: this process goes on, and so may each exchange.
-    pub(crate) async fn retire(self) {
-        self.finish_open(pin!(pending())).await;
+    pub(crate) async fn retire(mut self) {
+        // What the relay opened as it said that this link retires may come after its words, and is
+        // served; closing first would lose it.
+        match self.last_round().await {
+            Ok(()) => self.finish_open(pin!(pending())).await,
+            Err(error) => {
+                self.end(error);
+            }
+        }
     }
 
     /// Lets what is open finish until `deadline`, and closes the link.
@@ -46,33 +54,40 @@ impl Session {
     /// Tells the relay that this process ends, refuses what is new and lets the rest finish.
     pub(crate) async fn drain(mut self) {
         let last_exchange = self.streams.refuse_new();
-        if self.send(&ToRelay::Drain { last_exchange }).await.is_err() || self.ping().await.is_err()
-        {
+        if self.send(&ToRelay::Drain { last_exchange }).await.is_err() {
             return;
         }
         // What the relay opened before it read DRAIN is on its way and is refused in words; closing
         // first would leave its callers in doubt.
-        let patience = (2 * self.connection.rtt()).clamp(DRAIN_ANSWER_MIN, DRAIN_ANSWER_MAX);
+        match self.last_round().await {
+            Ok(()) => self.finish_open(pin!(sleep(GRACE))).await,
+            Err(error) => {
+                self.end(error);
+            }
+        }
+    }
+
+    /// Serves the link until a PING came back, within bounds.
+    async fn last_round(&mut self) -> Result<(), LinkError> {
+        self.ping().await?;
+        let round = self.pings;
+        let patience = (2 * self.connection.rtt()).clamp(LAST_ROUND_MIN, LAST_ROUND_MAX);
         let deadline = Instant::now() + patience;
         loop {
             let event = tokio::select! {
-                () = sleep_until(deadline) => break,
+                () = sleep_until(deadline) => return Ok(()),
                 event = self.next() => event,
             };
             let answered = matches!(
                 &event,
                 Event::Control(Ok(ControlEvent::Message(ToConnector::Pong { seq })))
-                    if *seq == self.pings
+                    if *seq >= round
             );
-            if let Err(error) = self.handle(event, &mut |_| {}).await {
-                self.end(error);
-                return;
-            }
+            self.handle(event, &mut |_| {}).await?;
             if answered {
-                break;
+                return Ok(());
             }
         }
-        self.finish_open(pin!(sleep(GRACE))).await;
     }
 
     async fn close_done(&self) {

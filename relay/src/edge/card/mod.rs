@@ -12,13 +12,23 @@ use serde_json::value::RawValue;
 use self::json::{Members, Splices, members};
 use self::url::{Agent, Place};
 
+/// From where a card is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'v> {
+    /// The public base by which it was asked for, with its final slash.
+    pub base: &'v str,
+    /// Another base of the same agent, which the caller did not name and is not to learn.
+    pub secret_base: Option<&'v str>,
+    /// The agent's origin as its connector dials it.
+    pub origin: &'v str,
+}
+
 /// Edits one card.
 ///
-/// `base` is the public base by which the card was asked for, with its final slash; `origin` the
-/// agent's origin as its connector dials it. `None`: the card is served as it is.
-pub fn edit(card: &[u8], base: &str, origin: &str) -> Option<Vec<u8>> {
+/// `None`: the card is served as it is.
+pub fn edit(card: &[u8], view: &View<'_>) -> Option<Vec<u8>> {
     let top = members(card)?;
-    let agent = Agent::new(base, origin)?;
+    let agent = Agent::new(view)?;
     let mut splices = Splices::new(card);
     let mut kept = Vec::new();
     for name in ["supportedInterfaces", "additionalInterfaces"] {

@@ -1,11 +1,15 @@
 //! What becomes of cards, rule by rule.
 
-use super::edit;
+use super::{View, edit as edit_view};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const BASE: &str = "https://relay.example/agents/echo/";
 const ORIGIN: &str = "http://127.0.0.1:8000";
+
+fn edit(card: &[u8], base: &str, origin: &str) -> Option<Vec<u8>> {
+    edit_view(card, &View { base, secret_base: None, origin })
+}
 
 fn edited(card: &Value) -> Option<Value> {
     let bytes = edit(card.to_string().as_bytes(), BASE, ORIGIN)?;
@@ -85,6 +89,17 @@ fn signatures_fall_with_what_they_signed_and_only_then() {
     assert_eq!(edited(&signed).unwrap()["signatures"], json!([]));
     let public = json!({"url": format!("{BASE}a2a"), "signatures": [{"protected": "x"}]});
     assert_eq!(edited(&public), None);
+}
+
+#[test]
+fn a_base_that_the_caller_did_not_name_does_not_go_out() {
+    let secret = "https://relay.example/agents/a_secret/";
+    let card = json!({"url": format!("{secret}a2a"), "iconUrl": "https://relay.example/x.png"});
+    let view = View { base: BASE, secret_base: Some(secret), origin: ORIGIN };
+    let edited: Value =
+        serde_json::from_slice(&edit_view(card.to_string().as_bytes(), &view).unwrap()).unwrap();
+    assert_eq!(edited["url"], format!("{BASE}a2a"));
+    assert_eq!(edited["iconUrl"], card["iconUrl"]);
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
 
+use super::View;
+
 /// What becomes of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
@@ -19,16 +21,17 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) struct Agent<'a> {
     base: &'a str,
+    secret_base: Option<&'a str>,
     host: String,
     port: u16,
 }
 
 impl<'a> Agent<'a> {
-    /// The agent with this public base and this local origin.
-    pub(super) fn new(base: &'a str, origin: &str) -> Option<Self> {
-        let origin: Uri = origin.parse().ok()?;
-        let host = bare(origin.host()?);
-        Some(Self { base, host, port: port_of(&origin)? })
+    /// The agent that is looked at so.
+    pub(super) fn new(view: &View<'a>) -> Option<Self> {
+        let origin: Uri = view.origin.parse().ok()?;
+        let (host, port) = (bare(origin.host()?), port_of(&origin)?);
+        Some(Self { base: view.base, secret_base: view.secret_base, host, port })
     }
 
     /// The public JSON-RPC endpoint that every agent has.
@@ -39,8 +42,12 @@ impl<'a> Agent<'a> {
     /// What becomes of `url`.
     pub(super) fn place(&self, url: &str) -> Place {
         let trimmed = self.base.trim_end_matches('/');
-        if url.strip_prefix(trimmed).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        if below(url, trimmed).is_some() {
             return Place::Stays;
+        }
+        let secret = self.secret_base.map(|base| base.trim_end_matches('/'));
+        if let Some(rest) = secret.and_then(|secret| below(url, secret)) {
+            return Place::Moves(format!("{trimmed}{rest}"));
         }
         if url.starts_with('/') && !url.starts_with("//") {
             return Place::Moves(format!("{trimmed}{url}"));
@@ -56,6 +63,11 @@ impl<'a> Agent<'a> {
             Place::Stays
         }
     }
+}
+
+/// What stands behind a base, by whole segments.
+fn below<'u>(url: &'u str, base: &str) -> Option<&'u str> {
+    url.strip_prefix(base).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Host, port, and the rest as it stands: slash for slash.

@@ -97,6 +97,7 @@ fn admitted() -> Admitted {
         fields: HeaderMap::new(),
         has_body: false,
         base: String::new(),
+        secret_base: None,
         if_none_match: None,
     }
 }
@@ -131,7 +132,7 @@ async fn a_request_whose_link_is_lost_before_it_was_opened_was_not_sent() {
         link.close(CloseCode::Done, "lost");
     };
     let (opened, ()) = tokio::join!(open(&live, &admitted, &[], true), losing);
-    let failure = opened.err().expect("nobody is there");
+    let failure = opened.expect_err("nobody is there");
     assert!(matches!(failure, Failure::LinkLost(_)), "{failure:?}");
     let verdict = failure.verdict();
     assert_eq!((verdict.code, verdict.delivery), ("RELAY_AGENT_OFFLINE", Delivery::NotSent));

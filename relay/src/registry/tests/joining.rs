@@ -181,3 +181,17 @@ async fn the_key_unused_for_longest_makes_room_for_one_too_many() {
     });
     assert_eq!(count.await, Ok(8192));
 }
+
+#[tokio::test]
+async fn a_key_that_was_revoked_meanwhile_brings_no_other() {
+    let (_folder, registry) = registry();
+    let id = made(&registry, "one").await.id;
+    registry.add_agent_key(id, KEY, NOW).await.unwrap();
+    registry.renew_agent_key(id, KEY, OTHER_KEY, NOW).await.unwrap();
+    registry.revoke_workspace_credentials(id, NOW).await.unwrap();
+    let late = registry.renew_agent_key(id, KEY, [9; 32], NOW).await;
+    assert_eq!(late, Err(StoreError::KeyRevoked { id }));
+    assert_eq!(registry.agent_key(&[9; 32]), None);
+    let unknown = registry.renew_agent_key(id, [8; 32], [9; 32], NOW).await;
+    assert_eq!(unknown, Err(StoreError::KeyRevoked { id }));
+}

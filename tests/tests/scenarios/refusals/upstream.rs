@@ -126,3 +126,23 @@ async fn a_cut_answer_of_the_agent_is_a_cut_answer_at_the_caller() {
         world.until_quiet().await;
     }
 }
+
+#[tokio::test]
+async fn a_length_beside_chunks_does_not_cut_the_answer_short() {
+    let both = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n\
+        5\r\nhello\r\n0\r\n\r\n";
+    let (world, answer) = ask(RawBehaviour::Bytes(both.to_vec())).await;
+    assert_eq!((answer.status, answer.is_complete()), (200, true), "{answer:?}");
+    assert_eq!(answer.text(), "hello");
+    world.until_quiet().await;
+}
+
+#[tokio::test]
+async fn a_cut_event_stream_of_announced_length_ends_short_of_it() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 600\r\n\r\n";
+    let answer = [head, "data: 1\n\n"].concat().into_bytes();
+    let (world, answer) = ask(RawBehaviour::Bytes(answer)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(!answer.is_complete(), "an event filled it up: {answer:?}");
+    world.until_quiet().await;
+}
