@@ -11,6 +11,8 @@ pub mod exchange;
 pub mod link;
 pub mod listener;
 pub mod live;
+#[cfg(test)]
+pub(crate) mod loopback;
 pub mod session;
 mod silence;
 pub mod steering;

@@ -1,0 +1,80 @@
+//! Links over real QUIC on loopback, for tests of what uses links.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
+
+use certs::Authority;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{ClientConfig, Connection, Endpoint, ServerConfig, TransportConfig, VarInt};
+use shared::control::Status;
+use shared::ids::{InstanceId, WorkspaceId};
+use shared::limits::ALPN;
+use tokio::sync::mpsc;
+
+use super::link::Founding;
+use super::{Announced, Link, LiveLinks};
+
+/// Both ends of real QUIC connections over loopback, as links have them.
+pub(crate) struct Wire {
+    relay: Endpoint,
+    connector: Endpoint,
+    client: ClientConfig,
+    _folder: tempfile::TempDir,
+}
+
+impl Wire {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::open_or_create(folder.path(), SystemTime::now()).unwrap();
+        let identity = authority.relay_identity(SystemTime::now()).unwrap();
+        let tls = certs::relay_tls(identity, authority.certificate(), &[ALPN]).unwrap();
+        let server = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
+        let tls = certs::connector_tls(authority.fingerprint(), None, &[ALPN]).unwrap();
+        let client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+        let here = (Ipv4Addr::LOCALHOST, 0).into();
+        let relay = Endpoint::server(server, here).unwrap();
+        Self { relay, connector: Endpoint::client(here).unwrap(), client, _folder: folder }
+    }
+
+    /// The link of a new connector process that lets the relay open so many streams, and its end.
+    pub(crate) async fn link(
+        &self,
+        live: &LiveLinks,
+        workspace: WorkspaceId,
+        instance: u64,
+        streams: u32,
+    ) -> (Arc<Link>, FarEnd) {
+        let mut transport = TransportConfig::default();
+        transport.max_concurrent_bidi_streams(VarInt::from_u32(streams));
+        let mut client = self.client.clone();
+        client.transport_config(Arc::new(transport));
+        let address = self.relay.local_addr().unwrap();
+        let dialling = self.connector.connect_with(client, address, certs::RELAY_NAME).unwrap();
+        let accepting = async { self.relay.accept().await.unwrap().await.unwrap() };
+        let (there, here) = tokio::join!(dialling, accepting);
+        let founding = Founding {
+            workspace,
+            generation: live.next_generation(),
+            instance: InstanceId(instance),
+            attempt: 1,
+            relay: InstanceId(0),
+            exchanges: Arc::new(AtomicU64::new(0)),
+            control: mpsc::channel(1).0,
+            announced: Announced::default(),
+            status: Status::default(),
+        };
+        (Arc::new(Link::new(here, founding)), FarEnd(there.unwrap()))
+    }
+}
+
+/// The connector's end of a link.
+pub(crate) struct FarEnd(Connection);
+
+impl FarEnd {
+    /// Whether the relay opens a stream.
+    pub(crate) async fn got_a_stream(&self) -> bool {
+        self.0.accept_bi().await.is_ok()
+    }
+}
