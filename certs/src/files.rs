@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 /// anything larger is not one of ours.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// The mode bit by which anybody may replace the files of a folder, however private those are. The
+/// group's is let be: on many systems each user's group is their own.
+const WRITABLE_BY_ALL: u32 = 0o002;
+
 /// Why a private file or folder could not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -23,6 +27,18 @@ pub enum FileError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Anybody may replace what is in the folder.
+    #[error(
+        "The folder {} is for secrets, and every user may write into it (mode {mode:03o}); \
+         run `chmod 700 {}`",
+        path.display(), path.display()
+    )]
+    SharedDir {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
     },
     /// The file could not be written; what was there before is unchanged.
     #[error(
@@ -80,13 +96,19 @@ pub enum FileError {
 }
 
 /// Makes the folder `path`, and those above it that are missing, with mode 0700. A folder that is
-/// there already keeps its mode.
+/// there already keeps its mode, and is refused where anybody may put files of their own into it.
 pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|source| FileError::CreateDir { path: path.to_owned(), source })
+        .map_err(|source| FileError::CreateDir { path: path.to_owned(), source })?;
+    let metadata = std::fs::metadata(path).map_err(|source| read_error(path, source))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & WRITABLE_BY_ALL == 0 {
+        return Ok(());
+    }
+    Err(FileError::SharedDir { path: path.to_owned(), mode })
 }
 
 /// Whether the mode of `path` shuts out everybody but its owner.
@@ -214,6 +236,16 @@ mod tests {
         write_private(&path, b"one").unwrap();
         assert_eq!(mode(&path), 0o600);
         assert_eq!(read_private(&path).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_folder_into_which_anybody_may_write_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for (mode, refused) in [(0o777, true), (0o702, true), (0o775, false), (0o700, false)] {
+            std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            let made = create_private_dir(dir.path());
+            assert_eq!(matches!(made, Err(FileError::SharedDir { .. })), refused, "{mode:o}");
+        }
     }
 
     #[test]
