@@ -516,10 +516,11 @@ fn ordered(direction: Direction, credit: u64, grant: u64, stream: &Reading) -> R
     };
     let bodiless: &[K] = &[K::End, K::Abort, K::Reset];
 
-    let (mut may, mut limit, mut received) = (begin, credit, 0);
+    let (mut may, mut limit, mut received, mut asides) = (begin, credit, 0, 0);
     for (index, frame) in stream.frames.iter().enumerate() {
         let refused = |error| Reading { frames: stream.frames[..index].to_vec(), end: Err(error) };
-        if frame.kind() != K::Stop && !may.contains(&frame.kind()) {
+        asides += u32::from(matches!(frame.kind(), K::Stop | K::Accepted | K::Interim));
+        if asides > 64 || frame.kind() != K::Stop && !may.contains(&frame.kind()) {
             return refused(WireError::Unexpected(frame.kind()));
         }
         received += data_bytes(frame);

@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use shared::codes::{AbortCode, Delivery, StreamCode};
+use shared::limits::ASIDES_MAX;
 use shared::wire::{Abort, Ack, Frame, FrameKind, acks, fields, varint};
 
 /// Target, file name and input of every seed.
@@ -239,6 +240,8 @@ fn messages(seeds: &mut Seeds) {
         ("cut-nothing", 0, vec![]),
         ("cut-before-end", 0, vec![request(1), data(4)]),
         ("cut-within-a-frame-after-end", 0, vec![request(0), end(0), vec![0x08]]),
+        ("taken-as-many-stops-as-may-be", 0, flood(stop(), ASIDES_MAX, &[request(0), end(0)])),
+        ("refused-a-stop-too-many", 0, flood(stop(), ASIDES_MAX + 1, &[request(0), end(0)])),
         ("refused-no-head", 0, vec![data(1)]),
         ("refused-two-heads", 0, vec![request(1), request(1)]),
         ("refused-continue-after-the-head", 0, vec![request(1), go_on()]),
@@ -281,6 +284,9 @@ fn messages(seeds: &mut Seeds) {
         ),
         ("taken-abort-within-the-body", 0, vec![answer(), data(1), abort()]),
         ("cut-before-end", 0, vec![answer(), data(100)]),
+        ("taken-as-many-asides-as-may-be", 0, flood(interim(), ASIDES_MAX, &[answer(), end(0)])),
+        ("refused-an-interim-too-many", 0, flood(interim(), ASIDES_MAX + 1, &[answer(), end(0)])),
+        ("refused-an-accepted-too-many", 0, flood(accepted(), ASIDES_MAX + 1, &[abort()])),
         ("refused-head-of-a-request", 0, vec![request(1)]),
         ("refused-continue", 0, vec![go_on()]),
         ("refused-two-heads", 0, vec![answer(), answer()]),
@@ -292,6 +298,17 @@ fn messages(seeds: &mut Seeds) {
         let pieces: &[u8] = &[1, 9];
         let grant = u16::to_be_bytes(grant);
         seeds.add("response", name, [pieces, &grant, &stream.concat()].concat());
+    }
+}
+
+/// A message that is as it should be, with so many frames of one kind: STOP behind it, where only
+/// STOP may stand, everything else before it.
+fn flood(aside: Vec<u8>, count: usize, message: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let asides = std::iter::repeat_n(aside.clone(), count);
+    if aside.first() == Some(&0x08) {
+        message.iter().cloned().chain(asides).collect()
+    } else {
+        asides.chain(message.iter().cloned()).collect()
     }
 }
 
