@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The most that [`read_private`] reads, in bytes: every file of ours is a few kilobytes, so
+/// The most that is read of a file, in bytes: every file of ours is a few kilobytes, so
 /// anything larger is not one of ours.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -126,6 +126,16 @@ pub fn read_private(path: &Path) -> Result<Vec<u8>, FileError> {
     if others(mode) != 0 {
         return Err(FileError::NotPrivate { path: path.to_owned(), mode });
     }
+    read_whole(file, path)
+}
+
+/// Reads the file at `path`, which is no secret.
+pub fn read_public(path: &Path) -> Result<Vec<u8>, FileError> {
+    read_whole(File::open(path).map_err(|source| read_error(path, source))?, path)
+}
+
+fn read_whole(file: File, path: &Path) -> Result<Vec<u8>, FileError> {
+    let failed = |source| read_error(path, source);
     let mut bytes = Vec::new();
     let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if read as u64 > FILE_BYTES_MAX {

@@ -1,5 +1,5 @@
 //! Who is who on a link: the relay's certificate authority, the agents' certificates, join
-//! strings, and both TLS configurations.
+//! strings, and every TLS configuration.
 //!
 //! The relay owns an [`Authority`] and serves with [`relay_tls`]. A connector is given a
 //! [`JoinString`], makes its own [`KeyPair`], has it signed once for a short time, keeps both in a
@@ -36,5 +36,6 @@ pub use join::{InvalidEndpoints, JoinError, JoinString};
 pub use join_token::JoinToken;
 pub use random::RandomError;
 pub use state::{PendingKey, StateDir, StateLock};
+pub use tls::public::{PublicTlsError, public_tls};
 pub use tls::{TlsError, WRONG_AUTHORITY_ALERT, connector_tls, is_wrong_authority, relay_tls};
 pub use tunnel_keys::{TunnelKeys, TunnelKeysError};

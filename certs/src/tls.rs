@@ -1,4 +1,4 @@
-//! Both ends' TLS: 1.3 only, no early data, no resumption, so that each link proves itself anew.
+//! Both ends' TLS of a link: 1.3 only, no early data, no resumption, so that each link proves itself anew.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use crate::fingerprint::CaFingerprint;
 
 mod agents;
 mod pinned;
+pub mod public;
 
 /// The TLS alert (`access_denied`, RFC 8446, 6.2) with which a connector leaves a relay whose
 /// authority is not the one it was told. Nothing else in our TLS raises it, so whoever sees only

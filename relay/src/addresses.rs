@@ -14,6 +14,9 @@ use crate::tunnel::endpoint;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
+/// Pairs of a UDP and a TCP port of one number that are tried, where any number will do.
+const PAIR_TRIES: u32 = 16;
+
 /// Where a running relay is found.
 #[derive(Debug, Clone)]
 pub struct Addresses {
@@ -36,6 +39,9 @@ pub struct Sockets {
     pub http: Vec<TcpListener>,
     /// For connectors.
     pub tunnel: Vec<UdpSocket>,
+    /// Keeps the tunnel's TCP port, on which nothing listens yet, from anybody else; `None` where
+    /// the public listener has it.
+    pub tunnel_tcp: Option<Socket>,
     /// For the operator.
     pub admin: TcpListener,
 }
@@ -54,18 +60,47 @@ pub struct BindError {
 pub fn bind(config: &Config) -> Result<(Sockets, Addresses), BindError> {
     let shared = config.shards > 1;
     let http = each(config, "http", config.http, |at| tcp(at, shared), TcpListener::local_addr)?;
-    let tunnel = each(
-        config,
-        "tunnel",
-        config.tunnel,
-        |at| endpoint::bind(at, shared),
-        UdpSocket::local_addr,
-    )?;
+    let (tunnel, tunnel_tcp) = tunnel(config, http.1)?;
     let failed = |source| BindError { what: "admin", address: config.admin, source };
     let admin = tcp(config.admin, false).map_err(failed)?;
     let admin_address = admin.local_addr().map_err(failed)?;
     let addresses = describe(config, http.1, tunnel.1, admin_address);
-    Ok((Sockets { http: http.0, tunnel: tunnel.0, admin }, addresses))
+    Ok((Sockets { http: http.0, tunnel: tunnel.0, tunnel_tcp, admin }, addresses))
+}
+
+/// The tunnel's UDP sockets, and the TCP port of the same number. Where any port will do and TCP has
+/// it already, another pair is tried.
+#[expect(clippy::type_complexity, reason = "the sockets with their address, once")]
+fn tunnel(
+    config: &Config,
+    http: SocketAddr,
+) -> Result<((Vec<UdpSocket>, SocketAddr), Option<Socket>), BindError> {
+    let mut tries = if config.tunnel.port() == 0 { PAIR_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        let udp = each(
+            config,
+            "tunnel",
+            config.tunnel,
+            |at| endpoint::bind(at, config.shards > 1),
+            UdpSocket::local_addr,
+        )?;
+        if udp.1.port() == http.port() && config.tunnel.port() != 0 {
+            return Ok((udp, None));
+        }
+        match reserve(udp.1) {
+            Ok(tcp) => return Ok((udp, Some(tcp))),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
+            Err(source) => return Err(BindError { what: "tunnel", address: udp.1, source }),
+        }
+    }
+}
+
+/// Takes a TCP port without listening on it: who dials it is refused at once.
+fn reserve(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 /// One socket per shard, all on the address of the first.
@@ -98,7 +133,8 @@ fn tcp(address: SocketAddr, shared_port: bool) -> io::Result<TcpListener> {
 }
 
 fn describe(config: &Config, http: SocketAddr, tunnel: SocketAddr, admin: SocketAddr) -> Addresses {
-    let own = format!("http://{}", reachable(http));
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let own = format!("{scheme}://{}", reachable(http));
     let public_url = match (&config.public_url, own.parse()) {
         (Some(public_url), _) => public_url.clone(),
         (None, Ok(own)) => own,
@@ -152,7 +188,43 @@ impl Addresses {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::config::AdminTokenSource;
+
+    fn config(http: SocketAddr, tunnel: SocketAddr) -> Config {
+        Config {
+            data_dir: PathBuf::new(),
+            http,
+            tunnel,
+            admin: ([127, 0, 0, 1], 0).into(),
+            public_url: None,
+            tunnel_host: None,
+            admin_token: AdminTokenSource::DataDir,
+            shards: 2,
+            congestion: endpoint::Congestion::default(),
+            tls: None,
+            max_body_bytes: 1,
+            url_file: None,
+        }
+    }
+
+    #[test]
+    fn the_tunnel_has_the_tcp_port_of_its_number_unless_callers_have_it() {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (sockets, addresses) = bind(&config(free, free)).unwrap();
+        assert!(sockets.tunnel_tcp.is_some());
+        let other = TcpListener::bind(addresses.tunnel).unwrap_err();
+        assert_eq!(other.kind(), io::ErrorKind::AddrInUse);
+        drop(sockets);
+        let (sockets, shared) = bind(&config(addresses.http, addresses.http)).unwrap();
+        assert!(sockets.tunnel_tcp.is_none());
+        assert_eq!(shared.http, shared.tunnel);
+        let taken = TcpListener::bind(free).unwrap();
+        let refused = bind(&config(free, taken.local_addr().unwrap())).unwrap_err();
+        assert!(refused.to_string().contains("--tunnel"), "{refused}");
+    }
 
     #[test]
     fn a_port_is_told_from_an_ipv6_address() {

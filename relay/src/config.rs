@@ -37,10 +37,21 @@ pub struct Config {
     pub shards: usize,
     /// How links decide how fast to send.
     pub congestion: Congestion,
+    /// The public listener's TLS; `None` is plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// The largest request body, bytes.
     pub max_body_bytes: u64,
     /// Where the real addresses are written once the relay listens.
     pub url_file: Option<PathBuf>,
+}
+
+/// The operator's own certificate, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, the relay's own certificate first.
+    pub certificate: PathBuf,
+    /// Its key, which nobody else may read.
+    pub key: PathBuf,
 }
 
 /// Where the admin token comes from.
@@ -69,7 +80,13 @@ pub struct ServeArgs {
     /// The admin listener: health and metrics
     #[arg(long, value_name = "ADDR", env = "RELAY_ADMIN", default_value = "127.0.0.1:8081")]
     pub admin: String,
-    /// Where callers reach the relay [default: http:// and the public listener]
+    /// Serve HTTPS with the certificate chain in this PEM file; needs --tls-key
+    #[arg(long, value_name = "FILE", env = "RELAY_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's key, in a PEM file that nobody else may read
+    #[arg(long, value_name = "FILE", env = "RELAY_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
+    /// Where callers reach the relay [default: the public listener, https:// if it has TLS]
     #[arg(long, value_name = "URL", env = "RELAY_PUBLIC_URL")]
     pub public_url: Option<String>,
     /// What join strings name, HOST or HOST:PORT [default: host of the public URL, port of --tunnel]
@@ -114,7 +131,9 @@ impl ServeArgs {
         let http = mistakes.of(address("--http", &self.http));
         let tunnel = mistakes.of(address("--tunnel", &self.tunnel));
         let admin = mistakes.of(address("--admin", &self.admin));
-        mistakes.of(check_listeners(http, admin, self.insecure_http));
+        let tls = mistakes.of(tls_files(self.tls_cert, self.tls_key));
+        let clear = tls == Some(None) && !self.insecure_http;
+        mistakes.of(check_listeners(http, admin, clear));
         let public_url = filled(self.public_url).and_then(|text| mistakes.of(public_url(&text)));
         let tunnel_host = filled(self.tunnel_host).and_then(|text| mistakes.of(tunnel_host(text)));
         let admin_token = match (self.admin_token_file, filled(given)) {
@@ -136,6 +155,7 @@ impl ServeArgs {
                 admin_token: admin_token?,
                 shards: shards?,
                 congestion: congestion?,
+                tls: tls?,
                 max_body_bytes: max_body_bytes?,
                 url_file: self.url_file,
             })
@@ -175,19 +195,33 @@ fn address(flag: &str, text: &str) -> Result<SocketAddr, String> {
 fn check_listeners(
     http: Option<SocketAddr>,
     admin: Option<SocketAddr>,
-    insecure_http: bool,
+    clear: bool,
 ) -> Result<(), String> {
     let Some(http) = http else { return Ok(()) };
     if Some(http) == admin && http.port() != 0 {
         return Err(format!("--http and --admin are both {http}; give each its own port."));
     }
-    if !http.ip().is_loopback() && !insecure_http {
+    if !http.ip().is_loopback() && clear {
         return Err(format!(
-            "--http {http} can be reached by others and has no TLS; listen on 127.0.0.1 behind a \
-             proxy that has it, or say --insecure-http if that is what you want."
+            "--http {http} can be reached by others and has no TLS; give --tls-cert and --tls-key, \
+             listen on 127.0.0.1 behind a proxy that has TLS, or say --insecure-http if that is \
+             what you want."
         ));
     }
     Ok(())
+}
+
+fn tls_files(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Option<TlsFiles>, String> {
+    let named = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
+    match (named(certificate), named(key)) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err("--tls-cert needs --tls-key, the certificate's key.".into()),
+        (None, Some(_)) => Err("--tls-key needs --tls-cert, the certificate's chain.".into()),
+    }
 }
 
 fn public_url(text: &str) -> Result<PublicUrl, String> {

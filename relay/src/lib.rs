@@ -27,6 +27,7 @@ use certs::{Authority, TunnelKeys};
 use shared::control::ToConnector;
 use shared::ids::InstanceId;
 use shared::limits::{ALPN, ALPN_REFUSAL};
+use socket2::Socket;
 use tokio::sync::{Barrier, watch};
 
 use crate::addresses::{Addresses, BindError, Sockets};
@@ -62,6 +63,9 @@ pub enum StartError {
     /// TLS of the tunnel.
     #[error(transparent)]
     Tls(#[from] certs::TlsError),
+    /// TLS of the public listener.
+    #[error(transparent)]
+    PublicTls(#[from] certs::PublicTlsError),
     /// QUIC of the tunnel.
     #[error("QUIC cannot be set up: {0}.")]
     Quic(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
@@ -91,6 +95,7 @@ pub struct Relay {
     api: Arc<Api>,
     edge: Arc<Edge>,
     admin: std::net::TcpListener,
+    _tunnel_tcp: Option<Socket>,
     stop: watch::Sender<bool>,
     shards: Vec<JoinHandle<std::io::Result<()>>>,
 }
@@ -107,6 +112,13 @@ impl Relay {
             AdminTokenSource::Given(token) => token.clone(),
             AdminTokenSource::File(path) => AdminToken::read(path)?,
             AdminTokenSource::DataDir => AdminToken::read_or_make(&config.data_dir)?,
+        };
+        let public_tls = match &config.tls {
+            Some(files) => {
+                let tls = certs::public_tls(&files.certificate, &files.key, &[b"h2", b"http/1.1"])?;
+                Some(Arc::new(tls))
+            }
+            None => None,
         };
         let (sockets, addresses) = addresses::bind(config)?;
 
@@ -152,7 +164,7 @@ impl Relay {
         )?;
         let server = server_config(tls, &keys, config.congestion)?;
         let (stop, stopping) = watch::channel(false);
-        let Sockets { http, tunnel: tunnel_sockets, admin } = sockets;
+        let Sockets { http, tunnel: tunnel_sockets, tunnel_tcp, admin } = sockets;
         let answered = Arc::new(Barrier::new(http.len()));
         let mut shards = Vec::with_capacity(config.shards);
         let mailboxes = mailboxes(http.len(), keys.connection_id);
@@ -167,6 +179,7 @@ impl Relay {
                 server: server.clone(),
                 tunnel: Arc::clone(&tunnel),
                 edge: Arc::clone(&edge),
+                tls: public_tls.clone(),
                 stop: stopping.clone(),
                 answered: Arc::clone(&answered),
             })?);
@@ -174,7 +187,17 @@ impl Relay {
         if let Some(path) = &config.url_file {
             addresses.write_to(path)?;
         }
-        Ok(Self { addresses, registry, live, api, edge, admin, stop, shards })
+        Ok(Self {
+            addresses,
+            registry,
+            live,
+            api,
+            edge,
+            admin,
+            _tunnel_tcp: tunnel_tcp,
+            stop,
+            shards,
+        })
     }
 
     /// Where it is found.

@@ -42,6 +42,8 @@ pub struct Parts {
     pub tunnel: Arc<Tunnel>,
     /// What callers share.
     pub edge: Arc<Edge>,
+    /// The public listener's TLS, if it has any.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Says when to stop.
     pub stop: watch::Receiver<bool>,
     /// Where the shards wait for each other: a link carries requests of every shard's callers.
@@ -58,7 +60,17 @@ pub fn start(parts: Parts) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
 
 async fn run(parts: Parts) -> std::io::Result<()> {
     let Parts {
-        http, tunnel_socket, mailbox, endpoint, server, tunnel, edge, stop, answered, ..
+        http,
+        tunnel_socket,
+        mailbox,
+        endpoint,
+        server,
+        tunnel,
+        edge,
+        tls,
+        stop,
+        answered,
+        ..
     } = parts;
     let runtime = Arc::new(TokioRuntime);
     let socket = mailbox.steer(runtime.wrap_udp_socket(tunnel_socket)?);
@@ -67,7 +79,7 @@ async fn run(parts: Parts) -> std::io::Result<()> {
     let http = tokio::net::TcpListener::from_std(http)?;
     let links = tokio::spawn(listener::run(endpoint.clone(), tunnel));
     let mut stopping = stop.clone();
-    let callers = edge::listener::run(http, edge, stop);
+    let callers = edge::listener::run(http, edge, tls, stop);
     let all = async {
         callers.await;
         answered.wait().await;

@@ -108,7 +108,7 @@ fn without_a_relay_the_workspace_commands_end_with_5() {
         assert!(text(&output.stderr).contains("relay serve"), "{output:?}");
     }
     let output =
-        relay(folder.path(), &["workspace", "list", "--url", "https://127.0.0.1:1"]).unwrap();
+        relay(folder.path(), &["workspace", "list", "--url", "ftp://127.0.0.1:1"]).unwrap();
     assert_eq!(output.status.code(), Some(3), "{output:?}");
 }
 

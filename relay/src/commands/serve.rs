@@ -60,7 +60,9 @@ fn greet(addresses: &Addresses, data_dir: &str) {
 /// The command that adds the first workspace here, with what differs from its defaults.
 fn next_step(addresses: &Addresses, data_dir: &str) -> String {
     let mut command = "relay workspace add NAME".to_owned();
-    if addresses.http.port() != 8080 {
+    if addresses.public_url.as_str().starts_with("https:") {
+        command.push_str(&format!(" --url {}", addresses.public_url));
+    } else if addresses.http.port() != 8080 {
         command.push_str(&format!(" --url http://127.0.0.1:{}", addresses.http.port()));
     }
     if data_dir != "./relay-data" {

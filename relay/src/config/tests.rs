@@ -54,6 +54,10 @@ fn plain_http_for_others_needs_a_word() {
     assert!(config(&["--http", "192.0.2.1:80"]).unwrap_err()[0].contains("--insecure-http"));
     assert!(config(&["--http", "192.0.2.1:80", "--insecure-http"]).is_ok());
     assert!(config(&["--http", "[::1]:80"]).is_ok());
+    let certificate = ["--http", "192.0.2.1:443", "--tls-cert", "chain.pem"];
+    assert!(config(&[&certificate[..], &["--tls-key", "key.pem"]].concat()).is_ok());
+    assert!(config(&certificate).unwrap_err()[0].contains("--tls-key"));
+    assert!(config(&["--tls-key", "key.pem"]).unwrap_err()[0].contains("--tls-cert"));
     assert!(config(&["--http", "127.0.0.1:1", "--admin", "127.0.0.1:1"]).is_err());
     assert!(config(&["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"]).is_ok());
 }

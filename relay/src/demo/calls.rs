@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use http::uri::Authority;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::story::failed;
-use crate::commands::client::{self, Exchange};
+use crate::commands::client::{self, Exchange, Origin};
 use crate::commands::exit::Failure;
 use crate::commands::output;
 
@@ -40,15 +39,11 @@ impl Script {
 }
 
 /// Sends `message/send` and shows its answer.
-pub(super) async fn send(
-    script: &Script,
-    authority: &Authority,
-    path: &str,
-) -> Result<(), Failure> {
+pub(super) async fn send(script: &Script, origin: &Origin, path: &str) -> Result<(), Failure> {
     let text = "Hello from the public side";
     script.step("caller → relay", &format!("message/send: {text}"));
     let answer = within(async {
-        let Exchange { response, .. } = &mut post(authority, path, "message/send", text).await?;
+        let Exchange { response, .. } = &mut post(origin, path, "message/send", text).await?;
         let status = response.status();
         let body = response.body_mut().collect().await.map_err(|error| cut(&error))?.to_bytes();
         serde_json::from_slice::<Value>(&body)
@@ -65,14 +60,10 @@ pub(super) async fn send(
 }
 
 /// Sends `message/stream` and shows each event as it comes.
-pub(super) async fn stream(
-    script: &Script,
-    authority: &Authority,
-    path: &str,
-) -> Result<(), Failure> {
+pub(super) async fn stream(script: &Script, origin: &Origin, path: &str) -> Result<(), Failure> {
     script.step("caller → relay", "message/stream");
     let last = within(async {
-        let mut exchange = post(authority, path, "message/stream", "Take your time").await?;
+        let mut exchange = post(origin, path, "message/stream", "Take your time").await?;
         let mut text = String::new();
         let (mut last, mut count) = (Value::Null, 0);
         while let Some(frame) = exchange.response.body_mut().frame().await {
@@ -123,13 +114,8 @@ fn call(id: &str, method: &str, text: &str) -> Value {
     })
 }
 
-async fn post(
-    authority: &Authority,
-    path: &str,
-    method: &str,
-    text: &str,
-) -> Result<Exchange, Failure> {
-    client::post(authority, path, call(CALL_ID, method, text).to_string()).await
+async fn post(origin: &Origin, path: &str, method: &str, text: &str) -> Result<Exchange, Failure> {
+    client::post(origin, path, call(CALL_ID, method, text).to_string()).await
 }
 
 async fn within<T>(exchange: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

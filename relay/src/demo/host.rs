@@ -34,6 +34,7 @@ impl Host {
             tunnel_host: None,
             admin_token: AdminTokenSource::DataDir,
             shards: 1,
+            tls: None,
             congestion: Congestion::default(),
             max_body_bytes: BODY_BYTES_MAX,
             url_file: None,

@@ -13,7 +13,7 @@ use super::calls::{self, Script};
 use super::connector::Connector;
 use super::host::Host;
 use crate::admin::token::{ADMIN_TOKEN_FILE, read_text};
-use crate::commands::client::{Client, authority_of, segment};
+use crate::commands::client::{Client, Origin, segment};
 use crate::commands::exit::{Code, Failure};
 use crate::commands::output;
 use crate::commands::signals::Signals;
@@ -85,10 +85,10 @@ async fn show(
     }
     script.step("relay", &format!("the workspace is online at {public_url}"));
 
-    let authority = authority_of(host.public_url())?;
+    let origin = Origin::of(host.public_url())?;
     let path = public_url.strip_prefix(host.public_url()).unwrap_or("/").to_owned() + "a2a";
-    calls::send(script, &authority, &path).await?;
-    calls::stream(script, &authority, &path).await?;
+    calls::send(script, &origin, &path).await?;
+    calls::stream(script, &origin, &path).await?;
     for line in [
         "\nAn A2A client needs no more than these:",
         &format!("  agent   {public_url}"),

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use shared::headers::remove_forbidden_trailers;
 use shared::limits::IDLE_EXCHANGE_TIMEOUT;
@@ -116,9 +117,11 @@ struct Events {
     last: Bytes,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum State {
     Running,
+    /// Every byte was passed on, and these came with the end.
+    Trailers(HeaderMap),
     /// The last event is with hyper, which flushes when its body has nothing more for now.
     Explained,
     /// What hyper holds had its chance to be flushed: the break follows.
@@ -140,8 +143,13 @@ impl Streamed {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        match self.state {
+        match &mut self.state {
             State::Running => {}
+            State::Trailers(trailers) => {
+                let trailers = std::mem::take(trailers);
+                self.state = State::Over;
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
             State::Explained => {
                 self.state = State::Breaking;
                 cx.waker().wake_by_ref();
@@ -176,15 +184,12 @@ impl Streamed {
                 }
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Ok(wire::Frame::End { total, mut trailers }) => {
+            Ok(wire::Frame::End { total, trailers }) => {
                 if self.expected.is_some_and(|expected| expected != total) {
                     return self.cut(cx);
                 }
-                self.state = State::Over;
-                self.record.complete();
-                remove_forbidden_trailers(&mut trailers);
-                let last = (!trailers.is_empty()).then(|| Ok(Frame::trailers(trailers)));
-                Poll::Ready(last)
+                self.end(trailers);
+                self.poll_frame(cx)
             }
             // A late ACCEPTED says nothing new.
             Ok(wire::Frame::Accepted) => {
@@ -200,8 +205,16 @@ impl Streamed {
         self.expected == Some(self.record.answer_bytes)
     }
 
+    /// Whether nothing comes any more. Behind the last announced byte there may be trailers.
     fn is_over(&self) -> bool {
-        self.state == State::Over || self.is_whole()
+        self.state == State::Over || self.expected == Some(0)
+    }
+
+    /// The answer is complete.
+    fn end(&mut self, mut trailers: HeaderMap) {
+        self.record.complete();
+        remove_forbidden_trailers(&mut trailers);
+        self.state = if trailers.is_empty() { State::Over } else { State::Trailers(trailers) };
     }
 
     fn exceeds(&self, bytes: usize) -> bool {
@@ -212,10 +225,7 @@ impl Streamed {
     fn settle(&mut self, cx: &mut Context<'_>) -> bool {
         match self.answer.poll_frame(cx) {
             Poll::Pending => {}
-            Poll::Ready(Ok(wire::Frame::End { .. })) => {
-                self.state = State::Over;
-                self.record.complete();
-            }
+            Poll::Ready(Ok(wire::Frame::End { trailers, .. })) => self.end(trailers),
             // Only a link that is lost takes nothing from an answer that is all here.
             Poll::Ready(Err(AnswerCut::LinkLost)) => {}
             Poll::Ready(_) => return false,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use http::Version;
 use http::header::{
     ACCEPT_ENCODING, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, VIA,
@@ -24,6 +25,8 @@ static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Origin<'o> {
     /// The caller's address.
     pub caller: IpAddr,
+    /// The HTTP version that it speaks.
+    pub version: Version,
     /// The relay's public address.
     pub public: &'o PublicUrl,
     /// The path of the base by which the agent was asked, without a final slash.
@@ -60,7 +63,9 @@ pub fn toward_agent(fields: &mut HeaderMap, origin: Origin<'_>, target: &Target)
     set(fields, &X_FORWARDED_PREFIX, origin.prefix);
     fields.insert(X_FORWARDED_PROTO.clone(), HeaderValue::from_static(proto));
     fields.insert(X_REQUEST_ID.clone(), origin.request_id.clone());
-    fields.append(VIA, HeaderValue::from_static("1.1 a2a-relay"));
+    // RFC 9110, 7.6.3: the version in which the request was received.
+    let via = if origin.version == Version::HTTP_2 { "2 a2a-relay" } else { "1.1 a2a-relay" };
+    fields.append(VIA, HeaderValue::from_static(via));
     if !fields.contains_key(&TRACEPARENT) {
         fields.insert(TRACEPARENT.clone(), origin.traceparent);
     }
@@ -107,6 +112,7 @@ mod tests {
         let request_id = HeaderValue::from_static("r-1");
         let origin = Origin {
             caller: "192.0.2.1".parse().unwrap(),
+            version: Version::HTTP_11,
             public: &public,
             prefix: "/agents/echo",
             request_id: &request_id,

@@ -1,6 +1,6 @@
 //! Judges the head of a request before anything else looks at it. Pure.
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Uri, Version};
 use shared::limits::{METHOD_BYTES_MAX, URI_BYTES_MAX};
 use shared::wire::fields::within_limits;
@@ -8,11 +8,13 @@ use shared::wire::fields::within_limits;
 use super::failure::Failure;
 
 /// Says no to heads that two servers could read in two ways, or that are over the limits.
+/// `has_body` is what the framing says.
 pub fn judge(
     method: &Method,
     uri: &Uri,
     version: Version,
     fields: &HeaderMap,
+    has_body: bool,
 ) -> Result<(), Failure> {
     if version < Version::HTTP_11 {
         return Err(Failure::HttpVersion);
@@ -29,22 +31,31 @@ pub fn judge(
     if !within_limits(fields) {
         return Err(Failure::HeadersTooLarge);
     }
-    judge_host(uri, fields)?;
+    judge_host(uri, version, fields)?;
     if fields.keys().any(|name| name.as_str().contains('_')) {
         return Err(Failure::BadRequest(
             "A header name contains an underscore, which servers read in different ways. Use a hyphen.",
         ));
     }
-    judge_framing(method, fields)
+    if has_body && (method == Method::GET || method == Method::HEAD) {
+        return Err(Failure::BadRequest(
+            "A GET request with a body means different things to different servers.",
+        ));
+    }
+    judge_framing(fields)
 }
 
-/// One Host, and no other authority in the request line (RFC 9112, 3.2).
-fn judge_host(uri: &Uri, fields: &HeaderMap) -> Result<(), Failure> {
-    let mut hosts = fields.get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+/// One host: that of Host, and no other one in the request line (RFC 9112, 3.2); on HTTP/2 that of
+/// `:authority`, and no other one in Host (RFC 9113, 8.3.1).
+fn judge_host(uri: &Uri, version: Version, fields: &HeaderMap) -> Result<(), Failure> {
+    let mut hosts = fields.get_all(HOST).iter().map(HeaderValue::as_bytes);
+    let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+    let (host, more) = (hosts.next(), hosts.next());
+    let named = if version == Version::HTTP_2 { host.or(authority) } else { host };
+    let (Some(host), None) = (named, more) else {
         return Err(Failure::BadRequest("A request has exactly one Host field."));
     };
-    if uri.authority().is_some_and(|authority| authority.as_str().as_bytes() != host.as_bytes()) {
+    if authority.is_some_and(|authority| authority != host) {
         return Err(Failure::BadRequest("The request line names another host than Host does."));
     }
     if !uri.path().starts_with('/') {
@@ -53,7 +64,7 @@ fn judge_host(uri: &Uri, fields: &HeaderMap) -> Result<(), Failure> {
     Ok(())
 }
 
-fn judge_framing(method: &Method, fields: &HeaderMap) -> Result<(), Failure> {
+fn judge_framing(fields: &HeaderMap) -> Result<(), Failure> {
     let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
     let coding = codings.next();
     if codings.next().is_some() {
@@ -62,16 +73,9 @@ fn judge_framing(method: &Method, fields: &HeaderMap) -> Result<(), Failure> {
     if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
         return Err(Failure::NotImplemented("The only transfer coding here is chunked."));
     }
-    let length = fields.get(CONTENT_LENGTH);
-    if coding.is_some() && length.is_some() {
+    if coding.is_some() && fields.contains_key(CONTENT_LENGTH) {
         return Err(Failure::BadRequest(
             "A request has Content-Length or Transfer-Encoding, not both.",
-        ));
-    }
-    let has_body = coding.is_some() || length.is_some_and(|length| length != "0");
-    if has_body && (method == Method::GET || method == Method::HEAD) {
-        return Err(Failure::BadRequest(
-            "A GET request with a body means different things to different servers.",
         ));
     }
     if fields.get(EXPECT).is_some_and(|what| !what.as_bytes().eq_ignore_ascii_case(b"100-continue"))
@@ -92,7 +96,6 @@ pub fn is_json(content_type: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
     use http::header::HeaderName;
 
     fn fields(list: &[(&'static str, &str)]) -> HeaderMap {
@@ -110,7 +113,10 @@ mod tests {
         list: &[(&'static str, &str)],
     ) -> &'static str {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        match judge(&method, &uri.parse().unwrap(), version, &fields(list)) {
+        let fields = fields(list);
+        let has_body = fields.contains_key(TRANSFER_ENCODING)
+            || fields.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+        match judge(&method, &uri.parse().unwrap(), version, &fields, has_body) {
             Ok(()) => "ok",
             Err(failure) => failure.verdict().code,
         }
@@ -152,6 +158,15 @@ mod tests {
             );
         }
         assert_eq!(code("POST", "/a2a", Version::HTTP_10, &[host]), "RELAY_HTTP_VERSION");
+        for (uri, list, expected) in [
+            ("http://relay/a2a", &[][..], "ok"),
+            ("http://relay/a2a", &[host], "ok"),
+            ("http://relay/a2a", &[host, host], "RELAY_BAD_REQUEST"),
+            ("http://other/a2a", &[host], "RELAY_BAD_REQUEST"),
+            ("/a2a", &[], "RELAY_BAD_REQUEST"),
+        ] {
+            assert_eq!(code("POST", uri, Version::HTTP_2, list), expected, "HTTP/2 {uri} {list:?}");
+        }
     }
 
     #[test]

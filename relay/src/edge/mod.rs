@@ -1,6 +1,7 @@
 //! The public face: callers' HTTP in, agents' answers or typed refusals out.
 //!
-//! `listener` accepts a connection, `service` answers a request: `judge` its head, `route` its path,
+//! `listener` accepts a caller, `connection` speaks HTTP/1.1 or (`http2`) HTTP/2 with it, `service`
+//! answers a request: `judge` its head, `route` its path,
 //! check its `access`, then `exchange` carries it to a link of [`crate::tunnel`]. Whatever goes wrong
 //! is a `failure`, which `render` alone turns into an answer. The only bodies that are read are the
 //! first bytes of a request (`prefix`, `envelope`) and an agent's `card`.
@@ -10,10 +11,12 @@ pub mod answer_body;
 pub mod caller_body;
 pub mod card;
 pub mod card_answer;
+mod connection;
 pub mod envelope;
 pub mod exchange;
 pub mod failure;
 pub mod forwarded;
+mod http2;
 pub mod judge;
 pub mod listener;
 pub mod prefix;

@@ -95,7 +95,9 @@ impl Edge {
             Route::Agent { rest, .. } => access::dialect(rest, &parts.method),
             _ => Dialect::Problem,
         };
-        if let Err(failure) = judge(&parts.method, &parts.uri, parts.version, &parts.headers) {
+        let has_body = !body.is_end_stream();
+        let judged = judge(&parts.method, &parts.uri, parts.version, &parts.headers, has_body);
+        if let Err(failure) = judged {
             // A body is read for its id only where its framing is beyond doubt.
             let readable = matches!(failure, Failure::HeadersTooLarge | Failure::UriTooLong);
             let mut body = CallerBody::new(body, self.max_body_bytes);
@@ -188,6 +190,7 @@ impl Edge {
         access::remove_relay_credentials(&mut fields, |word| self.api.token.is(word));
         let origin = Origin {
             caller: asked.caller,
+            version: parts.version,
             public: &self.public,
             prefix: &format!("/agents/{}", asked.text),
             request_id,

@@ -3,25 +3,31 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// From the first byte of a head to its last.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Patience for a caller that takes no byte of its answer.
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often a connection is looked at: one timer for both limits, and for a million requests.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection without a request is kept this long.
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often a connection is looked at: one timer for every limit, and for a million requests.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// What a connection waits for.
 #[derive(Debug)]
 pub struct Watch {
     start: Instant,
-    serving: AtomicBool,
+    /// Whether a first byte begins a head: HTTP/2 has other frames as well.
+    heads: bool,
+    serving: AtomicUsize,
     /// Milliseconds after `start`, 0 for "not now".
+    idle: AtomicU64,
     head_begun: AtomicU64,
     stalled: AtomicU64,
 }
@@ -33,23 +39,36 @@ pub enum Overdue {
     Head,
     /// The caller took no byte of its answer in time.
     Stalled,
+    /// No request was under way for so long.
+    Idle,
 }
 
-impl Default for Watch {
-    fn default() -> Self {
+impl Watch {
+    /// Watches a connection whose requests come one after the other (HTTP/1.1).
+    pub fn of_requests() -> Self {
+        Self::new(true)
+    }
+
+    /// Watches a connection of many streams (HTTP/2).
+    pub fn of_streams() -> Self {
+        Self::new(false)
+    }
+
+    fn new(heads: bool) -> Self {
         Self {
             start: Instant::now(),
-            serving: AtomicBool::new(false),
+            heads,
+            serving: AtomicUsize::new(0),
+            idle: AtomicU64::new(1),
             head_begun: AtomicU64::new(0),
             stalled: AtomicU64::new(0),
         }
     }
-}
 
-impl Watch {
     /// A request's head is complete; its guard says when its answer is.
     pub fn serve(self: &Arc<Self>) -> Serving {
-        self.serving.store(true, Ordering::Relaxed);
+        self.serving.fetch_add(1, Ordering::Relaxed);
+        self.idle.store(0, Ordering::Relaxed);
         self.head_begun.store(0, Ordering::Relaxed);
         Serving(Arc::clone(self))
     }
@@ -63,6 +82,9 @@ impl Watch {
             }
             if self.since(&self.stalled) > STALL_TIMEOUT {
                 return Overdue::Stalled;
+            }
+            if self.since(&self.idle) > IDLE_TIMEOUT {
+                return Overdue::Idle;
             }
         }
     }
@@ -91,7 +113,9 @@ pub struct Serving(Arc<Watch>);
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.0.serving.store(false, Ordering::Relaxed);
+        if self.0.serving.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.begin(&self.0.idle);
+        }
     }
 }
 
@@ -99,18 +123,31 @@ impl Drop for Serving {
 #[derive(Debug)]
 pub struct Watched<T> {
     io: T,
+    /// What was read of it already.
+    begun: Bytes,
     watch: Arc<Watch>,
 }
 
 impl<T> Watched<T> {
-    /// Puts `io` under `watch`.
-    pub fn new(io: T, watch: Arc<Watch>) -> Self {
-        Self { io, watch }
+    /// Puts `io` under `watch`. `begun` was read of it already, and is read again first.
+    pub fn new(io: T, begun: Bytes, watch: Arc<Watch>) -> Self {
+        let watched = Self { io, begun, watch };
+        if !watched.begun.is_empty() {
+            watched.read();
+        }
+        watched
     }
 
     /// The connection itself.
     pub fn into_inner(self) -> T {
         self.io
+    }
+
+    /// Bytes came.
+    fn read(&self) {
+        if self.watch.heads && self.watch.serving.load(Ordering::Relaxed) == 0 {
+            self.watch.begin(&self.watch.head_begun);
+        }
     }
 
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
@@ -127,10 +164,15 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.begun.is_empty() {
+            let now = self.begun.len().min(buffer.remaining());
+            buffer.put_slice(&self.begun.split_to(now));
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.io).poll_read(cx, buffer);
-        if buffer.filled().len() > before && !self.watch.serving.load(Ordering::Relaxed) {
-            self.watch.begin(&self.watch.head_begun);
+        if buffer.filled().len() > before {
+            self.read();
         }
         result
     }
@@ -178,18 +220,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_that_never_ends_and_a_caller_that_never_reads_are_overdue() {
         // The watch reads the monotonic clock itself, which does not pause: its moments are set.
-        let watch = Arc::new(Watch::default());
+        let watch = Arc::new(Watch::of_requests());
         let (here, mut there) = tokio::io::duplex(8);
-        let mut io = Watched::new(here, Arc::clone(&watch));
+        let mut io = Watched::new(here, Bytes::new(), Arc::clone(&watch));
         there.write_all(b"P").await.unwrap();
         io.read_u8().await.unwrap();
         assert!(watch.head_begun.load(Ordering::Relaxed) > 0);
         let serving = watch.serve();
         assert_eq!(watch.head_begun.load(Ordering::Relaxed), 0);
+        assert_eq!(watch.idle.load(Ordering::Relaxed), 0);
         there.write_all(b"x").await.unwrap();
         io.read_u8().await.unwrap();
         assert_eq!(watch.head_begun.load(Ordering::Relaxed), 0, "a body is no head");
         drop(serving);
+        assert!(watch.idle.load(Ordering::Relaxed) > 0);
         let mut cx = Context::from_waker(std::task::Waker::noop());
         assert!(Pin::new(&mut io).poll_write(&mut cx, &[0; 8]).is_ready());
         assert!(Pin::new(&mut io).poll_write(&mut cx, &[0; 8]).is_pending());
@@ -198,5 +242,19 @@ mod tests {
         there.read_exact(&mut taken).await.unwrap();
         assert!(Pin::new(&mut io).poll_write(&mut cx, &[0; 8]).is_ready());
         assert_eq!(watch.stalled.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_is_read_first_and_begins_a_head_of_http_1_alone() {
+        for (watch, begins) in [(Watch::of_requests(), true), (Watch::of_streams(), false)] {
+            let watch = Arc::new(watch);
+            let (here, mut there) = tokio::io::duplex(8);
+            let mut io = Watched::new(here, Bytes::from_static(b"PRI"), Arc::clone(&watch));
+            assert_eq!(watch.head_begun.load(Ordering::Relaxed) > 0, begins);
+            there.write_all(b" *").await.unwrap();
+            let mut read = [0; 5];
+            io.read_exact(&mut read).await.unwrap();
+            assert_eq!(&read, b"PRI *");
+        }
     }
 }

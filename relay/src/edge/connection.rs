@@ -1,0 +1,142 @@
+//! One caller's connection: TLS where the listener has it, then HTTP/1.1 or HTTP/2.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::http2;
+use super::service::Edge;
+use super::watch::{HEAD_TIMEOUT, IDLE_TIMEOUT, Watch, Watched};
+
+/// Bytes of an answer that hyper may gather: more would hide from us that a caller has stopped.
+pub(super) const BUFFER_BYTES_MAX: usize = 128 * 1024;
+/// From the first byte to the end of the TLS handshake.
+const TLS_TIMEOUT: Duration = Duration::from_secs(10);
+/// The first read of a connection, bytes: it holds the whole of a usual request's head.
+const FIRST_READ_BYTES: usize = 1024;
+/// With these an HTTP/2 connection begins (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What is read of a caller that still sends while its answer is out, so that it can read it.
+const LINGER_BYTES_MAX: u64 = 256 * 1024;
+/// And for how long.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a connection needs of its relay.
+#[derive(Clone)]
+pub(super) struct Host {
+    pub(super) edge: Arc<Edge>,
+    /// How it shows who it is, where the listener has TLS.
+    pub(super) tls: Option<TlsAcceptor>,
+    /// Says when to stop.
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// Serves one connection until its caller leaves, breaks the rules, or is overdue.
+pub(super) async fn serve(stream: TcpStream, remote: SocketAddr, host: Host) {
+    // Without it each small answer waits for an acknowledgement; the failure costs only that.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = host.tls.clone() else {
+        return serve_plain(stream, remote, host).await;
+    };
+    match timeout(TLS_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+            http2::serve(stream, Bytes::new(), remote, host).await;
+        }
+        Ok(Ok(stream)) => serve_http1(stream, Bytes::new(), remote, host).await,
+        Ok(Err(error)) => tracing::debug!(%remote, %error, "a caller's TLS handshake failed"),
+        Err(_) => tracing::debug!(%remote, "a caller's TLS handshake took too long"),
+    }
+}
+
+/// Without TLS nothing is negotiated: whoever begins with the preface speaks HTTP/2 (RFC 9113, 3.3).
+async fn serve_plain(mut stream: TcpStream, remote: SocketAddr, host: Host) {
+    match first_bytes(&mut stream).await {
+        Ok(begun) if begun.starts_with(PREFACE) => {
+            http2::serve(stream, begun, remote, host).await;
+        }
+        Ok(begun) => serve_http1(stream, begun, remote, host).await,
+        Err(error) => tracing::debug!(%remote, %error, "a caller's connection never began"),
+    }
+}
+
+/// Reads until it is clear whether the connection begins with the preface.
+async fn first_bytes(stream: &mut TcpStream) -> io::Result<Bytes> {
+    let mut begun = BytesMut::with_capacity(FIRST_READ_BYTES);
+    let mut patience = IDLE_TIMEOUT;
+    while begun.len() < PREFACE.len() && PREFACE.starts_with(&begun) {
+        if timeout(patience, stream.read_buf(&mut begun)).await?? == 0 {
+            break;
+        }
+        patience = HEAD_TIMEOUT;
+    }
+    Ok(begun.freeze())
+}
+
+/// Serves HTTP/1.1. `begun` was read of the connection already.
+async fn serve_http1<T>(stream: T, begun: Bytes, remote: SocketAddr, mut host: Host)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let watch = Arc::new(Watch::of_requests());
+    let edge = &host.edge;
+    let service = service_fn(|request| {
+        let (edge, serving) = (Arc::clone(edge), watch.serve());
+        Box::pin(async move {
+            let response = edge.answer(request, remote.ip()).await;
+            Ok::<_, Infallible>(response.map(|body| body.serving(serving)))
+        })
+    });
+    let io = TokioIo::new(Watched::new(stream, begun, Arc::clone(&watch)));
+    // No timer of hyper's: the watch has the limits of a head and of an idle connection.
+    let mut connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .half_close(false)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .serve_connection(io, service);
+    let ended = {
+        let mut overdue = pin!(watch.overdue());
+        // One that comes during the drain hears of it before it is closed.
+        let mut draining = *host.stop.borrow();
+        loop {
+            tokio::select! {
+                ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
+                why = &mut overdue => {
+                    return tracing::debug!(%remote, ?why, "a caller's connection was ended");
+                }
+                _ = host.stop.changed(), if !draining => {
+                    draining = true;
+                    std::pin::Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
+        }
+    };
+    match ended {
+        Ok(()) => linger(connection.into_parts().io.into_inner().into_inner()).await,
+        Err(error) => tracing::debug!(%remote, %error, "a caller's connection broke"),
+    }
+}
+
+/// Closes the sending side and reads what still comes, for a moment: closing with unread bytes
+/// resets the connection, and takes an answer along that is still on its way (RFC 9112, 9.6).
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    if stream.shutdown().await.is_ok() {
+        let rest = async {
+            let mut rest = (&mut stream).take(LINGER_BYTES_MAX);
+            let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
+        };
+        let _ = timeout(LINGER_TIMEOUT, rest).await;
+    }
+}
