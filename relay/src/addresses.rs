@@ -206,6 +206,7 @@ mod tests {
             congestion: endpoint::Congestion::default(),
             tls: None,
             max_body_bytes: 1,
+            max_in_flight: 1,
             url_file: None,
         }
     }

@@ -13,6 +13,9 @@ use crate::tunnel::endpoint::Congestion;
 /// The largest request body that crosses unless configured: a document or two in base64.
 pub const BODY_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
+/// Requests that are open at a time unless configured: with 64 KiB of credit each way, 2 GiB at worst.
+pub const IN_FLIGHT_MAX: usize = 16 * 1024;
+
 /// The most shards: a connection id has one byte for its shard.
 pub const SHARDS_MAX: usize = 256;
 
@@ -41,6 +44,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// The largest request body, bytes.
     pub max_body_bytes: u64,
+    /// Requests to agents that may be open at a time, all agents together.
+    pub max_in_flight: usize,
     /// Where the real addresses are written once the relay listens.
     pub url_file: Option<PathBuf>,
 }
@@ -105,6 +110,9 @@ pub struct ServeArgs {
     /// The largest request body, bytes [default: 33554432]
     #[arg(long, value_name = "BYTES", env = "RELAY_MAX_BODY")]
     pub max_body: Option<String>,
+    /// Requests to agents that may be open at a time, all agents together [default: 16384]
+    #[arg(long, value_name = "N", env = "RELAY_MAX_IN_FLIGHT")]
+    pub max_in_flight: Option<String>,
     /// Serve plain HTTP on an address that others can reach, such as behind a proxy with TLS
     #[arg(long)]
     pub insecure_http: bool,
@@ -144,6 +152,7 @@ impl ServeArgs {
         let shards = mistakes.of(shards(filled(self.shards)));
         let congestion = mistakes.of(congestion(filled(self.congestion)));
         let max_body_bytes = mistakes.of(max_body(filled(self.max_body)));
+        let max_in_flight = mistakes.of(max_in_flight(filled(self.max_in_flight)));
         let whole = (|| {
             Some(Config {
                 data_dir: self.data_dir,
@@ -157,6 +166,7 @@ impl ServeArgs {
                 congestion: congestion?,
                 tls: tls?,
                 max_body_bytes: max_body_bytes?,
+                max_in_flight: max_in_flight?,
                 url_file: self.url_file,
             })
         })();
@@ -286,6 +296,14 @@ fn max_body(text: Option<String>) -> Result<u64, String> {
     match text.trim().parse() {
         Ok(bytes) if bytes > 0 => Ok(bytes),
         _ => Err(format!("--max-body cannot be `{text}`; give a number of bytes, at least 1.")),
+    }
+}
+
+fn max_in_flight(text: Option<String>) -> Result<usize, String> {
+    let Some(text) = text else { return Ok(IN_FLIGHT_MAX) };
+    match text.trim().parse() {
+        Ok(requests) if requests > 0 => Ok(requests),
+        _ => Err(format!("--max-in-flight cannot be `{text}`; give a number, at least 1.")),
     }
 }
 

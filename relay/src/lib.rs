@@ -34,6 +34,8 @@ use crate::addresses::{Addresses, BindError, Sockets};
 use crate::admin::{AdminToken, AdminTokenError, Api};
 use crate::config::{AdminTokenSource, Config};
 use crate::edge::Edge;
+use crate::edge::guesses::Guesses;
+use crate::edge::load::Load;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::tunnel::LiveLinks;
@@ -144,6 +146,8 @@ impl Relay {
             metrics: Arc::clone(&metrics),
             instance,
             requests: AtomicU64::new(0),
+            load: Load::new(config.max_in_flight),
+            guesses: Guesses::default(),
             draining: Arc::clone(&draining),
         });
         let tunnel = Arc::new(Tunnel {

@@ -88,10 +88,12 @@ async fn carry<S: Future<Output = ()>>(
         return Err(Ending::abort(AbortCode::Refused, Delivery::NotSent, SHUTTING_DOWN));
     }
     let credit = flow.sender(head.exchange.counter, head.response_credit);
+    let patience = head.head_timeout_ms.map_or(ANSWER_HEAD_TIMEOUT, Duration::from_millis);
+    let patience = patience.min(ANSWER_HEAD_TIMEOUT);
     let (method, is_card) = (head.method.clone(), target::is_card(&head.target));
     let request = build_request(*head, stream, flow, agent)?;
     let mut local = connect(agent, given_up.as_mut()).await?;
-    let response = ask(&mut local, request, reply, agent, given_up.as_mut()).await?;
+    let response = ask(&mut local, request, reply, agent, patience, given_up.as_mut()).await?;
     agent.answered();
     if is_card && response.status().is_success() {
         agent.card_crossed();
@@ -206,6 +208,7 @@ async fn ask<S: Future<Output = ()>>(
     mut request: Request<RequestBody>,
     reply: &mut Reply,
     agent: &Agent,
+    patience: Duration,
     mut given_up: Pin<&mut S>,
 ) -> Result<Response<Incoming>, Ending> {
     loop {
@@ -226,9 +229,8 @@ async fn ask<S: Future<Output = ()>>(
                     biased;
                     answer = local.beside(response.as_mut()) => answer,
                     () = given_up.as_mut() => return Err(Ending::Abandon(StreamCode::Cancelled)),
-                    () = sleep(ANSWER_HEAD_TIMEOUT) => {
-                        let limit = ANSWER_HEAD_TIMEOUT;
-                        return Err(failure::silent(agent.name(), limit, Delivery::Maybe));
+                    () = sleep(patience) => {
+                        return Err(failure::silent(agent.name(), patience, Delivery::Maybe));
                     }
                 }
             }

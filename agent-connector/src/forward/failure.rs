@@ -68,8 +68,8 @@ pub(crate) fn cut_answer(
 /// The agent was silent for too long.
 pub(crate) fn silent(agent: &str, limit: Duration, delivery: Delivery) -> Ending {
     let message = format!(
-        "The local agent at {agent} sent nothing for {} minutes; check what it waits for.",
-        limit.as_secs() / 60
+        "The local agent at {agent} sent nothing for {} s; check what it waits for.",
+        limit.as_secs_f64()
     );
     Ending::abort(AbortCode::UpstreamTimeout, delivery, message)
 }

@@ -107,6 +107,22 @@ async fn a_request_reaches_the_agent_and_its_answer_comes_back() {
 }
 
 #[tokio::test]
+async fn an_agent_that_is_silent_for_longer_than_the_caller_waits_is_left_and_named() {
+    let (_relay, mut agent, _connector, link) = linked().await;
+    let mut request = head(1, Target::Endpoint, Method::GET, HeaderMap::new());
+    let Frame::RequestHead(head) = &mut request else { panic!() };
+    head.head_timeout_ms = Some(300);
+    let mut exchange = link.open().await;
+    exchange.send(&[request, Frame::End { total: 0, trailers: HeaderMap::new() }]).await;
+    let mut call = agent.call().await;
+    call.read_until("\r\n\r\n").await;
+    let abort = exchange.abort().await;
+    assert_eq!((abort.code, abort.delivery), (AbortCode::UpstreamTimeout, Delivery::Maybe));
+    assert!(abort.message.contains("0.3 s"), "{}", abort.message);
+    assert_eq!(call.read_to_end().await.matches("GET").count(), 1, "its connection is closed");
+}
+
+#[tokio::test]
 async fn an_agent_that_keeps_its_connection_gets_the_next_request_on_it() {
     let (_relay, mut agent, _connector, link) = linked().await;
     let get = |counter| head(counter, Target::Endpoint, Method::GET, HeaderMap::new());

@@ -40,6 +40,7 @@ fn every_mistake_is_reported_at_once() {
         "--shards=0",
         "--congestion=reno",
         "--max-body=-1",
+        "--max-in-flight=none",
     ];
     let mistakes = config(&words).unwrap_err();
     assert_eq!(mistakes.len(), words.len(), "{mistakes:#?}");

@@ -10,7 +10,7 @@ use super::story::failed;
 use crate::Relay;
 use crate::addresses::Addresses;
 use crate::commands::exit::Failure;
-use crate::config::{AdminTokenSource, BODY_BYTES_MAX, Config};
+use crate::config::{AdminTokenSource, BODY_BYTES_MAX, Config, IN_FLIGHT_MAX};
 use crate::tunnel::endpoint::Congestion;
 
 /// A relay that serves.
@@ -37,6 +37,7 @@ impl Host {
             tls: None,
             congestion: Congestion::default(),
             max_body_bytes: BODY_BYTES_MAX,
+            max_in_flight: IN_FLIGHT_MAX,
             url_file: None,
         };
         let relay = Relay::start(&config).map_err(|error| failed(&error.to_string()))?;

@@ -95,6 +95,8 @@ pub struct Streamed {
     expected: Option<u64>,
     events: Option<Events>,
     idle: Option<Pin<Box<Sleep>>>,
+    /// When the caller wants all of it.
+    deadline: Option<Pin<Box<Sleep>>>,
     state: State,
     /// The rest of the caller's own body, which ends with the answer at the latest.
     _carrying: Carrying,
@@ -133,7 +135,14 @@ impl Streamed {
     /// The body of `answer`, whose head announced `expected` bytes, if any.
     pub fn new(answer: Answer, record: Record, expected: Option<u64>, carrying: Carrying) -> Self {
         let state = State::Running;
-        Self { answer, record, expected, events: None, idle: None, state, _carrying: carrying }
+        let (events, idle, deadline) = (None, None, None);
+        Self { answer, record, expected, events, idle, deadline, state, _carrying: carrying }
+    }
+
+    /// It is cut where it stands at this moment.
+    pub fn until(mut self, deadline: std::time::Instant) -> Self {
+        self.deadline = Some(Box::pin(tokio::time::sleep_until(deadline.into())));
+        self
     }
 
     /// For a `text/event-stream`: `last` is the event that explains a break.
@@ -160,6 +169,11 @@ impl Streamed {
                 return Poll::Ready(Some(Err(Cut)));
             }
             State::Over => return Poll::Ready(None),
+        }
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return self.cut(cx);
         }
         let frame = match self.answer.poll_frame(cx) {
             Poll::Ready(frame) => frame,

@@ -1,5 +1,6 @@
 //! The body that a caller sends: counted, limited, and its first bytes remembered.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -39,6 +40,8 @@ pub enum BodyBroken {
 #[derive(Debug)]
 pub struct CallerBody {
     incoming: Incoming,
+    /// What was taken before and given back.
+    again: VecDeque<Bytes>,
     prefix: Prefix,
     taken: u64,
     limit: u64,
@@ -51,12 +54,18 @@ impl CallerBody {
     pub fn new(incoming: Incoming, limit: u64) -> Self {
         let over = incoming.is_end_stream();
         let (prefix, trailers) = (Prefix::default(), HeaderMap::new());
-        Self { incoming, prefix, taken: 0, limit, over, trailers }
+        Self { incoming, again: VecDeque::new(), prefix, taken: 0, limit, over, trailers }
     }
 
     /// Whether every byte of it was taken.
-    pub const fn is_over(&self) -> bool {
-        self.over
+    pub fn is_over(&self) -> bool {
+        self.over && self.again.is_empty()
+    }
+
+    /// Gives back the bytes that were taken last, with the trailers if those came: they come again.
+    pub fn give_back(&mut self, pieces: Vec<Bytes>, trailers: HeaderMap) {
+        self.again = pieces.into_iter().chain(std::mem::take(&mut self.again)).collect();
+        self.trailers.extend(trailers);
     }
 
     /// Whether its end was reached, and brought trailers.
@@ -75,7 +84,7 @@ impl CallerBody {
         let mut pieces = Vec::new();
         let mut bytes = 0;
         let mut turns = 0;
-        while !self.over && bytes < bytes_max && turns < TURNS {
+        while !self.is_over() && bytes < bytes_max && turns < TURNS {
             let polled = std::future::poll_fn(|cx| Poll::Ready(self.poll_next(cx))).await;
             match polled {
                 Poll::Ready(Ok(Piece::Data(data))) => {
@@ -101,7 +110,7 @@ impl CallerBody {
     /// Reads on until the first bytes tell the `id`, for a refusal; bounded in bytes and time.
     pub async fn find_envelope(&mut self) -> Envelope {
         let search = async {
-            while !self.over && !self.prefix.is_settled() {
+            while !self.is_over() && !self.prefix.is_settled() {
                 if self.next().await.is_err() {
                     break;
                 }
@@ -113,6 +122,9 @@ impl CallerBody {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyBroken>> {
+        if let Some(data) = self.again.pop_front() {
+            return Poll::Ready(Ok(Piece::Data(data)));
+        }
         loop {
             if self.over {
                 return Poll::Ready(Ok(Piece::End(std::mem::take(&mut self.trailers))));
@@ -122,6 +134,7 @@ impl CallerBody {
                 Some(Err(_)) => return Poll::Ready(Err(BodyBroken::Cut)),
                 None => {
                     self.over = true;
+                    self.prefix.end();
                     continue;
                 }
             };

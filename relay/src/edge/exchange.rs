@@ -1,11 +1,13 @@
 //! One exchange: a judged request goes to its agent's link, and the answer's head comes back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 use shared::codes::Delivery;
+use shared::ids::Generation;
 use shared::limits::{ANSWER_HEAD_TIMEOUT, FIRST_CREDIT};
 use shared::wire::{Binding, Frame, ResponseHead, Target};
 use tokio::time::sleep;
@@ -13,18 +15,22 @@ use tokio::time::sleep;
 use super::answer_body::{AnswerBody, Streamed};
 use super::caller_body::{BodyBroken, CallerBody};
 use super::card_answer;
+use super::deadline::Deadline;
 use super::failure::Failure;
 use super::forwarded::toward_caller;
 use super::prefix::Prefix;
 use super::record::Record;
 use super::render::{Dialect, json_rpc};
-use super::upload::{Carried, Carrying};
+use super::upload::{Carried, Carrying, Sent};
 use crate::registry::Workspace;
 use crate::tunnel::{Answer, AnswerCut, Draft, Link, LiveLinks, OpenError, Presence, Upload};
 
 /// Bytes of a body that go out with the head, so that a small request is one write: the first
 /// credit of a link, which the head itself raises on a crowded one.
 const FIRST_BYTES_MAX: usize = FIRST_CREDIT as usize;
+
+/// What a connector waits longer than its relay.
+const HEAD_TIMEOUT_LEEWAY: Duration = Duration::from_secs(1);
 
 /// A request that was admitted, judged and mapped.
 #[derive(Debug)]
@@ -52,6 +58,10 @@ pub struct Admitted {
     pub secret_base: Option<String>,
     /// The caller's validator for a card, which the relay answers itself.
     pub if_none_match: Option<HeaderValue>,
+    /// When the caller wants the whole answer, if it said so.
+    pub deadline: Option<Deadline>,
+    /// Whether the caller takes a stream of events for its answer.
+    pub streams: bool,
 }
 
 /// What a request still owns while nobody has answered it; a refusal looks through it.
@@ -68,11 +78,14 @@ pub struct Pending {
 pub struct Refused {
     /// Why.
     pub failure: Failure,
-    /// The caller's JSON-RPC id, or the body that may still tell it.
-    pub id: Result<Option<Vec<u8>>, CallerBody>,
+    /// The body, whose first bytes tell the caller's JSON-RPC id.
+    pub body: Option<CallerBody>,
     /// The record, to be closed with the refusal.
     pub record: Option<Record>,
 }
+
+/// A link that surely did not begin the request, and why: it is sent once more, on a newer one.
+type PassedOver = Option<(Generation, Failure)>;
 
 /// Carries a request to its agent; answers with the agent's answer, or says why there is none.
 pub async fn run(
@@ -81,52 +94,46 @@ pub async fn run(
     pending: Pending,
 ) -> Result<Response<AnswerBody>, Refused> {
     let Pending { mut body, mut record } = pending;
-    let opened = match begin(live, &admitted, &mut body, &mut record).await {
-        Ok(opened) => opened,
-        Err(failure) => return Err(Refused { failure, id: Err(body), record: Some(record) }),
-    };
-    let Opened { upload, mut answer } = opened;
-    let (prefix, dialect) = (body.prefix(), admitted.dialect);
-    let mut carrying = match upload {
-        Some(upload) => Carrying::begin(body, upload, record.shared_metrics()),
-        None => {
-            drop(body);
-            Carrying::default()
+    let prefix = body.prefix();
+    let mut passed = None;
+    loop {
+        let opened = match begin(live, &admitted, &mut body, &mut record, &mut passed).await {
+            Ok(opened) => opened,
+            Err(failure) => {
+                return Err(Refused { failure, body: Some(body), record: Some(record) });
+            }
+        };
+        let Opened { first, upload, mut answer } = opened;
+        let mut carrying = Carrying::begin(body, first, upload, record.shared_metrics());
+        let failure = match head(&mut answer, &mut carrying, &admitted).await {
+            Ok(head) => {
+                record.answered(head.status.as_u16());
+                let responded = respond(admitted, head, answer, record, carrying, &prefix).await;
+                return responded.map_err(|(failure, body)| Refused {
+                    failure,
+                    body,
+                    record: None,
+                });
+            }
+            Err(failure) => failure,
+        };
+        let Some(sent) = carrying.stop().await else {
+            return Err(Refused { failure, body: None, record: Some(record) });
+        };
+        let (taken, whole) = sent.unsend();
+        if !whole || passed.is_some() || !failure.is_unbegun() {
+            return Err(Refused { failure, body: Some(taken), record: Some(record) });
         }
-    };
-    let head = tokio::select! {
-        biased;
-        head = await_head(&mut answer, &admitted) => head,
-        failure = upload_failure(&mut carrying) => Err(failure),
-        () = sleep(ANSWER_HEAD_TIMEOUT) => Err(Failure::Deadline(ANSWER_HEAD_TIMEOUT)),
-    };
-    let head = match head {
-        Ok(head) => head,
-        Err(failure) => {
-            let id = id_of(&prefix, dialect).await;
-            return Err(Refused { failure, id: Ok(id), record: Some(record) });
-        }
-    };
-    record.answered(head.status.as_u16());
-    match respond(admitted, head, answer, record, carrying, &prefix).await {
-        Ok(response) => Ok(response),
-        Err(failure) => {
-            let id = id_of(&prefix, dialect).await;
-            Err(Refused { failure, id: Ok(id), record: None })
-        }
+        body = taken;
+        record.delivery = Delivery::NotSent;
+        passed = Some((answer.link().generation, failure));
     }
 }
 
-/// The JSON-RPC id for a refusal, while the body may still be on its way.
-async fn id_of(prefix: &Prefix, dialect: Dialect) -> Option<Vec<u8>> {
-    match dialect {
-        Dialect::JsonRpc => prefix.id().await,
-        Dialect::HttpJson | Dialect::Problem => None,
-    }
-}
-
-/// An exchange that is open, with the rest of its upload, if there is one.
+/// An exchange that is open: what of the body went with its head, and the way for the rest, if there
+/// is one.
 struct Opened {
+    first: Vec<Bytes>,
     upload: Option<Upload>,
     answer: Answer,
 }
@@ -137,17 +144,25 @@ async fn begin(
     admitted: &Admitted,
     body: &mut CallerBody,
     record: &mut Record,
+    passed: &mut PassedOver,
 ) -> Result<Opened, Failure> {
     // Reading the body asks the caller for it (RFC 9110, 10.1.1), so the link is looked up before.
-    find_link(live, admitted)?;
+    find_link(live, admitted, passed)?;
     let first = body.at_hand(FIRST_BYTES_MAX).await.map_err(broken)?;
     let complete = body.is_over() && !body.has_trailers();
-    let (upload, answer) = open(live, admitted, &first, complete).await?;
+    let opened = open(live, admitted, &first, complete, passed).await;
+    let (upload, answer) = match opened {
+        Ok(opened) => opened,
+        Err(failure) => {
+            body.give_back(first, HeaderMap::new());
+            return Err(failure);
+        }
+    };
     record.generation = Some(answer.link().generation);
     record.delivery = Delivery::Maybe;
     let sent = first.iter().map(|bytes| bytes.len() as u64).sum();
     record.metrics().bytes_to_agents.inc_by(sent);
-    Ok(Opened { upload: (!complete).then_some(upload), answer })
+    Ok(Opened { first, upload: (!complete).then_some(upload), answer })
 }
 
 /// Opens the exchange on the newest link; once more on a newer one, if the first was lost before it
@@ -157,30 +172,39 @@ async fn open(
     admitted: &Admitted,
     first: &[Bytes],
     complete: bool,
+    passed: &mut PassedOver,
 ) -> Result<(Upload, Answer), Failure> {
     let workspace = admitted.workspace.id;
-    let mut lost = None;
     loop {
-        let link = find_link(live, admitted)?;
-        if lost == Some(link.generation) {
-            return Err(Failure::LinkLost(workspace));
-        }
+        let link = find_link(live, admitted, passed)?;
         match link.open(draft(admitted), first.to_vec(), complete).await {
             Ok(opened) => return Ok(opened),
             Err(OpenError::Busy) => return Err(Failure::AgentBusy(workspace)),
-            Err(OpenError::Lost) if lost.is_none() => lost = Some(link.generation),
+            Err(OpenError::Lost) if passed.is_none() => {
+                *passed = Some((link.generation, Failure::LinkLost(workspace)));
+            }
             Err(OpenError::Lost) => return Err(Failure::LinkLost(workspace)),
         }
     }
 }
 
-fn find_link(live: &LiveLinks, admitted: &Admitted) -> Result<Arc<Link>, Failure> {
+fn find_link(
+    live: &LiveLinks,
+    admitted: &Admitted,
+    passed: &PassedOver,
+) -> Result<Arc<Link>, Failure> {
     let workspace = admitted.workspace.id;
     match live.presence(&workspace) {
-        Presence::Connected(link) if link.is_draining() => Err(Failure::AgentDraining(workspace)),
-        Presence::Connected(link) if !link.is_closed() => Ok(link),
-        Presence::Connected(_) => Err(Failure::LinkLost(workspace)),
-        Presence::Left(since) => Err(Failure::AgentOffline(workspace, Some(since))),
+        Presence::Connected(link) => match passed {
+            Some((generation, failure)) if *generation == link.generation => Err(failure.clone()),
+            _ if link.is_draining() => Err(Failure::AgentDraining(workspace)),
+            _ if link.is_closed() => Err(Failure::LinkLost(workspace)),
+            _ => Ok(link),
+        },
+        Presence::Left(since) => match passed {
+            Some((_, failure)) => Err(failure.clone()),
+            None => Err(Failure::AgentOffline(workspace, Some(since))),
+        },
         Presence::Never => Err(Failure::AgentOffline(workspace, None)),
     }
 }
@@ -193,7 +217,28 @@ fn draft(admitted: &Admitted) -> Draft {
         query: admitted.query.clone(),
         fields: admitted.fields.clone(),
         has_body: admitted.has_body,
-        head_timeout_ms: None,
+        streams: admitted.streams,
+        // The relay's own deadline speaks first; the connector's ends what nobody waits for.
+        head_timeout_ms: admitted.deadline.as_ref().map(|deadline| {
+            u64::try_from((deadline.left() + HEAD_TIMEOUT_LEEWAY).as_millis()).unwrap_or(u64::MAX)
+        }),
+    }
+}
+
+/// Waits for the head of the answer, as long as the caller does.
+async fn head(
+    answer: &mut Answer,
+    carrying: &mut Carrying,
+    admitted: &Admitted,
+) -> Result<ResponseHead, Failure> {
+    let deadline = admitted.deadline.as_ref();
+    let patience = deadline.map_or(ANSWER_HEAD_TIMEOUT, |deadline| deadline.left());
+    let total = deadline.map_or(ANSWER_HEAD_TIMEOUT, |deadline| deadline.total);
+    tokio::select! {
+        biased;
+        head = await_head(answer, admitted) => head,
+        failure = upload_failure(carrying) => Err(failure),
+        () = sleep(patience.min(ANSWER_HEAD_TIMEOUT)) => Err(Failure::Deadline(total)),
     }
 }
 
@@ -212,6 +257,9 @@ async fn await_head(answer: &mut Answer, admitted: &Admitted) -> Result<Response
             }
             Ok(Frame::Accepted) => accepted = true,
             Ok(_) => {}
+            Err(AnswerCut::LinkLost) if answer.never_began() => {
+                return Err(Failure::LinkLost(workspace));
+            }
             Err(AnswerCut::LinkLost) => return Err(Failure::TunnelLost(workspace)),
             Err(AnswerCut::Reset(_) | AnswerCut::Protocol(_)) => {
                 return Err(Failure::Protocol(workspace));
@@ -249,12 +297,16 @@ async fn respond(
     record: Record,
     carrying: Carrying,
     prefix: &Prefix,
-) -> Result<Response<AnswerBody>, Failure> {
+) -> Result<Response<AnswerBody>, (Failure, Option<CallerBody>)> {
     let ResponseHead { status, mut fields } = head;
     toward_caller(&mut fields, &record.request_id);
-    let expected = announced_length(&fields, &admitted, status)?;
+    let expected = match announced_length(&fields, &admitted, status) {
+        Ok(expected) => expected,
+        Err(failure) => return Err((failure, carrying.stop().await.map(Sent::into_body))),
+    };
     if card_answer::concerns(&admitted, status, &fields) {
-        return card_answer::respond(&admitted, fields, answer, record).await;
+        let card = card_answer::respond(&admitted, fields, answer, record).await;
+        return card.map_err(|failure| (failure, None));
     }
     // An event put into a body of announced length would end it cleanly.
     let explained = expected.is_none() && is_event_stream(&fields);
@@ -262,7 +314,10 @@ async fn respond(
         let request = record.request_id.to_str().unwrap_or_default();
         last_event(&admitted, prefix.envelope().id.as_deref(), request)
     });
-    let mut streamed = Streamed::new(answer, record, expected, carrying);
+    let mut streamed = Streamed::new(answer, record, expected, carrying.for_good());
+    if let Some(deadline) = &admitted.deadline {
+        streamed = streamed.until(deadline.at);
+    }
     if let Some(last_event) = last_event {
         streamed = streamed.explained_by(last_event);
     }

@@ -47,6 +47,10 @@ pub enum Failure {
     AgentDraining(WorkspaceId),
     /// As many exchanges as the link takes.
     AgentBusy(WorkspaceId),
+    /// As many requests are open as the relay takes.
+    Overloaded,
+    /// Too many requests of one source had no valid credential or named no agent.
+    RateLimited,
     /// The relay shuts down.
     Draining,
     /// The link was lost before the head of the answer.
@@ -84,6 +88,18 @@ pub struct Verdict {
 const LONG_OFFLINE: Duration = Duration::from_secs(90);
 
 impl Failure {
+    /// Whether the connector said, or the lack of a link shows, that the agent got nothing, and a
+    /// newer link may take the request.
+    pub const fn is_unbegun(&self) -> bool {
+        match self {
+            Self::LinkLost(_) => true,
+            Self::Aborted(_, abort) => {
+                matches!((abort.code, abort.delivery), (AbortCode::Refused, Delivery::NotSent))
+            }
+            _ => false,
+        }
+    }
+
     /// What the caller is told.
     pub fn verdict(&self) -> Verdict {
         let (status, code) = self.status_and_code();
@@ -110,6 +126,7 @@ impl Failure {
             Self::BodyTooLarge(_) => (413, "RELAY_BODY_TOO_LARGE"),
             Self::UriTooLong => (414, "RELAY_URI_TOO_LONG"),
             Self::UnsupportedMediaType => (415, "RELAY_UNSUPPORTED_MEDIA_TYPE"),
+            Self::RateLimited => (429, "RELAY_RATE_LIMITED"),
             Self::HeadersTooLarge => (431, "RELAY_HEADERS_TOO_LARGE"),
             Self::NotImplemented(_) => (501, "RELAY_NOT_IMPLEMENTED"),
             Self::TunnelLost(_) => (502, "RELAY_TUNNEL_LOST"),
@@ -118,6 +135,7 @@ impl Failure {
             Self::AgentPaused(_) => (503, "RELAY_AGENT_PAUSED"),
             Self::AgentDraining(_) => (503, "RELAY_AGENT_DRAINING"),
             Self::AgentBusy(_) => (503, "RELAY_AGENT_BUSY"),
+            Self::Overloaded => (503, "RELAY_OVERLOADED"),
             Self::Draining => (503, "RELAY_DRAINING"),
             Self::StoreUnavailable => (503, "RELAY_STORE_UNAVAILABLE"),
             Self::Deadline(_) => (504, "RELAY_DEADLINE"),
@@ -189,14 +207,23 @@ impl Failure {
                 format!("The connector of agent {id} is shutting down. Try again in a moment.")
             }
             Self::AgentBusy(id) => {
-                format!("Agent {id} has as many requests open as its link takes. Try again later.")
+                format!(
+                    "Agent {id} has as many requests or event streams open as its link takes. Try \
+                     again later."
+                )
             }
+            Self::Overloaded => "The relay has as many requests open as it takes (relay serve \
+                --max-in-flight). Try again in a few seconds."
+                .into(),
+            Self::RateLimited => "Too many requests from this address named no agent or carried \
+                no valid credential. Check the URL or the token, and try again in a second."
+                .into(),
             Self::Draining => "The relay is shutting down. Try again in a moment.".into(),
             Self::StoreUnavailable => {
                 "The relay cannot reach its store. Try again in a moment.".into()
             }
             Self::Deadline(waited) => {
-                format!("The agent did not begin its answer within {} s.", waited.as_secs())
+                format!("The agent did not begin its answer within {} s.", waited.as_secs_f64())
             }
             Self::HttpVersion => {
                 "HTTP/1.0 cannot show that an answer was cut. Use HTTP/1.1.".into()
@@ -222,7 +249,11 @@ impl Failure {
                 let long = last_seen.is_some_and(|since| since > LONG_OFFLINE);
                 Some(if long { 30 } else { 5 })
             }
-            Self::LinkLost(_) | Self::AgentDraining(_) | Self::Draining => Some(1),
+            Self::LinkLost(_) | Self::AgentDraining(_) | Self::Draining | Self::RateLimited => {
+                Some(1)
+            }
+            // Spread, so that those who were refused together do not come back together.
+            Self::Overloaded => Some(1 + getrandom::u32().unwrap_or_default() % 5),
             Self::AgentPaused(_) | Self::AgentBusy(_) => Some(30),
             Self::StoreUnavailable => Some(5),
             Self::Aborted(_, abort) => match abort.code {

@@ -4,8 +4,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
-use tokio::time::timeout;
 
 use super::envelope::{Envelope, scan};
 
@@ -16,13 +14,7 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was read of a body so far, sharing its memory. Clones are handles to the same.
 #[derive(Debug, Clone, Default)]
-pub struct Prefix(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
-    read: Mutex<Read>,
-    news: Notify,
-}
+pub struct Prefix(Arc<Mutex<Read>>);
 
 #[derive(Debug, Default)]
 struct Read {
@@ -59,15 +51,11 @@ impl Prefix {
             read.scan();
         }
         read.over |= full;
-        if read.over {
-            self.0.news.notify_one();
-        }
     }
 
     /// Nothing more will come.
     pub fn end(&self) {
         self.lock().over = true;
-        self.0.news.notify_one();
     }
 
     /// Whether there is nothing to wait for.
@@ -84,47 +72,15 @@ impl Prefix {
         read.found.clone()
     }
 
-    /// The `id`, while another task reads the body on; bounded in bytes and time.
-    pub async fn id(&self) -> Option<Vec<u8>> {
-        let search = async {
-            while !self.is_settled() {
-                self.0.news.notified().await;
-            }
-        };
-        // Whatever was read in time is looked through.
-        let _ = timeout(PATIENCE, search).await;
-        self.envelope().id
-    }
-
     fn lock(&self) -> MutexGuard<'_, Read> {
         // Nothing panics while it holds this lock, so a poisoned one is still whole.
-        self.0.read.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const CALL: &str = r#"{"id":7,"method":"message/send"}"#;
-
-    #[tokio::test(start_paused = true)]
-    async fn an_id_that_comes_late_is_waited_for_and_one_that_never_comes_is_not_for_long() {
-        let prefix = Prefix::default();
-        let reading = prefix.clone();
-        let reader = async move {
-            for piece in CALL.as_bytes().chunks(10) {
-                tokio::time::sleep(PATIENCE / 10).await;
-                reading.remember(&Bytes::copy_from_slice(piece));
-            }
-        };
-        let (id, ()) = tokio::join!(prefix.id(), reader);
-        assert_eq!(id.as_deref(), Some(&b"7"[..]));
-        assert_eq!(Prefix::default().id().await, None);
-        let ended = Prefix::default();
-        ended.end();
-        assert_eq!(timeout(PATIENCE / 2, ended.id()).await, Ok(None));
-    }
 
     #[test]
     fn only_the_first_bytes_are_kept() {

@@ -8,6 +8,7 @@ use shared::codes::Delivery;
 use shared::ids::{Generation, WorkspaceId};
 use shared::wire::Binding;
 
+use super::load::Place;
 use crate::metrics::Metrics;
 
 /// One exchange's record. Dropped before its end, it says that the caller left.
@@ -30,6 +31,7 @@ pub struct Record {
     outcome: &'static str,
     started: Instant,
     metrics: Arc<Metrics>,
+    _place: Place,
 }
 
 impl Record {
@@ -39,6 +41,7 @@ impl Record {
         request_id: HeaderValue,
         workspace: WorkspaceId,
         binding: Binding,
+        place: Place,
     ) -> Self {
         metrics.streams_in_flight.inc();
         Self {
@@ -52,6 +55,7 @@ impl Record {
             outcome: "caller_left",
             started: Instant::now(),
             metrics: Arc::clone(metrics),
+            _place: place,
         }
     }
 

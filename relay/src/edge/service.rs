@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, IF_NONE_MATCH,
+    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, IF_NONE_MATCH,
 };
 use http::{Request, Response, StatusCode, request};
 use http_body::Body;
@@ -21,10 +21,13 @@ use tokio::time::timeout;
 use super::access::{self, Reach};
 use super::answer_body::AnswerBody;
 use super::caller_body::CallerBody;
+use super::deadline::Deadline;
 use super::exchange::{self, Admitted, Pending, Refused};
 use super::failure::Failure;
 use super::forwarded::{Origin, toward_agent};
+use super::guesses::Guesses;
 use super::judge::judge;
+use super::load::Load;
 use super::record::Record;
 use super::render::{Dialect, refusal};
 use super::route::{AgentName, Route, route};
@@ -59,6 +62,10 @@ pub struct Edge {
     pub instance: InstanceId,
     /// Counts requests, for their names.
     pub requests: AtomicU64,
+    /// How much it carries.
+    pub load: Load,
+    /// Who guesses.
+    pub guesses: Guesses,
     /// Whether the relay shuts down; the tunnel knows it too.
     pub draining: Arc<AtomicBool>,
 }
@@ -77,7 +84,14 @@ impl Edge {
         let (mut parts, body) = request.into_parts();
         match self.try_answer(&mut parts, body, caller, &request_id).await {
             Ok(response) => response,
-            Err(no) => self.refuse(&no, &request_id),
+            Err(mut no) => {
+                let guess =
+                    matches!(no.failure, Failure::Unauthenticated | Failure::UnknownWorkspace);
+                if guess && !self.guesses.allow(caller, Instant::now()) {
+                    no.failure = Failure::RateLimited;
+                }
+                self.refuse(&no, &request_id)
+            }
         }
     }
 
@@ -107,7 +121,7 @@ impl Edge {
         match found {
             Route::Health => Ok(text(StatusCode::OK, "ok\n")),
             Route::Ready => Ok(self.ready().await),
-            Route::Api => self.api(parts, &path, body, request_id).await.map_err(plain),
+            Route::Api => self.api(parts, &path, body, caller, request_id).await.map_err(plain),
             Route::MissingSlash => Err(plain(Failure::NotFound(
                 "No card is here. The base URL of an agent needs its final slash.",
             ))),
@@ -141,16 +155,20 @@ impl Edge {
                 return Err(No { failure, dialect, id });
             }
         };
+        // Who is refused for want of room is not read either.
+        let Some(place) = self.load.enter() else {
+            return Err(No { failure: Failure::Overloaded, dialect, id: None });
+        };
         let (workspace, binding) = (admitted.workspace.id, admitted.binding);
-        let record = Record::begin(&self.metrics, request_id.clone(), workspace, binding);
-        let Refused { failure, id, record } =
+        let record = Record::begin(&self.metrics, request_id.clone(), workspace, binding, place);
+        let Refused { failure, body, record } =
             match exchange::run(&self.live, admitted, Pending { body, record }).await {
                 Ok(response) => return Ok(response),
                 Err(refused) => refused,
             };
-        let id = match id {
-            Ok(id) => id,
-            Err(mut body) => id_of(&mut body, dialect, expects).await,
+        let id = match body {
+            Some(mut body) => id_of(&mut body, dialect, expects).await,
+            None => None,
         };
         if let Some(mut record) = record {
             let verdict = failure.verdict();
@@ -185,7 +203,10 @@ impl Edge {
         {
             return Err((Failure::BodyTooLarge(self.max_body_bytes), dialect));
         }
+        let deadline = Deadline::of(&parts.headers, Instant::now());
+        let deadline = deadline.map_err(|failure| (failure, dialect))?;
         let if_none_match = parts.headers.get(IF_NONE_MATCH).cloned();
+        let streams = takes_events(&parts.headers);
         let mut fields = std::mem::take(&mut parts.headers);
         access::remove_relay_credentials(&mut fields, |word| self.api.token.is(word));
         let origin = Origin {
@@ -214,6 +235,8 @@ impl Edge {
             fields,
             has_body: !bodiless,
             if_none_match,
+            deadline,
+            streams,
         })
     }
 
@@ -258,6 +281,7 @@ impl Edge {
         parts: &request::Parts,
         path: &str,
         body: Incoming,
+        caller: IpAddr,
         request_id: &HeaderValue,
     ) -> Result<Response<AnswerBody>, Failure> {
         // Nobody but the operator has a body read; the others are answered by the head alone.
@@ -265,6 +289,11 @@ impl Edge {
         let body = self.api_body(body).await?;
         let query = parts.uri.query();
         let mut answer = self.api.handle(&parts.method, path, query, &parts.headers, body).await;
+        if answer.status() == StatusCode::UNAUTHORIZED
+            && !self.guesses.allow(caller, Instant::now())
+        {
+            return Err(Failure::RateLimited);
+        }
         answer.headers_mut().insert("x-request-id", request_id.clone());
         Ok(answer.map(AnswerBody::whole))
     }
@@ -332,6 +361,13 @@ async fn id_of(body: &mut CallerBody, dialect: Dialect, expects: bool) -> Option
         return None;
     }
     body.find_envelope().await.id
+}
+
+/// Whether a caller takes a stream of events for its answer.
+fn takes_events(fields: &HeaderMap) -> bool {
+    let events =
+        |value: &HeaderValue| value.to_str().is_ok_and(|media| media.contains("text/event-stream"));
+    fields.get_all(ACCEPT).iter().any(events)
 }
 
 fn text(status: StatusCode, text: &str) -> Response<AnswerBody> {

@@ -1,17 +1,22 @@
-//! Carries a caller's body up the link while its answer is already awaited.
+//! Carries a caller's body up the link while its answer is already awaited, and back where an
+//! exchange surely never began.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::HeaderMap;
 use shared::codes::StreamCode;
 use shared::headers::remove_forbidden_trailers;
+use shared::limits::FIRST_CREDIT;
 use shared::wire::fields::fit_in_end;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::caller_body::{BodyBroken, CallerBody, Piece};
 use crate::metrics::Metrics;
-use crate::tunnel::{Upload, UploadEnd};
+use crate::tunnel::Upload;
 
 /// Patience for the next bytes of a body that has begun.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,67 +37,178 @@ pub enum Carried {
 }
 
 /// A body on its way. Dropping it gives the upload up.
-#[derive(Debug, Default)]
-pub struct Carrying(JoinSet<Carried>);
+#[derive(Debug)]
+pub enum Carrying {
+    /// It went up whole, with the head.
+    Whole(Box<Sent>),
+    /// A task carries it, until it is told that the body is wanted back.
+    Under {
+        /// The task, one.
+        way: JoinSet<(Carried, Sent)>,
+        /// Tells the task.
+        recall: oneshot::Sender<()>,
+    },
+    /// How it ended was told.
+    Over(Box<Sent>),
+    /// The body is gone.
+    Gone,
+}
 
-impl Carrying {
-    /// Carries `body` from where it stands.
-    pub fn begin(body: CallerBody, upload: Upload, metrics: Arc<Metrics>) -> Self {
-        let mut task = JoinSet::new();
-        task.spawn(carry(body, upload, metrics));
-        Self(task)
-    }
+/// A body, and what of it went up.
+#[derive(Debug)]
+pub struct Sent {
+    body: CallerBody,
+    pieces: Pieces,
+    trailers: HeaderMap,
+}
 
-    /// How it ended. Waits for ever when there was nothing to carry, or it was answered before.
-    /// Cancel safe.
-    pub async fn ended(&mut self) -> Carried {
-        match self.0.join_next().await {
-            Some(Ok(carried)) => carried,
-            Some(Err(_)) => Carried::Unwanted,
-            None => std::future::pending().await,
+/// What went up of a body, as long as an exchange that never began may have to be begun again: a
+/// connector that has not begun has taken nothing, so it has allowed no more than its first credit.
+#[derive(Debug)]
+enum Pieces {
+    Kept(Vec<Bytes>, usize),
+    TooMany,
+}
+
+impl Pieces {
+    fn keep(&mut self, piece: &Bytes) {
+        let Self::Kept(pieces, bytes) = self else { return };
+        *bytes += piece.len();
+        if *bytes > FIRST_CREDIT as usize {
+            *self = Self::TooMany;
+        } else {
+            pieces.push(piece.clone());
         }
     }
 }
 
-async fn carry(mut body: CallerBody, mut upload: Upload, metrics: Arc<Metrics>) -> Carried {
-    loop {
-        let piece = match timeout(IDLE_TIMEOUT, body.next()).await {
-            Ok(Ok(piece)) => piece,
-            Ok(Err(BodyBroken::TooLarge(limit))) => {
-                upload.reset(StreamCode::TooLarge);
-                return Carried::TooLarge(limit);
+impl Carrying {
+    /// Carries `body` from where it stands, behind what of it went up with the head. Without an
+    /// upload that was all.
+    pub fn begin(
+        body: CallerBody,
+        first: Vec<Bytes>,
+        upload: Option<Upload>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let bytes = first.iter().map(Bytes::len).sum();
+        let sent = Sent { body, pieces: Pieces::Kept(first, bytes), trailers: HeaderMap::new() };
+        let Some(upload) = upload else { return Self::Whole(Box::new(sent)) };
+        let (recall, recalled) = oneshot::channel();
+        let mut way = JoinSet::new();
+        way.spawn(carry(sent, upload, metrics, recalled));
+        Self::Under { way, recall }
+    }
+
+    /// How it ended. Waits for ever when it was told before, or there was nothing to carry. Cancel
+    /// safe.
+    pub async fn ended(&mut self) -> Carried {
+        let Self::Under { way, .. } = self else { return std::future::pending().await };
+        match way.join_next().await {
+            Some(Ok((carried, sent))) => {
+                *self = Self::Over(Box::new(sent));
+                carried
             }
-            Ok(Err(BodyBroken::Cut)) => {
-                upload.reset(StreamCode::Cancelled);
-                return Carried::Cut;
+            Some(Err(_)) | None => {
+                *self = Self::Gone;
+                Carried::Unwanted
+            }
+        }
+    }
+
+    /// The exchange was begun: what went up is not kept any more.
+    pub fn for_good(self) -> Self {
+        match self {
+            Self::Whole(_) | Self::Over(_) => Self::Gone,
+            under => under,
+        }
+    }
+
+    /// Stops, and answers the body with what of it went up.
+    pub async fn stop(self) -> Option<Sent> {
+        match self {
+            Self::Whole(sent) | Self::Over(sent) => Some(*sent),
+            Self::Under { mut way, recall } => {
+                // An error means that it has ended by itself.
+                let _ = recall.send(());
+                way.join_next().await?.ok().map(|(_, sent)| sent)
+            }
+            Self::Gone => None,
+        }
+    }
+}
+
+impl Sent {
+    /// The body from where it stands: only for who does not send it again.
+    pub fn into_body(self) -> CallerBody {
+        self.body
+    }
+
+    /// The body as if nothing of it had gone up, and true; false where more went up than is kept.
+    pub fn unsend(self) -> (CallerBody, bool) {
+        let Self { mut body, pieces, trailers } = self;
+        let Pieces::Kept(pieces, _) = pieces else { return (body, false) };
+        body.give_back(pieces, trailers);
+        (body, true)
+    }
+}
+
+/// Carries the body to its end; what was sent comes back with it.
+async fn carry(
+    mut sent: Sent,
+    mut upload: Upload,
+    metrics: Arc<Metrics>,
+    mut recalled: oneshot::Receiver<()>,
+) -> (Carried, Sent) {
+    let carried = loop {
+        let next = tokio::select! {
+            biased;
+            next = timeout(IDLE_TIMEOUT, sent.body.next()) => next,
+            _ = &mut recalled => break Carried::Unwanted,
+        };
+        let piece = match next {
+            Ok(Ok(piece)) => piece,
+            Ok(Err(broken)) => {
+                let (code, carried) = match broken {
+                    BodyBroken::TooLarge(limit) => (StreamCode::TooLarge, Carried::TooLarge(limit)),
+                    BodyBroken::Cut => (StreamCode::Cancelled, Carried::Cut),
+                };
+                upload.reset(code);
+                break carried;
             }
             Err(_) => {
                 upload.reset(StreamCode::Timeout);
-                return Carried::Stalled;
+                break Carried::Stalled;
             }
         };
-        let sent = match piece {
+        match piece {
             Piece::Data(bytes) => {
                 metrics.bytes_to_agents.inc_by(bytes.len() as u64);
-                upload.data(bytes).await
+                sent.pieces.keep(&bytes);
+                let taken = tokio::select! {
+                    biased;
+                    taken = upload.data(bytes) => taken.is_ok(),
+                    _ = &mut recalled => false,
+                };
+                if !taken {
+                    break Carried::Unwanted;
+                }
             }
             Piece::End(mut trailers) => {
                 remove_forbidden_trailers(&mut trailers);
                 if !fit_in_end(&trailers) {
                     upload.reset(StreamCode::TooLarge);
-                    return Carried::Cut;
+                    break Carried::Cut;
                 }
-                return match upload.end(trailers).await {
-                    Ok(()) => Carried::Whole,
-                    Err(UploadEnd::Stopped | UploadEnd::Lost) => Carried::Unwanted,
+                sent.trailers = trailers.clone();
+                let ended = tokio::select! {
+                    biased;
+                    ended = upload.end(trailers) => ended.is_ok(),
+                    _ = &mut recalled => false,
                 };
+                break if ended { Carried::Whole } else { Carried::Unwanted };
             }
-        };
-        if sent.is_err() {
-            drop(upload);
-            // A refusal may follow, and names the request by the first bytes of its body.
-            let _ = body.find_envelope().await;
-            return Carried::Unwanted;
         }
-    }
+    };
+    (carried, sent)
 }

@@ -14,7 +14,7 @@ use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use shared::codes::StreamCode;
 use shared::flow::{BodyReceiver, BodySender};
 use shared::ids::ExchangeId;
-use shared::limits::{IN_FLIGHT_MAX, LINK_WRITE_TIMEOUT};
+use shared::limits::{EVENT_STREAMS_MAX, IN_FLIGHT_MAX, LINK_WRITE_TIMEOUT};
 use shared::wire::frame::put_data_header;
 use shared::wire::{Binding, Direction, Frame, MessageReader, RequestHead, Target, WireError};
 use tokio::time::timeout;
@@ -41,6 +41,8 @@ pub struct Draft {
     pub fields: HeaderMap,
     /// Whether a body may come.
     pub has_body: bool,
+    /// Whether the caller takes a stream of events for its answer.
+    pub streams: bool,
     /// How long the caller waits for the head of the answer, if it said so.
     pub head_timeout_ms: Option<u64>,
 }
@@ -52,7 +54,7 @@ pub enum OpenError {
     #[error("the link was lost before the request was written")]
     Lost,
     /// The link has as many exchanges open as it may.
-    #[error("the link has {IN_FLIGHT_MAX} exchanges open")]
+    #[error("the link has {IN_FLIGHT_MAX} exchanges open, or {EVENT_STREAMS_MAX} event streams")]
     Busy,
 }
 
@@ -69,19 +71,28 @@ pub enum UploadEnd {
 
 /// Counts one open exchange of a link.
 #[derive(Debug)]
-struct InFlight(Arc<Link>);
+struct InFlight {
+    link: Arc<Link>,
+    streams: bool,
+}
 
 impl InFlight {
-    fn enter(link: &Arc<Link>) -> Option<Self> {
+    /// A place for one more, unless all are taken.
+    fn enter(link: &Arc<Link>, streams: bool) -> Option<Self> {
         let before = link.in_flight.fetch_add(1, Ordering::Relaxed);
-        let entered = Self(Arc::clone(link));
-        (before < IN_FLIGHT_MAX).then_some(entered)
+        let streams_before =
+            if streams { link.event_streams.fetch_add(1, Ordering::Relaxed) } else { 0 };
+        let entered = Self { link: Arc::clone(link), streams };
+        (before < IN_FLIGHT_MAX && streams_before < EVENT_STREAMS_MAX).then_some(entered)
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.link.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.streams {
+            self.link.event_streams.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -96,7 +107,7 @@ impl Link {
         first: Vec<Bytes>,
         complete: bool,
     ) -> Result<(Upload, Answer), OpenError> {
-        let in_flight = InFlight::enter(self).ok_or(OpenError::Busy)?;
+        let in_flight = InFlight::enter(self, draft.streams).ok_or(OpenError::Busy)?;
         let (send, recv) = match timeout(OPEN_TIMEOUT, self.connection.open_bi()).await {
             Ok(Ok(streams)) => streams,
             Ok(Err(_)) => return Err(OpenError::Lost),
@@ -318,7 +329,12 @@ impl Answer {
 
     /// The link that carries it.
     pub fn link(&self) -> &Arc<Link> {
-        &self.in_flight.0
+        &self.in_flight.link
+    }
+
+    /// Whether the connector said that it did not begin the exchange.
+    pub fn never_began(&self) -> bool {
+        self.link().never_began(self.exchange.counter)
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, AnswerCut>> {
@@ -357,3 +373,6 @@ impl From<AnswerCut> for io::Error {
         Self::new(io::ErrorKind::ConnectionAborted, cut)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! One live tunnel connection, as the rest of the relay sees it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -43,9 +43,11 @@ pub struct Link {
     pub(super) connection: quinn::Connection,
     pub(super) flow: LinkFlow,
     pub(super) in_flight: AtomicUsize,
+    pub(super) event_streams: AtomicUsize,
     relay: InstanceId,
     exchanges: Arc<AtomicU64>,
-    draining: AtomicBool,
+    /// The counter of the last exchange that the connector took; all of them unless it drains.
+    last_exchange: AtomicU64,
     control: mpsc::Sender<ToConnector>,
     announced: RwLock<Arc<Announced>>,
     status: RwLock<Reported>,
@@ -96,9 +98,10 @@ impl Link {
             connection,
             flow: LinkFlow::default(),
             in_flight: AtomicUsize::new(0),
+            event_streams: AtomicUsize::new(0),
             relay: founding.relay,
             exchanges: founding.exchanges,
-            draining: AtomicBool::new(false),
+            last_exchange: AtomicU64::new(u64::MAX),
             control: founding.control,
             announced: RwLock::new(Arc::new(founding.announced)),
             status: RwLock::default(),
@@ -138,14 +141,21 @@ impl Link {
         reported.status = status;
     }
 
-    /// Takes no new exchanges from now on; the open ones finish.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+    /// Takes no new exchanges from now on; the open ones finish, and those behind `last_exchange`
+    /// were never begun.
+    pub fn drain(&self, last_exchange: u64) {
+        // A breach could say it more than once: what was never begun once stays so.
+        self.last_exchange.fetch_min(last_exchange.min(u64::MAX - 1), Ordering::Relaxed);
     }
 
     /// Whether the connector takes no new exchanges.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.last_exchange.load(Ordering::Relaxed) < u64::MAX
+    }
+
+    /// Whether the connector said that it did not begin the exchange with this counter.
+    pub(super) fn never_began(&self, counter: u64) -> bool {
+        counter > self.last_exchange.load(Ordering::Relaxed)
     }
 
     /// Ends the link for good: its credential is no longer good.

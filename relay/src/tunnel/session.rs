@@ -177,7 +177,7 @@ async fn handle(
             let renewed = enrolment::renew(tunnel, Some(identity), &csr).await;
             return Some(renewed.unwrap_or_else(ToConnector::Refusal));
         }
-        ToRelay::Drain { .. } => link.drain(),
+        ToRelay::Drain { last_exchange } => link.drain(last_exchange),
         ToRelay::Unsupported { what } => {
             tracing::debug!(workspace = %link.workspace, %what, "the connector is older");
         }

@@ -2,6 +2,7 @@
 
 mod cuts;
 mod heads;
+mod limits;
 mod upstream;
 
 use serde_json::Value;

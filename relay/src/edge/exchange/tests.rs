@@ -43,6 +43,8 @@ fn admitted() -> Admitted {
         base: String::new(),
         secret_base: None,
         if_none_match: None,
+        deadline: None,
+        streams: false,
     }
 }
 
@@ -53,7 +55,8 @@ async fn a_request_whose_link_is_lost_before_it_was_opened_goes_to_the_newer_lin
     let (first, _first_end) = wire.link(&live, workspace().id, 1, 0).await;
     let _first_seat = live.register(&first).unwrap();
     let (second, second_end) = wire.link(&live, workspace().id, 2, 8).await;
-    let opening = open(&live, &admitted, &[], true);
+    let mut passed = None;
+    let opening = open(&live, &admitted, &[], true, &mut passed);
     let losing = async {
         tokio::task::yield_now().await;
         let seat = live.register(&second).unwrap();
@@ -75,7 +78,8 @@ async fn a_request_whose_link_is_lost_before_it_was_opened_was_not_sent() {
         tokio::task::yield_now().await;
         link.close(CloseCode::Done, "lost");
     };
-    let (opened, ()) = tokio::join!(open(&live, &admitted, &[], true), losing);
+    let mut passed = None;
+    let (opened, ()) = tokio::join!(open(&live, &admitted, &[], true, &mut passed), losing);
     let failure = opened.expect_err("nobody is there");
     assert!(matches!(failure, Failure::LinkLost(_)), "{failure:?}");
     let verdict = failure.verdict();
