@@ -54,8 +54,6 @@ pub const QUIC_STREAM_WINDOW: u32 = 8 * 1024 * 1024;
 
 /// Open exchanges of one link.
 pub const IN_FLIGHT_MAX: usize = 4096;
-/// Event streams among them: those stay, and must leave room for what comes and goes.
-pub const EVENT_STREAMS_MAX: usize = 2048;
 /// Streams that a connector may open: the control stream and its agent's own calls.
 pub const CONNECTOR_STREAMS_MAX: u32 = 17;
 

@@ -14,7 +14,7 @@ use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use shared::codes::StreamCode;
 use shared::flow::{BodyReceiver, BodySender};
 use shared::ids::ExchangeId;
-use shared::limits::{EVENT_STREAMS_MAX, IN_FLIGHT_MAX, LINK_WRITE_TIMEOUT};
+use shared::limits::{IN_FLIGHT_MAX, LINK_WRITE_TIMEOUT};
 use shared::wire::frame::put_data_header;
 use shared::wire::{Binding, Direction, Frame, MessageReader, RequestHead, Target, WireError};
 use tokio::time::timeout;
@@ -23,6 +23,9 @@ use super::link::Link;
 
 /// Patience for the connector to allow another stream. It allows more than we ever open.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Event streams among the open exchanges of a link: those stay, and leave room for what comes and
+/// goes.
+const EVENT_STREAMS_MAX: usize = IN_FLIGHT_MAX / 2;
 /// Bytes taken from a stream at a time.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
