@@ -1,5 +1,8 @@
 //! What the relay counts, and its text for Prometheus.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -10,6 +13,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use shared::wire::Binding;
+
+use crate::shard::Home;
 
 /// One label and its value.
 type Label = [(&'static str, &'static str); 1];
@@ -35,6 +40,8 @@ pub struct Metrics {
     request_head_seconds: Histogram,
     workspaces: Family<Label, Gauge>,
     store_seconds: Histogram,
+    shards: Mutex<Vec<Home>>,
+    shard_busy_seconds: Family<[(&'static str, String); 1], Counter<f64, AtomicU64>>,
     registry: Registry,
 }
 
@@ -119,6 +126,8 @@ impl Default for Metrics {
             request_head_seconds: Histogram::new(BUCKETS),
             workspaces: Family::default(),
             store_seconds: Histogram::new(BUCKETS),
+            shards: Mutex::default(),
+            shard_busy_seconds: Family::default(),
             registry: Registry::default(),
         };
         registry.register("links", "Live links", links);
@@ -156,6 +165,12 @@ impl Default for Metrics {
             Unit::Seconds,
             metrics.store_seconds.clone(),
         );
+        registry.register_with_unit(
+            "shard_busy",
+            "Time that the thread of a shard has worked",
+            Unit::Seconds,
+            metrics.shard_busy_seconds.clone(),
+        );
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The relay's software", build);
         Self { registry, ..metrics }
@@ -192,8 +207,18 @@ impl Metrics {
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// Tells the working time of a shard from now on.
+    pub fn watch(&self, shard: Home) {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).push(shard);
+    }
+
     /// The text that Prometheus reads.
     pub fn render(&self) -> String {
+        for shard in self.shards.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let busy = shard.runtime().metrics().worker_total_busy_duration(0).as_secs_f64();
+            let label = [("shard", shard.shard().to_string())];
+            self.shard_busy_seconds.get_or_create(&label).inner().store(busy.to_bits(), Relaxed);
+        }
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.registry);

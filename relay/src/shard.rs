@@ -1,7 +1,8 @@
 //! A shard: one thread with a runtime of its own, its share of the links and of the callers.
 //!
 //! A QUIC endpoint driven by one single-threaded runtime costs a quarter of one whose tasks wander
-//! between threads, so work is never stolen: what a shard accepts, it keeps.
+//! between threads, so work is never stolen: what a shard accepts, it keeps, but for the requests that
+//! are for a link of another shard, which are handed to that one.
 
 use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use quinn::{Endpoint, EndpointConfig, Runtime, ServerConfig, TokioRuntime, VarInt};
 use shared::codes::CloseCode;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Barrier, watch};
 use tokio::time::timeout;
 
@@ -50,6 +51,30 @@ pub struct Parts {
     pub answered: Arc<Barrier>,
 }
 
+/// Where a link lives: its shard, and the runtime of that shard's thread.
+#[derive(Debug, Clone)]
+pub struct Home {
+    shard: u8,
+    runtime: Handle,
+}
+
+impl Home {
+    /// The runtime that this runs on is that of `shard`.
+    pub fn here(shard: u8) -> Self {
+        Self { shard, runtime: Handle::current() }
+    }
+
+    /// The shard's number.
+    pub const fn shard(&self) -> u8 {
+        self.shard
+    }
+
+    /// Where its tasks are spawned.
+    pub const fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+}
+
 /// Starts a shard's thread; it ends when it was told to stop and its requests are answered.
 pub fn start(parts: Parts) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
     std::thread::Builder::new().name(format!("shard-{}", parts.number)).spawn(move || {
@@ -60,6 +85,7 @@ pub fn start(parts: Parts) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
 
 async fn run(parts: Parts) -> std::io::Result<()> {
     let Parts {
+        number,
         http,
         tunnel_socket,
         mailbox,
@@ -70,16 +96,17 @@ async fn run(parts: Parts) -> std::io::Result<()> {
         tls,
         stop,
         answered,
-        ..
     } = parts;
+    let home = Home::here(number);
+    tunnel.metrics.watch(home.clone());
     let runtime = Arc::new(TokioRuntime);
     let socket = mailbox.steer(runtime.wrap_udp_socket(tunnel_socket)?);
     let endpoint = Endpoint::new_with_abstract_socket(endpoint, Some(server), socket, runtime)?;
     http.set_nonblocking(true)?;
     let http = tokio::net::TcpListener::from_std(http)?;
-    let links = tokio::spawn(listener::run(endpoint.clone(), tunnel));
+    let links = tokio::spawn(listener::run(endpoint.clone(), tunnel, home));
     let mut stopping = stop.clone();
-    let callers = edge::listener::run(http, edge, tls, stop);
+    let callers = edge::listener::run(http, edge, number, tls, stop);
     let all = async {
         callers.await;
         answered.wait().await;

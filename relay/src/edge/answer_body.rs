@@ -12,6 +12,7 @@ use shared::limits::IDLE_EXCHANGE_TIMEOUT;
 use shared::wire;
 use tokio::time::{Instant, Sleep};
 
+use super::handed::Handed;
 use super::record::Record;
 use super::sse::EventBoundary;
 use super::upload::Carrying;
@@ -23,6 +24,8 @@ use crate::tunnel::{Answer, AnswerCut};
 #[derive(Debug)]
 pub struct AnswerBody {
     content: Content,
+    /// It was cut, and what hyper holds has its chance to be flushed: then the caller is told.
+    breaking: bool,
     _serving: Option<Serving>,
 }
 
@@ -30,6 +33,7 @@ pub struct AnswerBody {
 enum Content {
     Whole(Option<Bytes>),
     Streamed(Box<Streamed>),
+    Handed(Handed),
 }
 
 /// The answer was cut.
@@ -40,13 +44,21 @@ pub struct Cut;
 impl AnswerBody {
     /// A body at hand.
     pub fn whole(bytes: Bytes) -> Self {
-        let content = Content::Whole((!bytes.is_empty()).then_some(bytes));
-        Self { content, _serving: None }
+        Self::new(Content::Whole((!bytes.is_empty()).then_some(bytes)))
     }
 
     /// A body that streams.
     pub fn streamed(streamed: Streamed) -> Self {
-        Self { content: Content::Streamed(Box::new(streamed)), _serving: None }
+        Self::new(Content::Streamed(Box::new(streamed)))
+    }
+
+    /// A body that streams from another shard.
+    pub fn handed(handed: Handed) -> Self {
+        Self::new(Content::Handed(handed))
+    }
+
+    const fn new(content: Content) -> Self {
+        Self { content, breaking: false, _serving: None }
     }
 
     /// Keeps the caller's connection marked as serving until the body is gone.
@@ -63,16 +75,29 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        match &mut self.content {
+        if self.breaking {
+            return Poll::Ready(Some(Err(Cut)));
+        }
+        let frame = match &mut self.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Streamed(streamed) => streamed.poll_frame(cx),
+            Content::Handed(handed) => handed.poll_frame(cx),
+        };
+        if matches!(frame, Poll::Ready(Some(Err(Cut)))) {
+            // At an error hyper drops what it has not flushed yet, the head and the last event
+            // included; it flushes when its body has nothing for now.
+            self.breaking = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Streamed(streamed) => streamed.is_over(),
+            Content::Handed(handed) => handed.is_over(),
         }
     }
 
@@ -81,7 +106,7 @@ impl Body for AnswerBody {
             Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Content::Streamed(_) => SizeHint::default(),
+            Content::Streamed(_) | Content::Handed(_) => SizeHint::default(),
         }
     }
 }
@@ -124,10 +149,8 @@ enum State {
     Running,
     /// Every byte was passed on, and these came with the end.
     Trailers(HeaderMap),
-    /// The last event is with hyper, which flushes when its body has nothing more for now.
+    /// The last event is out: the break follows.
     Explained,
-    /// What hyper holds had its chance to be flushed: the break follows.
-    Breaking,
     Over,
 }
 
@@ -160,11 +183,6 @@ impl Streamed {
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
             }
             State::Explained => {
-                self.state = State::Breaking;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            State::Breaking => {
                 self.state = State::Over;
                 return Poll::Ready(Some(Err(Cut)));
             }
@@ -173,18 +191,18 @@ impl Streamed {
         if let Some(deadline) = &mut self.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
-            return self.cut(cx);
+            return self.cut();
         }
         let frame = match self.answer.poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 ready!(self.poll_idle(cx));
-                return self.cut(cx);
+                return self.cut();
             }
         };
         match frame {
             // More than was announced is no less a lie than less: hyper would drop it in silence.
-            Ok(wire::Frame::Data(bytes)) if self.exceeds(bytes.len()) => self.cut(cx),
+            Ok(wire::Frame::Data(bytes)) if self.exceeds(bytes.len()) => self.cut(),
             Ok(wire::Frame::Data(bytes)) => {
                 self.idle = None;
                 self.answer.consumed(bytes.len());
@@ -194,13 +212,13 @@ impl Streamed {
                 }
                 // hyper asks for no more than was announced, so END is looked for now.
                 if self.is_whole() && !self.settle(cx) {
-                    return self.cut(cx);
+                    return self.cut();
                 }
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Ok(wire::Frame::End { total, trailers }) => {
                 if self.expected.is_some_and(|expected| expected != total) {
-                    return self.cut(cx);
+                    return self.cut();
                 }
                 self.end(trailers);
                 self.poll_frame(cx)
@@ -210,7 +228,7 @@ impl Streamed {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Ok(_) | Err(_) => self.cut(cx),
+            Ok(_) | Err(_) => self.cut(),
         }
     }
 
@@ -248,7 +266,7 @@ impl Streamed {
     }
 
     /// Ends the body visibly; an event stream between two events is told why.
-    fn cut(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn cut(&mut self) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.record.cut();
         match self.events.take() {
             Some(events) if events.boundary.is_between_events() => {
@@ -257,10 +275,8 @@ impl Streamed {
                 Poll::Ready(Some(Ok(Frame::data(events.last))))
             }
             _ => {
-                // hyper drops what it has not flushed yet, the head included.
-                self.state = State::Breaking;
-                cx.waker().wake_by_ref();
-                Poll::Pending
+                self.state = State::Over;
+                Poll::Ready(Some(Err(Cut)))
             }
         }
     }

@@ -38,6 +38,8 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Host {
     pub(super) edge: Arc<Edge>,
+    /// The shard that serves it.
+    pub(super) shard: u8,
     /// How it shows who it is, where the listener has TLS.
     pub(super) tls: Option<TlsAcceptor>,
     /// Says when to stop.
@@ -91,11 +93,11 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let watch = Arc::new(Watch::of_requests());
-    let edge = &host.edge;
+    let (edge, shard) = (&host.edge, host.shard);
     let service = service_fn(|request| {
         let (edge, serving) = (Arc::clone(edge), watch.serve());
         Box::pin(async move {
-            let response = edge.answer(request, remote.ip()).await;
+            let response = edge.answer(request, remote.ip(), shard).await;
             Ok::<_, Infallible>(response.map(|body| body.serving(serving)))
         })
     });

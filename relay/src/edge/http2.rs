@@ -53,11 +53,11 @@ where
 {
     let watch = Arc::new(Watch::of_streams());
     let streams = Arc::new(Mutex::new(JoinSet::new()));
-    let edge = &host.edge;
+    let (edge, shard) = (&host.edge, host.shard);
     let service = service_fn(|request| {
         let (edge, serving) = (Arc::clone(edge), watch.serve());
         Box::pin(async move {
-            let response = edge.answer(request, remote.ip()).await;
+            let response = edge.answer(request, remote.ip(), shard).await;
             let offer = OFFER.with(Arc::clone);
             let body = |body: AnswerBody| Offered { body: body.serving(serving), offer };
             Ok::<_, Infallible>(response.map(body))

@@ -22,10 +22,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub async fn run(
     listener: TcpListener,
     edge: Arc<Edge>,
+    shard: u8,
     tls: Option<Arc<rustls::ServerConfig>>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let host = Host { edge, tls: tls.map(TlsAcceptor::from), stop: stop.clone() };
+    let host = Host { edge, shard, tls: tls.map(TlsAcceptor::from), stop: stop.clone() };
     let mut callers = Callers { room: Arc::new(Semaphore::new(CONNECTIONS_MAX)), host };
     let mut connections = JoinSet::new();
     while !*stop.borrow() {

@@ -2,7 +2,8 @@
 //!
 //! `listener` accepts a caller, `connection` speaks HTTP/1.1 or (`http2`) HTTP/2 with it, `service`
 //! answers a request: `judge` its head, `route` its path,
-//! check its `access`, then `exchange` carries it to a link of [`crate::tunnel`]. Whatever goes wrong
+//! check its `access`, then `exchange` carries it to a link of [`crate::tunnel`], on the shard that
+//! owns it (`handed`). Whatever goes wrong
 //! is a `failure`, which `render` alone turns into an answer. The only bodies that are read are the
 //! first bytes of a request (`prefix`, `envelope`) and an agent's `card`.
 
@@ -18,6 +19,7 @@ pub mod exchange;
 pub mod failure;
 pub mod forwarded;
 pub mod guesses;
+pub mod handed;
 mod http2;
 pub mod judge;
 pub mod listener;

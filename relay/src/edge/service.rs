@@ -26,6 +26,7 @@ use super::exchange::{self, Admitted, Pending, Refused};
 use super::failure::Failure;
 use super::forwarded::{Origin, toward_agent};
 use super::guesses::Guesses;
+use super::handed;
 use super::judge::judge;
 use super::load::Load;
 use super::record::Record;
@@ -78,11 +79,17 @@ struct No {
 }
 
 impl Edge {
-    /// Answers one request. `caller` is the other end of the connection that it came on.
-    pub async fn answer(&self, request: Request<Incoming>, caller: IpAddr) -> Response<AnswerBody> {
+    /// Answers one request. `caller` is the other end of the connection that it came on, which
+    /// `shard` serves.
+    pub async fn answer(
+        &self,
+        request: Request<Incoming>,
+        caller: IpAddr,
+        shard: u8,
+    ) -> Response<AnswerBody> {
         let request_id = self.name_request();
         let (mut parts, body) = request.into_parts();
-        match self.try_answer(&mut parts, body, caller, &request_id).await {
+        match self.try_answer(&mut parts, body, (caller, shard), &request_id).await {
             Ok(response) => response,
             Err(mut no) => {
                 let guess =
@@ -99,7 +106,7 @@ impl Edge {
         &self,
         parts: &mut request::Parts,
         body: Incoming,
-        caller: IpAddr,
+        (caller, shard): (IpAddr, u8),
         request_id: &HeaderValue,
     ) -> Result<Response<AnswerBody>, No> {
         let plain = |failure| No { failure, dialect: Dialect::Problem, id: None };
@@ -129,7 +136,7 @@ impl Edge {
                 "Nothing is here. An agent's URL looks like /agents/{address}/.",
             ))),
             Route::Agent { name, text, rest } => {
-                let asked = Asked { name, text, rest, dialect, caller };
+                let asked = Asked { name, text, rest, dialect, caller, shard };
                 self.forward(parts, CallerBody::new(body, self.max_body_bytes), &asked, request_id)
                     .await
             }
@@ -161,11 +168,17 @@ impl Edge {
         };
         let (workspace, binding) = (admitted.workspace.id, admitted.binding);
         let record = Record::begin(&self.metrics, request_id.clone(), workspace, binding, place);
-        let Refused { failure, body, record } =
-            match exchange::run(&self.live, admitted, Pending { body, record }).await {
-                Ok(response) => return Ok(response),
-                Err(refused) => refused,
-            };
+        let pending = Pending { body, record };
+        // A link belongs to one shard, which all that touches it runs on.
+        let home = self.live.newest(&workspace).map(|link| link.home.clone());
+        let answered = match home.filter(|home| home.shard() != asked.shard) {
+            Some(home) => handed::run(&home, self.live.clone(), admitted, pending).await,
+            None => exchange::run(&self.live, admitted, pending).await,
+        };
+        let Refused { failure, body, record } = match answered {
+            Ok(response) => return Ok(response),
+            Err(refused) => refused,
+        };
         let id = match body {
             Some(mut body) => id_of(&mut body, dialect, expects).await,
             None => None,
@@ -353,6 +366,7 @@ struct Asked<'r> {
     rest: &'r str,
     dialect: Dialect,
     caller: IpAddr,
+    shard: u8,
 }
 
 /// The JSON-RPC id for a refusal. A caller that waits for 100 is not asked for its body.

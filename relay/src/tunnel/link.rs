@@ -14,6 +14,8 @@ use shared::flow::LinkFlow;
 use shared::ids::{ExchangeId, Generation, InstanceId, WorkspaceId};
 use tokio::sync::mpsc;
 
+use crate::shard::Home;
+
 /// What a connector announced of its agent; replaced whole.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Announced {
@@ -38,6 +40,8 @@ pub struct Link {
     pub attempt: u64,
     /// Where it came from.
     pub remote: SocketAddr,
+    /// The shard that owns it.
+    pub home: Home,
     /// When it was registered.
     pub since: Instant,
     pub(super) connection: quinn::Connection,
@@ -73,6 +77,8 @@ pub struct Founding {
     pub instance: InstanceId,
     /// See [`Link::attempt`].
     pub attempt: u64,
+    /// See [`Link::home`].
+    pub home: Home,
     /// The relay process.
     pub relay: InstanceId,
     /// Counts the exchanges of the relay process.
@@ -94,6 +100,7 @@ impl Link {
             instance: founding.instance,
             attempt: founding.attempt,
             remote: connection.remote_address(),
+            home: founding.home,
             since: Instant::now(),
             connection,
             flow: LinkFlow::default(),

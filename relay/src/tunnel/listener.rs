@@ -23,6 +23,7 @@ use super::{enrolment, session};
 use crate::metrics::Metrics;
 use crate::public::PublicUrl;
 use crate::registry::{Lookup, Registry};
+use crate::shard::Home;
 
 /// Handshakes that run at a time: each costs about a millisecond of one core.
 const HANDSHAKES_MAX: usize = 64;
@@ -71,7 +72,7 @@ impl Tunnel {
 
 /// Accepts links until the endpoint is closed. Nothing heavy runs in the loop itself: port scans
 /// and half-open handshakes stall nobody.
-pub async fn run(endpoint: Endpoint, tunnel: Arc<Tunnel>) {
+pub async fn run(endpoint: Endpoint, tunnel: Arc<Tunnel>, home: Home) {
     let running = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     let mut links = JoinSet::new();
     // Of the tasks in `links`, those whose handshake is not over hold one of these permits.
@@ -91,7 +92,8 @@ pub async fn run(endpoint: Endpoint, tunnel: Arc<Tunnel>) {
                     let _ = incoming.retry();
                     continue;
                 }
-                links.spawn(accept(incoming, Arc::clone(&tunnel), Arc::clone(&running), place));
+                let (tunnel, running) = (Arc::clone(&tunnel), Arc::clone(&running));
+                links.spawn(accept(incoming, tunnel, running, place, home.clone()));
             }
             Some(_) = links.join_next(), if !links.is_empty() => {}
         }
@@ -105,6 +107,7 @@ async fn accept(
     tunnel: Arc<Tunnel>,
     running: Arc<Semaphore>,
     place: OwnedSemaphorePermit,
+    home: Home,
 ) {
     let remote = incoming.remote_address();
     let connection = {
@@ -130,7 +133,7 @@ async fn accept(
     match first {
         Ok(Some(admitted)) => {
             tunnel.metrics.handshakes.admitted.inc();
-            session::run(connection, admitted, tunnel).await;
+            session::run(connection, admitted, tunnel, home).await;
         }
         Ok(None) => {}
         Err(_) => {

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::link::Founding;
 use super::{Announced, Link, LiveLinks};
+use crate::shard::Home;
 
 /// Both ends of real QUIC connections over loopback, as links have them.
 pub(crate) struct Wire {
@@ -59,6 +60,7 @@ impl Wire {
             generation: live.next_generation(),
             instance: InstanceId(instance),
             attempt: 1,
+            home: Home::here(0),
             relay: InstanceId(0),
             exchanges: Arc::new(AtomicU64::new(0)),
             control: mpsc::channel(1).0,

@@ -18,12 +18,13 @@ use super::link::{Announced, Founding, Link};
 use super::listener::{Admitted, Tunnel};
 use super::silence::Silence;
 use crate::registry::Lookup;
+use crate::shard::Home;
 
 /// Control messages that wait for the writer; more means that the connector takes none.
 const OUTBOX_MAX: usize = 64;
 
 /// Registers the link, welcomes the connector, and serves the control stream until the link ends.
-pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>) {
+pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>, home: Home) {
     let Admitted { hello, identity, reader, mut writer } = admitted;
     let Lookup::Live(workspace) = tunnel.registry.by_id(&identity.workspace) else { return };
     let (control, outbox) = mpsc::channel(OUTBOX_MAX);
@@ -32,6 +33,7 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
         generation: tunnel.live.next_generation(),
         instance: hello.instance,
         attempt: hello.attempt,
+        home,
         relay: tunnel.instance,
         exchanges: Arc::clone(&tunnel.exchanges),
         control,
