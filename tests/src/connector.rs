@@ -2,7 +2,11 @@
 
 use crate::{Process, binaries, until};
 use serde::Deserialize;
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 use tempfile::TempDir;
 
 /// How long a connector may take to be online (or to reach another state).
@@ -17,6 +21,7 @@ pub struct ConnectorBuilder {
     target: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    log_file: Option<PathBuf>,
 }
 
 impl ConnectorBuilder {
@@ -38,6 +43,13 @@ impl ConnectorBuilder {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> ConnectorBuilder {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Appends what it writes to this file, instead of collecting it.
+    #[must_use]
+    pub fn log_file(mut self, path: impl Into<PathBuf>) -> ConnectorBuilder {
+        self.log_file = Some(path.into());
         self
     }
 
@@ -99,7 +111,7 @@ impl Connector {
     #[must_use]
     pub fn builder(join: &str, port: u16) -> ConnectorBuilder {
         let (join, target) = (Some(join.to_owned()), port.to_string());
-        ConnectorBuilder { join, target, args: Vec::new(), env: Vec::new() }
+        ConnectorBuilder { join, target, args: Vec::new(), env: Vec::new(), log_file: None }
     }
 
     /// A connector without a join string: by `--relay` and a token, or as it was enrolled.
@@ -116,7 +128,7 @@ impl Connector {
 
     /// Its state directory.
     #[must_use]
-    pub fn state_dir(&self) -> std::path::PathBuf {
+    pub fn state_dir(&self) -> PathBuf {
         self.folder.path().join("state")
     }
 
@@ -208,5 +220,8 @@ fn spawn(builder: &ConnectorBuilder, folder: &Path) -> Process {
         command.env("AGENT_CONNECTOR_JOIN", join);
     }
     command.envs(builder.env.iter().map(|(name, value)| (name, value)));
-    Process::spawn("connector", command)
+    match &builder.log_file {
+        Some(file) => Process::spawn_logging_to("connector", command, file),
+        None => Process::spawn("connector", command),
+    }
 }

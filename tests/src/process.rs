@@ -4,8 +4,10 @@ use crate::until;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::VecDeque,
+    fs::File,
     io::{BufRead, BufReader, Read},
     os::unix::process::ExitStatusExt,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard},
     thread::JoinHandle,
@@ -37,7 +39,23 @@ impl Process {
     /// Starts the command with both outputs collected and nothing on its standard input.
     #[must_use]
     pub fn spawn(name: &str, mut command: Command) -> Process {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Process::start(name, command)
+    }
+
+    /// Starts the command with both outputs appended to a file, so that reading them costs nobody
+    /// anything; [`Process::lines`] stays empty. The file may be truncated meanwhile.
+    #[must_use]
+    pub fn spawn_logging_to(name: &str, mut command: Command, file: &Path) -> Process {
+        let file = File::options().create(true).append(true).open(file);
+        let out = file.unwrap_or_else(|e| panic!("the log of {name}: {e}"));
+        let err = out.try_clone().unwrap_or_else(|e| panic!("the log of {name}: {e}"));
+        command.stdout(out).stderr(err);
+        Process::start(name, command)
+    }
+
+    fn start(name: &str, mut command: Command) -> Process {
+        command.stdin(Stdio::null());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let output = Arc::default();
         let (out, err) = (child.stdout.take(), child.stderr.take());
@@ -244,7 +262,7 @@ mod tests {
         process.wait_for_line(|line| line == "ready", SOON).await;
         let proc = format!("/proc/{}", process.pid());
         drop(process);
-        assert!(!std::path::Path::new(&proc).exists());
+        assert!(!Path::new(&proc).exists());
     }
 
     #[tokio::test]

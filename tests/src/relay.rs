@@ -20,6 +20,7 @@ const STOP: Duration = Duration::from_secs(40);
 pub struct RelayBuilder {
     args: Vec<String>,
     env: Vec<(String, String)>,
+    log_file: Option<PathBuf>,
 }
 
 impl RelayBuilder {
@@ -41,6 +42,13 @@ impl RelayBuilder {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> RelayBuilder {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Appends what it writes to this file, instead of collecting it.
+    #[must_use]
+    pub fn log_file(mut self, path: impl Into<PathBuf>) -> RelayBuilder {
+        self.log_file = Some(path.into());
         self
     }
 
@@ -76,7 +84,7 @@ impl Relay {
     pub fn builder() -> RelayBuilder {
         let shards = std::env::var("HARNESS_SHARDS").ok();
         let args = shards.map(|shards| vec!["--shards".to_owned(), shards]).unwrap_or_default();
-        RelayBuilder { args, env: Vec::new() }
+        RelayBuilder { args, ..RelayBuilder::default() }
     }
 
     /// Starts a relay with nothing but free ports and a fresh data directory.
@@ -179,7 +187,8 @@ impl Relay {
 }
 
 /// The relay with nothing of the tester's own surroundings.
-pub(crate) fn program(folder: &Path) -> Command {
+#[must_use]
+pub fn program(folder: &Path) -> Command {
     let mut command = Command::new(binaries::relay());
     binaries::isolate(&mut command, "RELAY_");
     command.current_dir(folder);
@@ -198,7 +207,10 @@ async fn serve(builder: &RelayBuilder, folder: &Path, before: Option<&Urls>) -> 
     command.args(["--admin", &address(|urls| urls.admin)]);
     command.arg("--url-file").arg(&file).args(&builder.args);
     command.envs(builder.env.iter().map(|(name, value)| (name, value)));
-    let process = Process::spawn("relay", command);
+    let process = match &builder.log_file {
+        Some(file) => Process::spawn_logging_to("relay", command, file),
+        None => Process::spawn("relay", command),
+    };
     let urls = until("the relay writes its --url-file", START, async || {
         assert!(process.is_running(), "the relay ended before it listened");
         let text = std::fs::read(&file).ok()?;
