@@ -3,6 +3,7 @@
 //! This file builds the parts in their order, runs them, and drains them. `registry` knows who there
 //! is, `tunnel` who is connected, `edge` takes callers' requests, `admin` serves the operator.
 
+pub mod access_log;
 pub mod addresses;
 pub mod admin;
 pub mod clock;
@@ -145,6 +146,7 @@ impl Relay {
             max_body_bytes: config.max_body_bytes,
             metrics: Arc::clone(&metrics),
             instance,
+            instance_name: instance.to_string(),
             requests: AtomicU64::new(0),
             load: Load::new(config.max_in_flight),
             guesses: Guesses::default(),
@@ -246,6 +248,7 @@ impl Relay {
         });
         let ends = joined.await.map_err(|error| error.to_string())?;
         self.registry.close().await;
+        access_log::flush();
         for end in ends {
             end?.map_err(|error| format!("A shard failed: {error}."))?;
         }

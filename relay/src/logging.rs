@@ -6,6 +6,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
+use crate::access_log;
+
 /// The variable that filters the log: `info`, or `warn,relay::tunnel=debug`.
 pub const FILTER_VARIABLE: &str = "RELAY_LOG";
 
@@ -48,6 +50,7 @@ impl Logging {
 
     /// Begins to log. The first call of the process holds; later ones change nothing.
     pub fn begin(self) {
+        access_log::begin(self.format, &self.filter);
         let layer = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
         let registry = tracing_subscriber::registry();
         // An error means that the process logs already.

@@ -125,7 +125,7 @@ impl<S: Future<Output = ()>> AnswerWay<'_, S> {
                     }
                 }
             };
-            gathered.data(bytes.split_to(now));
+            gathered.data(&bytes.split_to(now));
             if gathered.is_full() {
                 self.flush(gathered).await?;
             }

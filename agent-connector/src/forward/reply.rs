@@ -1,11 +1,11 @@
 //! The answer's half of a request stream: frames out, and a reset when it is dropped before its end.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use quinn::{SendStream, VarInt, WriteError};
 use shared::codes::{AbortCode, Delivery, StreamCode};
 use shared::limits::LINK_WRITE_TIMEOUT;
 use shared::wire::frame::put_data_header;
-use shared::wire::{Abort, Frame};
+use shared::wire::{Abort, Chunks, Frame};
 use tokio::time::timeout;
 
 /// Bytes gathered before they are written: what is at hand leaves together.
@@ -49,15 +49,13 @@ impl Reply {
 
     /// Writes what was gathered.
     pub(crate) async fn flush(&mut self, gathered: &mut Gathered) -> Result<(), Ending> {
-        gathered.close_frames();
-        if gathered.chunks.is_empty() {
+        let mut chunks = gathered.chunks.close();
+        gathered.bytes = 0;
+        if chunks.is_empty() {
             return Ok(());
         }
         let Some(send) = &mut self.send else { return Err(Ending::Abandon(StreamCode::Cancelled)) };
-        let written =
-            timeout(LINK_WRITE_TIMEOUT, send.write_all_chunks(&mut gathered.chunks)).await;
-        gathered.chunks.clear();
-        gathered.bytes = 0;
+        let written = timeout(LINK_WRITE_TIMEOUT, send.write_all_chunks(&mut chunks)).await;
         match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(WriteError::Stopped(_) | WriteError::ConnectionLost(_))) | Ok(Err(_)) => {
@@ -108,34 +106,26 @@ impl Drop for Reply {
     }
 }
 
-/// Frames and bytes of bodies on their way into one write; bodies are not copied.
+/// What goes up in one write.
 #[derive(Default)]
 pub(crate) struct Gathered {
-    chunks: Vec<Bytes>,
-    frames: BytesMut,
+    chunks: Chunks,
     bytes: usize,
 }
 
 impl Gathered {
     pub(crate) fn frame(&mut self, frame: &Frame) {
-        frame.put(&mut self.frames);
+        frame.put(self.chunks.frames());
     }
 
-    pub(crate) fn data(&mut self, bytes: Bytes) {
-        put_data_header(&mut self.frames, bytes.len());
-        self.close_frames();
+    pub(crate) fn data(&mut self, bytes: &Bytes) {
+        put_data_header(self.chunks.frames(), bytes.len());
+        self.chunks.bytes(bytes);
         self.bytes += bytes.len();
-        self.chunks.push(bytes);
     }
 
     /// Whether it is time to write.
     pub(crate) const fn is_full(&self) -> bool {
         self.bytes >= GATHERED_BYTES_MAX
-    }
-
-    fn close_frames(&mut self) {
-        if !self.frames.is_empty() {
-            self.chunks.push(self.frames.split().freeze());
-        }
     }
 }

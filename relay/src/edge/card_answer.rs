@@ -27,8 +27,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Whether an answer is a card that the relay may have to edit. The request decides, and never the
 /// look of the answer: a message that quotes a card stays as it is.
 pub fn concerns(admitted: &Admitted, status: StatusCode, fields: &HeaderMap) -> bool {
-    admitted.target == Target::Card
-        && admitted.method == Method::GET
+    admitted.head.target == Target::Card
+        && admitted.head.method == Method::GET
         && status == StatusCode::OK
         && !fields.contains_key(CONTENT_ENCODING)
         && fields.get(CONTENT_TYPE).is_none_or(|media| is_json(media.as_bytes()))

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use super::forwarded::Caller;
 use super::http2;
 use super::service::Edge;
 use super::watch::{HEAD_TIMEOUT, IDLE_TIMEOUT, Watch, Watched};
@@ -93,11 +94,12 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let watch = Arc::new(Watch::of_requests());
-    let (edge, shard) = (&host.edge, host.shard);
+    let edge = &host.edge;
+    let caller = Arc::new(Caller::new(remote.ip(), host.shard, &edge.public));
     let service = service_fn(|request| {
-        let (edge, serving) = (Arc::clone(edge), watch.serve());
+        let (edge, caller, serving) = (Arc::clone(edge), Arc::clone(&caller), watch.serve());
         Box::pin(async move {
-            let response = edge.answer(request, remote.ip(), shard).await;
+            let response = edge.answer(request, &caller).await;
             Ok::<_, Infallible>(response.map(|body| body.serving(serving)))
         })
     });

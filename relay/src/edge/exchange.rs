@@ -1,7 +1,6 @@
 //! One exchange: a judged request goes to its agent's link, and the answer's head comes back.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -9,7 +8,7 @@ use http::{Method, Response, StatusCode};
 use shared::codes::Delivery;
 use shared::ids::Generation;
 use shared::limits::{ANSWER_HEAD_TIMEOUT, FIRST_CREDIT};
-use shared::wire::{Binding, Frame, ResponseHead, Target};
+use shared::wire::{Frame, RequestHead, ResponseHead};
 use tokio::time::sleep;
 
 use super::answer_body::{AnswerBody, Streamed};
@@ -23,34 +22,21 @@ use super::record::Record;
 use super::render::{Dialect, json_rpc};
 use super::upload::{Carried, Carrying, Sent};
 use crate::registry::Workspace;
-use crate::tunnel::{Answer, AnswerCut, Draft, Link, LiveLinks, OpenError, Presence, Upload};
+use crate::tunnel::{Answer, AnswerCut, Link, LiveLinks, OpenError, Presence, Upload};
 
 /// Bytes of a body that go out with the head, so that a small request is one write: the first
 /// credit of a link, which the head itself raises on a crowded one.
 const FIRST_BYTES_MAX: usize = FIRST_CREDIT as usize;
-
-/// What a connector waits longer than its relay.
-const HEAD_TIMEOUT_LEEWAY: Duration = Duration::from_secs(1);
 
 /// A request that was admitted, judged and mapped.
 #[derive(Debug)]
 pub struct Admitted {
     /// Whose agent it is for.
     pub workspace: Arc<Workspace>,
-    /// What of it.
-    pub target: Target,
-    /// Its binding.
-    pub binding: Binding,
+    /// Its head, as the connector gets it; the link that takes it names it.
+    pub head: RequestHead,
     /// How its caller is spoken to.
     pub dialect: Dialect,
-    /// The HTTP method.
-    pub method: Method,
-    /// The raw query.
-    pub query: Option<String>,
-    /// The fields, as the agent gets them.
-    pub fields: HeaderMap,
-    /// Whether a body may come.
-    pub has_body: bool,
     /// The public base by which the agent was asked, with its final slash.
     pub base: String,
     /// The base by the workspace's address, for a card that was asked for by another name: it may
@@ -90,14 +76,14 @@ type PassedOver = Option<(Generation, Failure)>;
 /// Carries a request to its agent; answers with the agent's answer, or says why there is none.
 pub async fn run(
     live: &LiveLinks,
-    admitted: Admitted,
+    mut admitted: Admitted,
     pending: Pending,
 ) -> Result<Response<AnswerBody>, Refused> {
     let Pending { mut body, mut record } = pending;
     let prefix = body.prefix();
     let mut passed = None;
     loop {
-        let opened = match begin(live, &admitted, &mut body, &mut record, &mut passed).await {
+        let opened = match begin(live, &mut admitted, &mut body, &mut record, &mut passed).await {
             Ok(opened) => opened,
             Err(failure) => {
                 return Err(Refused { failure, body: Some(body), record: Some(record) });
@@ -141,7 +127,7 @@ struct Opened {
 /// Opens the exchange with as much of the body as is at hand.
 async fn begin(
     live: &LiveLinks,
-    admitted: &Admitted,
+    admitted: &mut Admitted,
     body: &mut CallerBody,
     record: &mut Record,
     passed: &mut PassedOver,
@@ -169,7 +155,7 @@ async fn begin(
 /// took anything.
 async fn open(
     live: &LiveLinks,
-    admitted: &Admitted,
+    admitted: &mut Admitted,
     first: &[Bytes],
     complete: bool,
     passed: &mut PassedOver,
@@ -177,7 +163,7 @@ async fn open(
     let workspace = admitted.workspace.id;
     loop {
         let link = find_link(live, admitted, passed)?;
-        match link.open(draft(admitted), first.to_vec(), complete).await {
+        match link.open(&mut admitted.head, admitted.streams, first, complete).await {
             Ok(opened) => return Ok(opened),
             Err(OpenError::Busy) => return Err(Failure::AgentBusy(workspace)),
             Err(OpenError::Lost) if passed.is_none() => {
@@ -206,22 +192,6 @@ fn find_link(
             None => Err(Failure::AgentOffline(workspace, Some(since))),
         },
         Presence::Never => Err(Failure::AgentOffline(workspace, None)),
-    }
-}
-
-fn draft(admitted: &Admitted) -> Draft {
-    Draft {
-        target: admitted.target.clone(),
-        binding: admitted.binding,
-        method: admitted.method.clone(),
-        query: admitted.query.clone(),
-        fields: admitted.fields.clone(),
-        has_body: admitted.has_body,
-        streams: admitted.streams,
-        // The relay's own deadline speaks first; the connector's ends what nobody waits for.
-        head_timeout_ms: admitted.deadline.as_ref().map(|deadline| {
-            u64::try_from((deadline.left() + HEAD_TIMEOUT_LEEWAY).as_millis()).unwrap_or(u64::MAX)
-        }),
     }
 }
 
@@ -340,7 +310,7 @@ fn announced_length(
         _ => return Err(Failure::Protocol(admitted.workspace.id)),
     };
     // These have no body, whatever length they announce (RFC 9112, 6.3).
-    let bodiless = admitted.method == Method::HEAD
+    let bodiless = admitted.head.method == Method::HEAD
         || matches!(status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
     Ok(if bodiless { Some(0) } else { announced })
 }

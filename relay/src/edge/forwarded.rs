@@ -10,6 +10,7 @@ use http::header::{
 use shared::headers::{remove_hop_by_hop, remove_relay_fields};
 use shared::wire::Target;
 
+use super::trace::traceparent;
 use crate::public::PublicUrl;
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -20,21 +21,56 @@ static X_WORKSPACE_ID: HeaderName = HeaderName::from_static("x-workspace-id");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Where a request came from and what it is called.
+/// Who is at the other end of a connection, with the fields that say so: made once for all of its
+/// requests.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Its address.
+    pub ip: IpAddr,
+    /// The shard that serves its connection.
+    pub shard: u8,
+    forwarded: HeaderValue,
+    forwarded_for: HeaderValue,
+    forwarded_host: HeaderValue,
+    forwarded_proto: HeaderValue,
+}
+
+impl Caller {
+    /// A caller of the relay at `public`, whose connection is served by `shard`.
+    pub fn new(ip: IpAddr, shard: u8, public: &PublicUrl) -> Self {
+        let proto = if public.as_str().starts_with("https:") { "https" } else { "http" };
+        let host = public.authority().as_str();
+        let node = match ip {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => format!("\"[{v6}]\""),
+        };
+        Self {
+            ip,
+            shard,
+            forwarded: value(format!("for={node};host=\"{host}\";proto={proto}")),
+            forwarded_for: value(ip.to_string()),
+            forwarded_host: value(host.to_owned()),
+            forwarded_proto: HeaderValue::from_static(proto),
+        }
+    }
+}
+
+/// What is made of addresses and configured names can stand in a field.
+fn value(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+/// How a request came and what it is called.
 #[derive(Debug, Clone)]
 pub struct Origin<'o> {
-    /// The caller's address.
-    pub caller: IpAddr,
-    /// The HTTP version that it speaks.
+    /// Who sent it.
+    pub caller: &'o Caller,
+    /// In which HTTP version.
     pub version: Version,
-    /// The relay's public address.
-    pub public: &'o PublicUrl,
     /// The path of the base by which the agent was asked, without a final slash.
     pub prefix: &'o str,
     /// The relay's name for the request.
     pub request_id: &'o HeaderValue,
-    /// A trace context, for a request that brings none.
-    pub traceparent: HeaderValue,
 }
 
 /// Makes a caller's fields those that the agent gets: end to end ones as they are, forwarding ones
@@ -51,23 +87,18 @@ pub fn toward_agent(fields: &mut HeaderMap, origin: Origin<'_>, target: &Target)
         fields.remove(IF_NONE_MATCH);
         fields.remove(IF_MODIFIED_SINCE);
     }
-    let proto = if origin.public.as_str().starts_with("https:") { "https" } else { "http" };
-    let host = origin.public.authority().as_str();
-    let caller = match origin.caller {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => format!("\"[{v6}]\""),
-    };
-    set(fields, &FORWARDED, &format!("for={caller};host=\"{host}\";proto={proto}"));
-    set(fields, &X_FORWARDED_FOR, &origin.caller.to_string());
-    set(fields, &X_FORWARDED_HOST, host);
-    set(fields, &X_FORWARDED_PREFIX, origin.prefix);
-    fields.insert(X_FORWARDED_PROTO.clone(), HeaderValue::from_static(proto));
-    fields.insert(X_REQUEST_ID.clone(), origin.request_id.clone());
+    let Origin { caller, version, prefix, request_id } = origin;
+    fields.insert(FORWARDED, caller.forwarded.clone());
+    fields.insert(&X_FORWARDED_FOR, caller.forwarded_for.clone());
+    fields.insert(&X_FORWARDED_HOST, caller.forwarded_host.clone());
+    fields.insert(&X_FORWARDED_PROTO, caller.forwarded_proto.clone());
+    fields.insert(&X_FORWARDED_PREFIX, value(prefix.to_owned()));
+    fields.insert(&X_REQUEST_ID, request_id.clone());
     // RFC 9110, 7.6.3: the version in which the request was received.
-    let via = if origin.version == Version::HTTP_2 { "2 a2a-relay" } else { "1.1 a2a-relay" };
+    let via = if version == Version::HTTP_2 { "2 a2a-relay" } else { "1.1 a2a-relay" };
     fields.append(VIA, HeaderValue::from_static(via));
     if !fields.contains_key(&TRACEPARENT) {
-        fields.insert(TRACEPARENT.clone(), origin.traceparent);
+        fields.insert(&TRACEPARENT, traceparent());
     }
 }
 
@@ -76,15 +107,7 @@ pub fn toward_agent(fields: &mut HeaderMap, origin: Origin<'_>, target: &Target)
 pub fn toward_caller(fields: &mut HeaderMap, request_id: &HeaderValue) {
     remove_hop_by_hop(fields);
     remove_relay_fields(fields);
-    fields.insert(X_REQUEST_ID.clone(), request_id.clone());
-}
-
-fn set(fields: &mut HeaderMap, name: &HeaderName, value: &str) {
-    // What is set is made of addresses and configured names; a value that cannot stand is left out.
-    match HeaderValue::from_str(value) {
-        Ok(value) => fields.insert(name.clone(), value),
-        Err(_) => fields.remove(name),
-    };
+    fields.insert(&X_REQUEST_ID, request_id.clone());
 }
 
 #[cfg(test)]
@@ -109,15 +132,15 @@ mod tests {
         .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
         .collect();
         let public = "https://relay.example".parse().unwrap();
+        let caller = Caller::new("192.0.2.1".parse().unwrap(), 0, &public);
         let request_id = HeaderValue::from_static("r-1");
         let origin = Origin {
-            caller: "192.0.2.1".parse().unwrap(),
+            caller: &caller,
             version: Version::HTTP_11,
-            public: &public,
             prefix: "/agents/echo",
             request_id: &request_id,
-            traceparent: HeaderValue::from_static("00-aa-bb-01"),
         };
+        fields.insert(&TRACEPARENT, HeaderValue::from_static("00-aa-bb-01"));
         toward_agent(&mut fields, origin, &Target::Endpoint);
         let mut seen: Vec<String> = fields
             .iter()

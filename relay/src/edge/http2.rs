@@ -22,6 +22,7 @@ use tokio::time::sleep;
 
 use super::answer_body::{AnswerBody, Cut};
 use super::connection::{BUFFER_BYTES_MAX, Host};
+use super::forwarded::Caller;
 use super::watch::{LOOK_EVERY, Overdue, STALL_TIMEOUT, Watch, Watched};
 
 /// Streams that one caller may have open on a connection: a page of agents, and room to spare.
@@ -53,15 +54,16 @@ where
 {
     let watch = Arc::new(Watch::of_streams());
     let streams = Arc::new(Mutex::new(JoinSet::new()));
-    let (edge, shard) = (&host.edge, host.shard);
+    let edge = &host.edge;
+    let caller = Arc::new(Caller::new(remote.ip(), host.shard, &edge.public));
     let service = service_fn(|request| {
-        let (edge, serving) = (Arc::clone(edge), watch.serve());
-        Box::pin(async move {
-            let response = edge.answer(request, remote.ip(), shard).await;
+        let (edge, caller, serving) = (Arc::clone(edge), Arc::clone(&caller), watch.serve());
+        async move {
+            let response = edge.answer(request, &caller).await;
             let offer = OFFER.with(Arc::clone);
             let body = |body: AnswerBody| Offered { body: body.serving(serving), offer };
             Ok::<_, Infallible>(response.map(body))
-        })
+        }
     });
     let io = TokioIo::new(Watched::new(stream, begun, Arc::clone(&watch)));
     let connection = http2::Builder::new(Streams(Arc::downgrade(&streams)))

@@ -9,6 +9,8 @@ use super::envelope::{Envelope, scan};
 
 /// Bytes in which a JSON-RPC `id` is looked for.
 const BYTES_MAX: usize = 64 * 1024;
+/// So many of them are looked through as they come, before anybody asks.
+const LOOK_AT: usize = 4 * 1024;
 /// Patience for the `id` of a request that is refused anyway.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -21,18 +23,22 @@ struct Read {
     /// The first bytes, until they have told all; copied, so that no read buffer is held by them.
     bytes: Vec<u8>,
     found: Envelope,
-    /// They are looked through again once they are this many: twice as many as the last time.
-    next_scan: usize,
+    /// So many of them were looked through.
+    scanned: usize,
     over: bool,
 }
 
 impl Read {
     fn scan(&mut self) {
+        if self.scanned == self.bytes.len() {
+            return;
+        }
         self.found = scan(&self.bytes);
-        self.next_scan = self.bytes.len() * 2;
+        self.scanned = self.bytes.len();
         if self.found.is_known() {
             self.over = true;
             self.bytes = Vec::new();
+            self.scanned = 0;
         }
     }
 }
@@ -47,7 +53,9 @@ impl Prefix {
         let room = BYTES_MAX.saturating_sub(read.bytes.len()).min(data.len());
         read.bytes.extend_from_slice(data.get(..room).unwrap_or_default());
         let full = read.bytes.len() >= BYTES_MAX;
-        if full || read.bytes.len() >= read.next_scan {
+        // Small ones are looked through when somebody asks, which is seldom; large ones are not kept
+        // for longer than they must.
+        if full || read.bytes.len() >= LOOK_AT.max(read.scanned * 2) {
             read.scan();
         }
         read.over |= full;
@@ -60,15 +68,15 @@ impl Prefix {
 
     /// Whether there is nothing to wait for.
     pub fn is_settled(&self) -> bool {
-        self.lock().over
+        let mut read = self.lock();
+        read.scan();
+        read.over
     }
 
     /// What the first bytes say, as far as they have been read.
     pub fn envelope(&self) -> Envelope {
         let mut read = self.lock();
-        if !read.bytes.is_empty() {
-            read.scan();
-        }
+        read.scan();
         read.found.clone()
     }
 

@@ -1,7 +1,7 @@
 //! What is noted of one exchange: its access line and its counters, written when it is over.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use shared::codes::Delivery;
@@ -9,6 +9,7 @@ use shared::ids::{Generation, WorkspaceId};
 use shared::wire::Binding;
 
 use super::load::Place;
+use crate::access_log;
 use crate::metrics::Metrics;
 
 /// One exchange's record. Dropped before its end, it says that the caller left.
@@ -105,17 +106,30 @@ impl Drop for Record {
         let took = self.started.elapsed();
         self.metrics.streams_in_flight.dec();
         self.metrics.request(self.binding, self.outcome, took);
-        tracing::info!(
-            target: "relay::access",
-            request = self.request_id.to_str().unwrap_or_default(),
-            workspace = %self.workspace,
-            link = self.generation.map_or(0, |generation| generation.0),
-            binding = self.binding.name(),
-            status = self.status,
-            delivery = self.delivery.name(),
-            outcome = self.outcome,
-            bytes = self.answer_bytes,
-            ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        if access_log::is_on() {
+            self.write_line(took);
+        }
+    }
+}
+
+impl Record {
+    /// Every value is a number, a word of ours or made of harmless bytes: nothing is escaped.
+    fn write_line(&self, took: Duration) {
+        let request = self.request_id.to_str().unwrap_or_default();
+        let link = self.generation.map_or(0, |generation| generation.0);
+        let (workspace, binding, status) = (self.workspace, self.binding.name(), self.status);
+        let (delivery, outcome) = (self.delivery.name(), self.outcome);
+        let (bytes, ms) = (self.answer_bytes, took.as_millis());
+        access_log::line(
+            format_args!(
+                "\"request\":\"{request}\",\"workspace\":\"{workspace}\",\"link\":{link},\
+                 \"binding\":\"{binding}\",\"status\":{status},\"delivery\":\"{delivery}\",\
+                 \"outcome\":\"{outcome}\",\"bytes\":{bytes},\"ms\":{ms}"
+            ),
+            format_args!(
+                "request={request} workspace={workspace} link={link} binding={binding} \
+                 status={status} delivery={delivery} outcome={outcome} bytes={bytes} ms={ms}"
+            ),
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Answers one public request: judges it, finds its agent, forwards it, or says no.
 
-use std::net::IpAddr;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,9 +13,9 @@ use http::{Request, Response, StatusCode, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use shared::ids::InstanceId;
-use shared::wire::Target;
+use shared::ids::{ExchangeId, InstanceId};
 use shared::wire::fields::within_limits;
+use shared::wire::{RequestHead, Target};
 use tokio::time::timeout;
 
 use super::access::{self, Reach};
@@ -24,7 +24,7 @@ use super::caller_body::CallerBody;
 use super::deadline::Deadline;
 use super::exchange::{self, Admitted, Pending, Refused};
 use super::failure::Failure;
-use super::forwarded::{Origin, toward_agent};
+use super::forwarded::{Caller, Origin, toward_agent};
 use super::guesses::Guesses;
 use super::handed;
 use super::judge::judge;
@@ -32,7 +32,6 @@ use super::load::Load;
 use super::record::Record;
 use super::render::{Dialect, refusal};
 use super::route::{AgentName, Route, route};
-use super::trace::traceparent;
 use crate::admin::{Api, readiness};
 use crate::metrics::Metrics;
 use crate::public::PublicUrl;
@@ -41,6 +40,8 @@ use crate::tunnel::{LiveLinks, Presence};
 
 /// Largest body of a call to the relay's own API, bytes. A card is the largest thing in one.
 const API_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// What a connector waits longer than its relay.
+const HEAD_TIMEOUT_LEEWAY: Duration = Duration::from_secs(1);
 /// Patience for the body of such a call.
 const API_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -61,6 +62,8 @@ pub struct Edge {
     pub metrics: Arc<Metrics>,
     /// The relay process.
     pub instance: InstanceId,
+    /// Its name as text, with which those of requests begin.
+    pub instance_name: String,
     /// Counts requests, for their names.
     pub requests: AtomicU64,
     /// How much it carries.
@@ -79,22 +82,20 @@ struct No {
 }
 
 impl Edge {
-    /// Answers one request. `caller` is the other end of the connection that it came on, which
-    /// `shard` serves.
+    /// Answers one request. `caller` is the other end of the connection that it came on.
     pub async fn answer(
         &self,
         request: Request<Incoming>,
-        caller: IpAddr,
-        shard: u8,
+        caller: &Caller,
     ) -> Response<AnswerBody> {
         let request_id = self.name_request();
         let (mut parts, body) = request.into_parts();
-        match self.try_answer(&mut parts, body, (caller, shard), &request_id).await {
+        match self.try_answer(&mut parts, body, caller, &request_id).await {
             Ok(response) => response,
             Err(mut no) => {
                 let guess =
                     matches!(no.failure, Failure::Unauthenticated | Failure::UnknownWorkspace);
-                if guess && !self.guesses.allow(caller, Instant::now()) {
+                if guess && !self.guesses.allow(caller.ip, Instant::now()) {
                     no.failure = Failure::RateLimited;
                 }
                 self.refuse(&no, &request_id)
@@ -106,7 +107,7 @@ impl Edge {
         &self,
         parts: &mut request::Parts,
         body: Incoming,
-        (caller, shard): (IpAddr, u8),
+        caller: &Caller,
         request_id: &HeaderValue,
     ) -> Result<Response<AnswerBody>, No> {
         let plain = |failure| No { failure, dialect: Dialect::Problem, id: None };
@@ -136,7 +137,7 @@ impl Edge {
                 "Nothing is here. An agent's URL looks like /agents/{address}/.",
             ))),
             Route::Agent { name, text, rest } => {
-                let asked = Asked { name, text, rest, dialect, caller, shard };
+                let asked = Asked { name, text, rest, dialect, caller };
                 self.forward(parts, CallerBody::new(body, self.max_body_bytes), &asked, request_id)
                     .await
             }
@@ -166,12 +167,12 @@ impl Edge {
         let Some(place) = self.load.enter() else {
             return Err(No { failure: Failure::Overloaded, dialect, id: None });
         };
-        let (workspace, binding) = (admitted.workspace.id, admitted.binding);
+        let (workspace, binding) = (admitted.workspace.id, admitted.head.binding);
         let record = Record::begin(&self.metrics, request_id.clone(), workspace, binding, place);
         let pending = Pending { body, record };
         // A link belongs to one shard, which all that touches it runs on.
         let home = self.live.newest(&workspace).map(|link| link.home.clone());
-        let answered = match home.filter(|home| home.shard() != asked.shard) {
+        let answered = match home.filter(|home| home.shard() != asked.caller.shard) {
             Some(home) => handed::run(&home, self.live.clone(), admitted, pending).await,
             None => exchange::run(&self.live, admitted, pending).await,
         };
@@ -225,28 +226,36 @@ impl Edge {
         let origin = Origin {
             caller: asked.caller,
             version: parts.version,
-            public: &self.public,
             prefix: &format!("/agents/{}", asked.text),
             request_id,
-            traceparent: traceparent(),
         };
         toward_agent(&mut fields, origin, &target);
         // The relay's own fields may be what is too much.
         if !within_limits(&fields) {
             return Err((Failure::HeadersTooLarge, dialect));
         }
+        // The relay's own deadline speaks first; the connector's ends what nobody waits for.
+        let head_timeout = deadline.as_ref().map(|deadline| deadline.total + HEAD_TIMEOUT_LEEWAY);
+        let by_address = matches!(asked.name, AgentName::Address(_));
         Ok(Admitted {
             base: self.public.base(asked.text),
-            secret_base: (target == Target::Card && !matches!(asked.name, AgentName::Address(_)))
+            secret_base: (target == Target::Card && !by_address)
                 .then(|| self.public.base_of(&workspace)),
             workspace,
-            target,
-            binding,
+            head: RequestHead {
+                exchange: ExchangeId { instance: self.instance, counter: 0 },
+                target,
+                binding,
+                has_body: !bodiless,
+                method: parts.method.clone(),
+                query: parts.uri.query().map(str::to_owned),
+                request_credit: 0,
+                response_credit: 0,
+                fields,
+                head_timeout_ms: head_timeout
+                    .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+            },
             dialect,
-            method: parts.method.clone(),
-            query: parts.uri.query().map(str::to_owned),
-            fields,
-            has_body: !bodiless,
             if_none_match,
             deadline,
             streams,
@@ -294,7 +303,7 @@ impl Edge {
         parts: &request::Parts,
         path: &str,
         body: Incoming,
-        caller: IpAddr,
+        caller: &Caller,
         request_id: &HeaderValue,
     ) -> Result<Response<AnswerBody>, Failure> {
         // Nobody but the operator has a body read; the others are answered by the head alone.
@@ -303,7 +312,7 @@ impl Edge {
         let query = parts.uri.query();
         let mut answer = self.api.handle(&parts.method, path, query, &parts.headers, body).await;
         if answer.status() == StatusCode::UNAUTHORIZED
-            && !self.guesses.allow(caller, Instant::now())
+            && !self.guesses.allow(caller.ip, Instant::now())
         {
             return Err(Failure::RateLimited);
         }
@@ -354,8 +363,10 @@ impl Edge {
 
     fn name_request(&self) -> HeaderValue {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        HeaderValue::from_str(&format!("{}-{number}", self.instance))
-            .unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
+        let mut name = String::with_capacity(40);
+        // Writing to a string does not fail.
+        let _ = write!(name, "{}-{number}", self.instance_name);
+        HeaderValue::try_from(name).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
     }
 }
 
@@ -365,8 +376,7 @@ struct Asked<'r> {
     text: &'r str,
     rest: &'r str,
     dialect: Dialect,
-    caller: IpAddr,
-    shard: u8,
+    caller: &'r Caller,
 }
 
 /// The JSON-RPC id for a refusal. A caller that waits for 100 is not asked for its body.

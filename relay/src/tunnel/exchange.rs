@@ -9,14 +9,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use shared::codes::StreamCode;
 use shared::flow::{BodyReceiver, BodySender};
 use shared::ids::ExchangeId;
 use shared::limits::{IN_FLIGHT_MAX, LINK_WRITE_TIMEOUT};
-use shared::wire::frame::put_data_header;
-use shared::wire::{Binding, Direction, Frame, MessageReader, RequestHead, Target, WireError};
+use shared::wire::frame::{put_data_header, put_request_head};
+use shared::wire::{Chunks, Direction, Frame, MessageReader, RequestHead, WireError};
 use tokio::time::timeout;
 
 use super::link::Link;
@@ -28,27 +28,6 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 const EVENT_STREAMS_MAX: usize = IN_FLIGHT_MAX / 2;
 /// Bytes taken from a stream at a time.
 const READ_BYTES_MAX: usize = 64 * 1024;
-
-/// A request before it is an exchange.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    /// What it is for.
-    pub target: Target,
-    /// Its binding.
-    pub binding: Binding,
-    /// The HTTP method.
-    pub method: Method,
-    /// The raw query.
-    pub query: Option<String>,
-    /// The fields, end to end ones only.
-    pub fields: HeaderMap,
-    /// Whether a body may come.
-    pub has_body: bool,
-    /// Whether the caller takes a stream of events for its answer.
-    pub streams: bool,
-    /// How long the caller waits for the head of the answer, if it said so.
-    pub head_timeout_ms: Option<u64>,
-}
 
 /// Why an exchange could not be opened. The agent got nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -100,17 +79,20 @@ impl Drop for InFlight {
 }
 
 impl Link {
-    /// Opens an exchange and writes its head, with as much of the body as is at hand.
+    /// Opens an exchange and writes its head, with as much of the body as is at hand. `head` gets the
+    /// exchange's name and its first credits here.
     ///
     /// `first` are the body's first bytes, at most the first credit of a link; with `complete` they
-    /// are all of it, and END goes out in the same write.
+    /// are all of it, and END goes out in the same write. `streams` says that the caller takes a
+    /// stream of events for its answer.
     pub async fn open(
         self: &Arc<Self>,
-        draft: Draft,
-        first: Vec<Bytes>,
+        head: &mut RequestHead,
+        streams: bool,
+        first: &[Bytes],
         complete: bool,
     ) -> Result<(Upload, Answer), OpenError> {
-        let in_flight = InFlight::enter(self, draft.streams).ok_or(OpenError::Busy)?;
+        let in_flight = InFlight::enter(self, streams).ok_or(OpenError::Busy)?;
         let (send, recv) = match timeout(OPEN_TIMEOUT, self.connection.open_bi()).await {
             Ok(Ok(streams)) => streams,
             Ok(Err(_)) => return Err(OpenError::Lost),
@@ -119,34 +101,21 @@ impl Link {
         let exchange = self.next_exchange();
         let credit = self.flow.first_credit();
         let first_bytes: usize = first.iter().map(Bytes::len).sum();
-        let head = RequestHead {
-            exchange,
-            target: draft.target,
-            binding: draft.binding,
-            has_body: draft.has_body,
-            method: draft.method,
-            query: draft.query,
-            request_credit: credit.max(first_bytes as u64),
-            response_credit: credit,
-            fields: draft.fields,
-            head_timeout_ms: draft.head_timeout_ms,
-        };
-        let request_credit = head.request_credit;
-        let mut out = BytesMut::with_capacity(1024);
-        Frame::RequestHead(Box::new(head)).put(&mut out);
-
-        let mut chunks = Vec::with_capacity(3);
+        let request_credit = credit.max(first_bytes as u64);
+        head.exchange = exchange;
+        head.request_credit = request_credit;
+        head.response_credit = credit;
+        let mut chunks = Chunks::with_capacity(1024);
+        put_request_head(chunks.frames(), head);
         if first_bytes > 0 {
-            put_data_header(&mut out, first_bytes);
-            chunks.push(out.split().freeze());
-            chunks.extend(first);
+            put_data_header(chunks.frames(), first_bytes);
+            first.iter().for_each(|bytes| chunks.bytes(bytes));
         }
         if complete {
-            Frame::End { total: first_bytes as u64, trailers: HeaderMap::new() }.put(&mut out);
+            let end = Frame::End { total: first_bytes as u64, trailers: HeaderMap::new() };
+            end.put(chunks.frames());
         }
-        if !out.is_empty() {
-            chunks.push(out.freeze());
-        }
+        let mut chunks = chunks.close();
         let credit_left = (!complete).then(|| self.flow.sender(exchange.counter, request_credit));
         let mut upload = Upload { send: Some(send), credit: credit_left };
         if let Some(credit) = &upload.credit

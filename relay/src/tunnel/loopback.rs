@@ -6,16 +6,34 @@ use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use certs::Authority;
+use http::{HeaderMap, Method};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, Connection, Endpoint, ServerConfig, TransportConfig, VarInt};
 use shared::control::Status;
-use shared::ids::{InstanceId, WorkspaceId};
+use shared::ids::{ExchangeId, InstanceId, WorkspaceId};
 use shared::limits::ALPN;
+use shared::wire::{Binding, RequestHead, Target};
 use tokio::sync::mpsc;
 
 use super::link::Founding;
 use super::{Announced, Link, LiveLinks};
 use crate::shard::Home;
+
+/// The head of a request that means nothing.
+pub(crate) fn head() -> RequestHead {
+    RequestHead {
+        exchange: ExchangeId { instance: InstanceId(0), counter: 0 },
+        target: Target::Endpoint,
+        binding: Binding::JsonRpc,
+        has_body: false,
+        method: Method::POST,
+        query: None,
+        request_credit: 0,
+        response_credit: 0,
+        fields: HeaderMap::new(),
+        head_timeout_ms: None,
+    }
+}
 
 /// Both ends of real QUIC connections over loopback, as links have them.
 pub(crate) struct Wire {

@@ -17,6 +17,6 @@ pub mod session;
 mod silence;
 pub mod steering;
 
-pub use exchange::{Answer, AnswerCut, Draft, OpenError, Upload, UploadEnd};
+pub use exchange::{Answer, AnswerCut, OpenError, Upload, UploadEnd};
 pub use link::{Announced, Link};
 pub use live::{LiveLinks, Presence};

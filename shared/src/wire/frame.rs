@@ -173,10 +173,7 @@ impl Frame {
             }
             Self::Accepted => varint::put(out, 0),
             other => {
-                // The length stands before the payload: a two-byte length is reserved, and widened
-                // in the rare case that it does not do.
-                let start = out.len();
-                out.put_u16(0);
+                let start = open_length(out);
                 other.put_payload(out);
                 close_length(out, start);
             }
@@ -270,6 +267,22 @@ impl Frame {
 pub fn put_data_header(out: &mut impl BufMut, length: usize) {
     out.put_u8(FrameKind::Data.number());
     varint::put(out, length as u64);
+}
+
+/// Appends a REQUEST_HEAD frame, as [`Frame::put`] does for a head that a frame owns.
+pub fn put_request_head(out: &mut BytesMut, head: &RequestHead) {
+    out.put_u8(FrameKind::RequestHead.number());
+    let start = open_length(out);
+    head.put(out);
+    close_length(out, start);
+}
+
+/// The length stands before the payload: two bytes are reserved for it, and widened in the rare case
+/// that they do not do.
+fn open_length(out: &mut BytesMut) -> usize {
+    let start = out.len();
+    out.put_u16(0);
+    start
 }
 
 /// Fills in the two-byte length that was reserved at `start`, or widens it to four.

@@ -1,6 +1,7 @@
-//! Frames: what crosses a request stream and the control stream, encoded and decoded without copying bodies.
+//! Frames: what crosses a request stream and the control stream, encoded and decoded without copying large bodies.
 
 pub mod acks;
+pub mod chunks;
 pub mod credit;
 pub mod fields;
 pub mod frame;
@@ -10,6 +11,7 @@ pub mod reader;
 pub mod varint;
 
 pub use acks::Ack;
+pub use chunks::Chunks;
 pub use credit::{ReceiveCredit, SendCredit};
 pub use frame::{Abort, Frame, FrameKind};
 pub use head::{Binding, RequestHead, ResponseHead, Target};

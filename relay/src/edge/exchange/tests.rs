@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
 use shared::codes::{CloseCode, Delivery};
 use shared::ids::{Address, OrgId};
-use shared::wire::{Binding, Target};
 
 use super::{Admitted, open};
 use crate::edge::failure::Failure;
 use crate::edge::render::Dialect;
 use crate::registry::{CallerPolicy, ExposurePolicy, Workspace};
 use crate::tunnel::LiveLinks;
-use crate::tunnel::loopback::Wire;
+use crate::tunnel::loopback::{Wire, head};
 
 fn workspace() -> Workspace {
     Workspace {
@@ -33,13 +31,8 @@ fn workspace() -> Workspace {
 fn admitted() -> Admitted {
     Admitted {
         workspace: Arc::new(workspace()),
-        target: Target::Endpoint,
-        binding: Binding::JsonRpc,
+        head: head(),
         dialect: Dialect::JsonRpc,
-        method: Method::POST,
-        query: None,
-        fields: HeaderMap::new(),
-        has_body: false,
         base: String::new(),
         secret_base: None,
         if_none_match: None,
@@ -50,13 +43,13 @@ fn admitted() -> Admitted {
 
 #[tokio::test]
 async fn a_request_whose_link_is_lost_before_it_was_opened_goes_to_the_newer_link() {
-    let (wire, live, admitted) = (Wire::new(), LiveLinks::default(), admitted());
+    let (wire, live, mut admitted) = (Wire::new(), LiveLinks::default(), admitted());
     // The first connector allows no stream, so the request waits on its link.
     let (first, _first_end) = wire.link(&live, workspace().id, 1, 0).await;
     let _first_seat = live.register(&first).unwrap();
     let (second, second_end) = wire.link(&live, workspace().id, 2, 8).await;
     let mut passed = None;
-    let opening = open(&live, &admitted, &[], true, &mut passed);
+    let opening = open(&live, &mut admitted, &[], true, &mut passed);
     let losing = async {
         tokio::task::yield_now().await;
         let seat = live.register(&second).unwrap();
@@ -71,7 +64,7 @@ async fn a_request_whose_link_is_lost_before_it_was_opened_goes_to_the_newer_lin
 
 #[tokio::test]
 async fn a_request_whose_link_is_lost_before_it_was_opened_was_not_sent() {
-    let (wire, live, admitted) = (Wire::new(), LiveLinks::default(), admitted());
+    let (wire, live, mut admitted) = (Wire::new(), LiveLinks::default(), admitted());
     let (link, _end) = wire.link(&live, workspace().id, 1, 0).await;
     let _seat = live.register(&link).unwrap();
     let losing = async {
@@ -79,7 +72,7 @@ async fn a_request_whose_link_is_lost_before_it_was_opened_was_not_sent() {
         link.close(CloseCode::Done, "lost");
     };
     let mut passed = None;
-    let (opened, ()) = tokio::join!(open(&live, &admitted, &[], true, &mut passed), losing);
+    let (opened, ()) = tokio::join!(open(&live, &mut admitted, &[], true, &mut passed), losing);
     let failure = opened.expect_err("nobody is there");
     assert!(matches!(failure, Failure::LinkLost(_)), "{failure:?}");
     let verdict = failure.verdict();

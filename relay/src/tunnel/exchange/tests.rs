@@ -2,20 +2,7 @@
 
 use super::*;
 use crate::tunnel::LiveLinks;
-use crate::tunnel::loopback::Wire;
-
-fn draft(streams: bool) -> Draft {
-    Draft {
-        target: Target::Endpoint,
-        binding: Binding::JsonRpc,
-        method: Method::POST,
-        query: None,
-        fields: HeaderMap::new(),
-        has_body: false,
-        streams,
-        head_timeout_ms: None,
-    }
-}
+use crate::tunnel::loopback::{Wire, head};
 
 #[tokio::test]
 async fn a_link_takes_so_many_exchanges_and_only_half_of_them_event_streams() {
@@ -24,14 +11,14 @@ async fn a_link_takes_so_many_exchanges_and_only_half_of_them_event_streams() {
     let (link, _end) = wire.link(&live, workspace, 1, IN_FLIGHT_MAX as u32 + 1).await;
     let mut open = Vec::new();
     for _ in 0..EVENT_STREAMS_MAX {
-        open.push(link.open(draft(true), Vec::new(), true).await.unwrap());
+        open.push(link.open(&mut head(), true, &[], true).await.unwrap());
     }
-    let busy = link.open(draft(true), Vec::new(), true).await;
+    let busy = link.open(&mut head(), true, &[], true).await;
     assert_eq!(busy.err(), Some(OpenError::Busy));
     for _ in EVENT_STREAMS_MAX..IN_FLIGHT_MAX {
-        open.push(link.open(draft(false), Vec::new(), true).await.unwrap());
+        open.push(link.open(&mut head(), false, &[], true).await.unwrap());
     }
-    let busy = link.open(draft(false), Vec::new(), true).await;
+    let busy = link.open(&mut head(), false, &[], true).await;
     assert_eq!(busy.err(), Some(OpenError::Busy));
     assert_eq!(link.in_flight(), IN_FLIGHT_MAX);
     drop(open);
