@@ -1,8 +1,9 @@
-//! The harness: real `relay` and `agent-connector` processes, an agent that keeps a journal, a raw
-//! HTTP client, a seeded bad network, and a ledger that joins what the caller and the agent saw.
+//! The harness: real `relay` and `agent-connector` processes, an agent that keeps a journal,
+//! clients over HTTP/1.1 and HTTP/2, a seeded bad network, and a ledger that joins what the caller and the agent saw.
 //!
 //! Environment: `HARNESS_LOG` echoes what the processes write (a value other than `1` is also their
 //! log filter), `HARNESS_SEED` repeats a run of chance, `HARNESS_SHARDS` sets the relay's shards,
+//! `HARNESS_HTTP` sets the version of HTTP (1 or 2) that callers speak where a story leaves it open,
 //! `HARNESS_BIN_DIR` names a folder of binaries that are already built.
 
 pub mod agent;
@@ -28,7 +29,7 @@ pub mod world;
 pub use agent::{Agent, AgentProcess, AnyAgent, Journal, RawAgent, RawBehaviour};
 pub use connector::Connector;
 pub use fingerprint::Fingerprint;
-pub use http::{Cut, Ending, RawClient, RawResponse};
+pub use http::{Call, Cut, Ending, RawClient, RawResponse};
 pub use ledger::{Ledger, Outcome};
 pub use middleman::{Direction, Middleman, Weather};
 pub use process::Process;

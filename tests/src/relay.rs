@@ -150,7 +150,7 @@ impl Relay {
     /// # Panics
     /// When the admin listener does not answer.
     pub async fn metrics(&self) -> String {
-        let answer = http::get(&format!("http://{}/metrics", self.urls.admin)).await;
+        let answer = http::Version::Http1.get(&format!("http://{}/metrics", self.urls.admin)).await;
         let answer = answer.expect("metrics");
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.text()

@@ -1,9 +1,9 @@
 //! A whole world in one line: relay, workspace, agent and connector, online and ready for calls.
 
 use crate::{
-    Agent, AnyAgent, Connector, Cut, Middleman, RawAgent, RawBehaviour, RawClient, RawResponse,
-    Relay, Weather, baseline::Baseline, connector::ConnectorBuilder, http,
-    operator::WorkspaceHandle, relay::RelayBuilder,
+    Agent, AnyAgent, Call, Connector, Cut, Middleman, RawAgent, RawBehaviour, RawResponse, Relay,
+    Weather, baseline::Baseline, connector::ConnectorBuilder, http, operator::WorkspaceHandle,
+    relay::RelayBuilder,
 };
 use serde_json::{Value, json};
 
@@ -194,12 +194,12 @@ impl World {
     ///
     /// # Panics
     /// When the relay cannot be reached.
-    pub async fn open_stream(&self, id: &str, headers: &[(&str, &str)]) -> RawClient {
+    pub async fn open_stream(&self, id: &str, headers: &[(&str, &str)]) -> Call {
         let headers =
             [&[("Content-Type", "application/json"), ("x-test-id", id)], headers].concat();
         let body = message("message/stream", id, "stream").to_string();
-        let client = http::send("POST", &self.endpoint(), &headers, Some(body.as_bytes())).await;
-        client.expect("the relay is there")
+        let call = http::send("POST", &self.endpoint(), &headers, Some(body.as_bytes())).await;
+        call.expect("the relay is there")
     }
 
     /// Another connector for the same agent, with a join string of its own.

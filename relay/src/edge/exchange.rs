@@ -206,8 +206,11 @@ async fn head(
     let total = deadline.map_or(ANSWER_HEAD_TIMEOUT, |deadline| deadline.total);
     tokio::select! {
         biased;
-        head = await_head(answer, admitted) => head,
-        failure = upload_failure(carrying) => Err(failure),
+        head = await_head(answer, admitted) => head.map_err(|failure| {
+            // A connector's no may be its answer to our own reset of the upload.
+            carrying.ended_already().and_then(upload_failure).unwrap_or(failure)
+        }),
+        failure = broken_upload(carrying) => Err(failure),
         () = sleep(patience.min(ANSWER_HEAD_TIMEOUT)) => Err(Failure::Deadline(total)),
     }
 }
@@ -239,16 +242,21 @@ async fn await_head(answer: &mut Answer, admitted: &Admitted) -> Result<Response
 }
 
 /// Answers when the caller's own body is what ends the exchange.
-async fn upload_failure(carrying: &mut Carrying) -> Failure {
+async fn broken_upload(carrying: &mut Carrying) -> Failure {
     loop {
-        match carrying.ended().await {
-            Carried::Whole | Carried::Unwanted => {}
-            Carried::TooLarge(limit) => return Failure::BodyTooLarge(limit),
-            Carried::Cut => return broken(BodyBroken::Cut),
-            Carried::Stalled => {
-                return Failure::BadRequest("The body stopped for 30 s before its end.");
-            }
+        if let Some(failure) = upload_failure(carrying.ended().await) {
+            return failure;
         }
+    }
+}
+
+/// What the caller did wrong with its body, if it did.
+fn upload_failure(carried: Carried) -> Option<Failure> {
+    match carried {
+        Carried::Whole | Carried::Unwanted => None,
+        Carried::TooLarge(limit) => Some(Failure::BodyTooLarge(limit)),
+        Carried::Cut => Some(broken(BodyBroken::Cut)),
+        Carried::Stalled => Some(Failure::BadRequest("The body stopped for 30 s before its end.")),
     }
 }
 

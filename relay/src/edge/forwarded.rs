@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::Version;
 use http::header::{
-    ACCEPT_ENCODING, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    ACCEPT_ENCODING, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, VIA,
 };
 use shared::headers::{remove_hop_by_hop, remove_relay_fields};
@@ -87,6 +87,7 @@ pub fn toward_agent(fields: &mut HeaderMap, origin: Origin<'_>, target: &Target)
         fields.remove(IF_NONE_MATCH);
         fields.remove(IF_MODIFIED_SINCE);
     }
+    join_cookies(fields);
     let Origin { caller, version, prefix, request_id } = origin;
     fields.insert(FORWARDED, caller.forwarded.clone());
     fields.insert(&X_FORWARDED_FOR, caller.forwarded_for.clone());
@@ -99,6 +100,16 @@ pub fn toward_agent(fields: &mut HeaderMap, origin: Origin<'_>, target: &Target)
     fields.append(VIA, HeaderValue::from_static(via));
     if !fields.contains_key(&TRACEPARENT) {
         fields.insert(&TRACEPARENT, traceparent());
+    }
+}
+
+/// HTTP/2 may cut the cookie field into several, which HTTP/1.1 does not know (RFC 9113, 8.2.3).
+fn join_cookies(fields: &mut HeaderMap) {
+    let cookies: Vec<&[u8]> = fields.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1
+        && let Ok(one) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        fields.insert(COOKIE, one);
     }
 }
 

@@ -18,6 +18,7 @@ pub mod envelope;
 pub mod exchange;
 pub mod failure;
 pub mod forwarded;
+pub mod frames;
 pub mod guesses;
 pub mod handed;
 mod http2;

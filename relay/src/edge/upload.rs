@@ -100,6 +100,14 @@ impl Carrying {
         Self::Under { way, recall }
     }
 
+    /// How it ended, if it has.
+    pub fn ended_already(&mut self) -> Option<Carried> {
+        let Self::Under { way, .. } = self else { return None };
+        let (carried, sent) = way.try_join_next()?.ok()?;
+        *self = Self::Over(Box::new(sent));
+        Some(carried)
+    }
+
     /// How it ended. Waits for ever when it was told before, or there was nothing to carry. Cancel
     /// safe.
     pub async fn ended(&mut self) -> Carried {

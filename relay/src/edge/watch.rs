@@ -2,13 +2,15 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::frames::Frames;
 
 /// From the first byte of a head to its last.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -16,6 +18,8 @@ pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection without a request is kept this long.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Frames that carry nothing, between two looks: a caller that pings each millisecond stays below.
+const IDLE_FRAMES_MAX: u64 = 10_000;
 /// How often a connection is looked at: one timer for every limit, and for a million requests.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -23,8 +27,8 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Watch {
     start: Instant,
-    /// Whether a first byte begins a head: HTTP/2 has other frames as well.
-    heads: bool,
+    /// HTTP/2's frames; `None` for HTTP/1.1, where the first byte begins a head.
+    frames: Option<Mutex<Frames>>,
     serving: AtomicUsize,
     /// Milliseconds after `start`, 0 for "not now".
     idle: AtomicU64,
@@ -41,23 +45,25 @@ pub enum Overdue {
     Stalled,
     /// No request was under way for so long.
     Idle,
+    /// Its frames carry nothing, and are too many.
+    Flood,
 }
 
 impl Watch {
     /// Watches a connection whose requests come one after the other (HTTP/1.1).
     pub fn of_requests() -> Self {
-        Self::new(true)
+        Self::new(None)
     }
 
     /// Watches a connection of many streams (HTTP/2).
     pub fn of_streams() -> Self {
-        Self::new(false)
+        Self::new(Some(Mutex::default()))
     }
 
-    fn new(heads: bool) -> Self {
+    fn new(frames: Option<Mutex<Frames>>) -> Self {
         Self {
             start: Instant::now(),
-            heads,
+            frames,
             serving: AtomicUsize::new(0),
             idle: AtomicU64::new(1),
             head_begun: AtomicU64::new(0),
@@ -69,14 +75,21 @@ impl Watch {
     pub fn serve(self: &Arc<Self>) -> Serving {
         self.serving.fetch_add(1, Ordering::Relaxed);
         self.idle.store(0, Ordering::Relaxed);
-        self.head_begun.store(0, Ordering::Relaxed);
+        if self.frames.is_none() {
+            self.head_begun.store(0, Ordering::Relaxed);
+        }
         Serving(Arc::clone(self))
     }
 
     /// Answers once a limit is passed.
     pub async fn overdue(&self) -> Overdue {
+        let mut idle_frames = 0;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
+            let before = std::mem::replace(&mut idle_frames, self.idle_frames());
+            if idle_frames - before > IDLE_FRAMES_MAX {
+                return Overdue::Flood;
+            }
             if self.since(&self.head_begun) > HEAD_TIMEOUT {
                 return Overdue::Head;
             }
@@ -85,6 +98,27 @@ impl Watch {
             }
             if self.since(&self.idle) > IDLE_TIMEOUT {
                 return Overdue::Idle;
+            }
+        }
+    }
+
+    fn idle_frames(&self) -> u64 {
+        self.frames.as_ref().map_or(0, |frames| lock(frames).idle())
+    }
+
+    /// Bytes came.
+    fn read(&self, bytes: &[u8]) {
+        match &self.frames {
+            None if self.serving.load(Ordering::Relaxed) == 0 => self.begin(&self.head_begun),
+            None => {}
+            Some(frames) => {
+                let mut frames = lock(frames);
+                frames.push(bytes);
+                if frames.is_in_head() {
+                    self.begin(&self.head_begun);
+                } else {
+                    self.head_begun.store(0, Ordering::Relaxed);
+                }
             }
         }
     }
@@ -105,6 +139,11 @@ impl Watch {
             moment.store(self.now(), Ordering::Relaxed);
         }
     }
+}
+
+fn lock(frames: &Mutex<Frames>) -> MutexGuard<'_, Frames> {
+    // Nothing panics while it holds this lock, so a poisoned one is still whole.
+    frames.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Held while a request is served.
@@ -131,23 +170,15 @@ pub struct Watched<T> {
 impl<T> Watched<T> {
     /// Puts `io` under `watch`. `begun` was read of it already, and is read again first.
     pub fn new(io: T, begun: Bytes, watch: Arc<Watch>) -> Self {
-        let watched = Self { io, begun, watch };
-        if !watched.begun.is_empty() {
-            watched.read();
+        if !begun.is_empty() {
+            watch.read(&begun);
         }
-        watched
+        Self { io, begun, watch }
     }
 
     /// The connection itself.
     pub fn into_inner(self) -> T {
         self.io
-    }
-
-    /// Bytes came.
-    fn read(&self) {
-        if self.watch.heads && self.watch.serving.load(Ordering::Relaxed) == 0 {
-            self.watch.begin(&self.watch.head_begun);
-        }
     }
 
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
@@ -171,8 +202,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         }
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.io).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.read();
+        if let Some(bytes @ [_, ..]) = buffer.filled().get(before..) {
+            self.watch.read(bytes);
         }
         result
     }
@@ -242,6 +273,18 @@ mod tests {
         there.read_exact(&mut taken).await.unwrap();
         assert!(Pin::new(&mut io).poll_write(&mut cx, &[0; 8]).is_ready());
         assert_eq!(watch.stalled.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_frames_that_carry_nothing_is_overdue() {
+        let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        for (pings, flood) in [(10_000, false), (10_001, true)] {
+            let watch = Watch::of_streams();
+            watch.read(&[0; 24]);
+            (0..pings).for_each(|_| watch.read(&ping));
+            let overdue = tokio::time::timeout(LOOK_EVERY * 3, watch.overdue()).await;
+            assert_eq!(overdue == Ok(Overdue::Flood), flood, "{pings}");
+        }
     }
 
     #[tokio::test]

@@ -2,9 +2,7 @@
 
 use super::{Agent, Answer, BodySeen, End, RawAgent, RawBehaviour};
 use crate::{
-    Cut, Ending, Fingerprint, RawResponse,
-    fingerprint::pattern,
-    http::{exchange, get, post, post_json, send},
+    Cut, Ending, Fingerprint, RawClient, RawResponse, fingerprint::pattern, http::Version::Http1,
 };
 use serde_json::json;
 use std::time::Duration;
@@ -14,7 +12,7 @@ const SOON: Duration = Duration::from_secs(10);
 async fn ask(agent: &Agent, behaviour: &str, id: &str, body: &[u8]) -> RawResponse {
     let url = format!("{}/a2a", agent.origin());
     let headers = [("x-test-id", id), ("x-test-behaviour", behaviour), ("Content-Type", "a/b")];
-    post(&url, &headers, body).await.expect("an answer")
+    Http1.post(&url, &headers, body).await.expect("an answer")
 }
 
 #[tokio::test]
@@ -35,7 +33,8 @@ async fn echo_of_a_broken_upload_is_cut_on_both_sides() {
     let agent = Agent::start("echo");
     let url = format!("{}/a2a", agent.origin());
     let headers = [("x-test-id", "half"), ("Content-Length", "100")];
-    let mut client = send("POST", &url, &headers, None).await.expect("a connection");
+    let client = RawClient::request("POST", &url, &headers, None).await;
+    let mut client = client.expect("a connection");
     client.send_more(b"only this").await.expect("sent");
     client.finish_sending().await.expect("ended");
     let answer = client.response().await;
@@ -60,7 +59,8 @@ async fn hash_big_status_and_early_answers() {
     let url = format!("{}/a2a", agent.origin());
     let headers =
         [("x-test-id", "e"), ("x-test-behaviour", "early-answer"), ("Content-Length", "50")];
-    let mut client = send("POST", &url, &headers, None).await.expect("a connection");
+    let client = RawClient::request("POST", &url, &headers, None).await;
+    let mut client = client.expect("a connection");
     let early = client.response().await.expect("an answer before the body");
     assert_eq!((early.status, early.text().as_str()), (200, "early"));
     assert!(client.is_closed_within(SOON).await);
@@ -71,7 +71,7 @@ async fn hash_big_status_and_early_answers() {
 async fn a_caller_that_leaves_is_noticed() {
     let agent = Agent::start("never");
     let url = format!("{}/a2a", agent.origin());
-    let client = send("POST", &url, &[("x-test-id", "gone")], Some(b"x")).await;
+    let client = Http1.send("POST", &url, &[("x-test-id", "gone")], Some(b"x")).await;
     agent.journal().until_complete("gone", SOON).await;
     drop(client);
     agent.journal().until_abandoned("gone", SOON).await;
@@ -85,13 +85,14 @@ async fn json_rpc_keeps_the_id_and_streams_event_by_event() {
     let call = |method: &str| {
         format!(r#"{{"jsonrpc":"2.0","id":1.50e3,"method":"{method}","params":{message}}}"#)
     };
-    let answer = post(&url, &[], call("message/send").as_bytes()).await.expect("an answer");
+    let answer = Http1.post(&url, &[], call("message/send").as_bytes()).await.expect("an answer");
     assert!(answer.text().contains(r#""id":1.50e3,"result""#), "{}", answer.text());
     assert_eq!(answer.json()["result"]["parts"][0]["text"], "hi");
     assert_eq!(agent.journal().of("m-1").len(), 1);
     let fields = [("x-test-events", "3"), ("x-test-interval-ms", "50"), ("x-test-id", "s")];
     let body = call("message/stream");
-    let mut client = send("POST", &url, &fields, Some(body.as_bytes())).await.expect("connected");
+    let client = Http1.send("POST", &url, &fields, Some(body.as_bytes())).await;
+    let mut client = client.expect("connected");
     assert_eq!(
         client.head().await.expect("a head").header("content-type"),
         Some("text/event-stream")
@@ -105,14 +106,15 @@ async fn json_rpc_keeps_the_id_and_streams_event_by_event() {
     assert_eq!(client.next_event().await.expect_err("the end"), Ending::Complete);
     assert!(times[2] - times[0] >= Duration::from_millis(60), "events came in one lump");
     assert_eq!(agent.journal().of("s")[0].answer, Answer::Finished);
-    let unknown = post_json(&url, &json!({"jsonrpc": "2.0", "id": 1, "method": "dance"})).await;
+    let unknown =
+        Http1.post_json(&url, &json!({"jsonrpc": "2.0", "id": 1, "method": "dance"})).await;
     assert_eq!(unknown.expect("an answer").json()["error"]["code"], -32601);
 }
 
 #[tokio::test]
 async fn the_card_is_hybrid_and_local() {
     let agent = Agent::start("echo");
-    let card = get(&format!("{}/.well-known/agent-card.json", agent.origin())).await;
+    let card = Http1.get(&format!("{}/.well-known/agent-card.json", agent.origin())).await;
     let card = card.expect("a card").json();
     assert_eq!(card["url"], card["supportedInterfaces"][0]["url"]);
     assert!(super::texts(&card).iter().any(|text| text.contains(&agent.origin())));
@@ -123,13 +125,13 @@ async fn raw_agents_break_one_rule_each() {
     let ask = async |behaviour: RawBehaviour| {
         let agent = RawAgent::start(behaviour);
         let url = format!("http://127.0.0.1:{}/a2a", agent.port());
-        let answer = exchange("POST", &url, &[("x-test-id", "r")], Some(b"abc")).await;
+        let answer = Http1.post(&url, &[("x-test-id", "r")], b"abc").await;
         (answer, agent.journal().of("r"))
     };
     let (answer, seen) = ask(RawBehaviour::Refuse).await;
     assert!(answer.is_err() && seen.is_empty());
     let (answer, seen) = ask(RawBehaviour::Reset).await;
-    assert_eq!((answer.expect_err("no head"), seen.len()), (Cut::Reset, 1));
+    assert_eq!((answer.expect_err("no head"), seen.len()), (Cut::Reset(None), 1));
     let (answer, seen) = ask(RawBehaviour::Hangup).await;
     assert_eq!(answer.expect_err("no head"), Cut::Eof(None));
     assert_eq!(seen[0].whole_body(), Some(&Fingerprint::of(b"abc")));

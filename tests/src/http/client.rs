@@ -1,14 +1,12 @@
-//! The client: one connection, bytes out as given, answers in with their framing.
+//! The HTTP/1.1 client: one connection, bytes out as given, answers in with their framing.
 
 use super::{
-    Cut, Ending, Event, EventParser, Piece, RawResponse, ResponseHead,
+    Cut, Ending, RawResponse, ResponseHead,
     framing::{BodyDecoder, Decoded, take_head},
+    response::{Arriving, Part},
 };
-use bytes::{Bytes, BytesMut};
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use bytes::BytesMut;
+use std::{io, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, ToSocketAddrs},
@@ -25,8 +23,6 @@ pub struct RawClient {
     patience: Duration,
     to_head: bool,
     body: Option<BodyDecoder>,
-    trailers: Vec<(String, Vec<u8>)>,
-    events: EventParser,
 }
 
 impl RawClient {
@@ -43,9 +39,24 @@ impl RawClient {
             patience: PATIENCE,
             to_head: false,
             body: None,
-            trailers: Vec::new(),
-            events: EventParser::default(),
         })
+    }
+
+    /// Connects, and sends one request; its answer is still to be read.
+    ///
+    /// # Errors
+    /// Why the server cannot be reached.
+    pub async fn request(
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Result<RawClient, Cut> {
+        let (authority, bytes) = request_bytes(method, url, headers, body);
+        let mut client = RawClient::connect(authority).await.map_err(|_| Cut::Unreachable)?;
+        // A server may answer and close before it has read all; the answer tells.
+        let _ = client.send(&bytes).await;
+        Ok(client)
     }
 
     /// Sets how long one read may take before the answer counts as cut by [`Cut::Timeout`].
@@ -106,40 +117,6 @@ impl RawClient {
         }
     }
 
-    /// The next bytes of the body, as they come.
-    ///
-    /// # Panics
-    /// When no head was read before.
-    pub async fn piece(&mut self) -> Piece {
-        match self.decode().await {
-            Ok(Some((bytes, _))) => Piece::Data(bytes),
-            Ok(None) => Piece::End(Ending::Complete),
-            Err(cut) => Piece::End(Ending::Cut(cut)),
-        }
-    }
-
-    /// The next event of a stream of server-sent events.
-    ///
-    /// # Errors
-    /// How the stream ended; a half event before the end is not told.
-    pub async fn next_event(&mut self) -> Result<Event, Ending> {
-        loop {
-            if let Some(event) = self.events.next_event() {
-                return Ok(event);
-            }
-            match self.piece().await {
-                Piece::Data(bytes) => self.events.add(&bytes),
-                Piece::End(ending) => return Err(ending),
-            }
-        }
-    }
-
-    /// Keep-alive comments seen between events.
-    #[must_use]
-    pub fn comments(&self) -> usize {
-        self.events.comments()
-    }
-
     /// Reads a whole answer, as far as it comes.
     ///
     /// # Errors
@@ -151,23 +128,14 @@ impl RawClient {
 
     /// Reads the body that follows a head, as far as it comes.
     pub async fn rest_of(&mut self, head: ResponseHead) -> RawResponse {
-        let (mut body, mut chunk) = (BytesMut::new(), BytesMut::new());
-        let mut chunks = Vec::new();
-        let ending = loop {
-            match self.decode().await {
-                Ok(Some((bytes, whole))) => {
-                    body.extend_from_slice(&bytes);
-                    chunk.extend_from_slice(&bytes);
-                    if whole {
-                        chunks.push((Instant::now(), chunk.split().freeze()));
-                    }
-                }
-                Ok(None) => break Ending::Complete,
-                Err(cut) => break Ending::Cut(cut),
+        let mut arriving = Arriving::new(head);
+        loop {
+            match self.part().await {
+                Ok(Part::Data { bytes, whole }) => arriving.add(&bytes, whole),
+                Ok(Part::End { trailers }) => return arriving.end(trailers, Ending::Complete),
+                Err(cut) => return arriving.end(Vec::new(), Ending::Cut(cut)),
             }
-        };
-        let (status, trailers) = (head.status, std::mem::take(&mut self.trailers));
-        RawResponse { head, status, body: body.freeze(), chunks, trailers, ending }
+        }
     }
 
     /// True when the server has ended the connection and nothing is left to read.
@@ -176,16 +144,13 @@ impl RawClient {
         matches!(read, Ok(Ok(0) | Err(_)))
     }
 
-    /// The next bytes of the body and whether they end a chunk; `None` when it is complete.
-    async fn decode(&mut self) -> Result<Option<(Bytes, bool)>, Cut> {
+    /// The next bytes of the body, or its end.
+    pub(super) async fn part(&mut self) -> Result<Part, Cut> {
         loop {
             let body = self.body.as_mut().expect("a head is read before the body");
             match body.next(&mut self.buffer).map_err(Cut::BadChunk)? {
-                Decoded::Data { bytes, whole } => return Ok(Some((bytes, whole))),
-                Decoded::End { trailers } => {
-                    self.trailers = trailers;
-                    return Ok(None);
-                }
+                Decoded::Data { bytes, whole } => return Ok(Part::Data { bytes, whole }),
+                Decoded::End { trailers } => return Ok(Part::End { trailers }),
                 Decoded::NeedMore => {
                     let (owed, unframed) = (body.owed(), body.is_unframed());
                     self.read_more().await.map_err(|cut| match cut {
@@ -201,7 +166,7 @@ impl RawClient {
     pub(super) async fn read_more(&mut self) -> Result<(), Cut> {
         match timeout(self.patience, self.stream.read_buf(&mut self.buffer)).await {
             Err(_) => Err(Cut::Timeout),
-            Ok(Err(_)) => Err(Cut::Reset),
+            Ok(Err(_)) => Err(Cut::Reset(None)),
             Ok(Ok(0)) => Err(Cut::Eof(None)),
             Ok(Ok(_)) => Ok(()),
         }
@@ -229,58 +194,4 @@ pub fn request_bytes(
     }
     let bytes = [head.as_bytes(), b"\r\n", body.unwrap_or_default()].concat();
     (authority, bytes)
-}
-
-/// Connects, and sends one request; its answer is still to be read.
-///
-/// # Errors
-/// Why the server cannot be reached.
-pub async fn send(
-    method: &str,
-    url: &str,
-    headers: &[(&str, &str)],
-    body: Option<&[u8]>,
-) -> Result<RawClient, Cut> {
-    let (authority, bytes) = request_bytes(method, url, headers, body);
-    let mut client = RawClient::connect(authority).await.map_err(|_| Cut::Unreachable)?;
-    // A server may answer and close before it has read all; the answer tells.
-    let _ = client.send(&bytes).await;
-    Ok(client)
-}
-
-/// One request and its answer on a connection of their own.
-///
-/// # Errors
-/// Why there is no answer.
-pub async fn exchange(
-    method: &str,
-    url: &str,
-    headers: &[(&str, &str)],
-    body: Option<&[u8]>,
-) -> Result<RawResponse, Cut> {
-    send(method, url, headers, body).await?.response().await
-}
-
-/// A GET.
-///
-/// # Errors
-/// Why there is no answer.
-pub async fn get(url: &str) -> Result<RawResponse, Cut> {
-    exchange("GET", url, &[], None).await
-}
-
-/// A POST.
-///
-/// # Errors
-/// Why there is no answer.
-pub async fn post(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<RawResponse, Cut> {
-    exchange("POST", url, headers, Some(body)).await
-}
-
-/// A POST of JSON.
-///
-/// # Errors
-/// Why there is no answer.
-pub async fn post_json(url: &str, json: &serde_json::Value) -> Result<RawResponse, Cut> {
-    post(url, &[("Content-Type", "application/json")], json.to_string().as_bytes()).await
 }

@@ -2,7 +2,8 @@
 
 use super::framing::{self, Framing, Head};
 use crate::Fingerprint;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use h2::Reason;
 use std::{fmt, time::Instant};
 
 /// Bytes of a body that a failure shows.
@@ -13,9 +14,9 @@ const SHOWN: usize = 2_000;
 pub struct ResponseHead {
     /// The status code.
     pub status: u16,
-    /// The protocol of the status line, such as `HTTP/1.1`.
+    /// `HTTP/1.1` as in the status line, or `HTTP/2.0`.
     pub version: String,
-    /// All fields in order, names in their own case.
+    /// All fields; on HTTP/1 in order, names in their own case.
     pub headers: Vec<(String, Vec<u8>)>,
     /// Statuses of the interim answers that came before.
     pub interims: Vec<u16>,
@@ -64,7 +65,7 @@ pub enum Piece {
 /// How an answer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// `Content-Length` was reached, or the last chunk seen.
+    /// `Content-Length` was reached, or the last chunk or the stream's own end seen.
     Complete,
     /// It was not.
     Cut(Cut),
@@ -79,13 +80,15 @@ pub enum Cut {
     Eof(Option<u64>),
     /// The connection ended in order and the body had no framing: it may or may not be whole.
     Unframed,
-    /// The connection was reset.
-    Reset,
+    /// The connection was reset, or the one stream, then with the code that says why.
+    Reset(Option<Reason>),
+    /// The server ended the connection with GOAWAY, for this error.
+    GoAway(Reason),
     /// Nothing came within the client's deadline.
     Timeout,
     /// The chunks are malformed.
     BadChunk(String),
-    /// The head is no HTTP.
+    /// The head is no HTTP, or HTTP/2 was broken.
     NotHttp(String),
 }
 
@@ -107,6 +110,22 @@ impl fmt::Debug for ResponseHead {
     }
 }
 
+/// A part of a body as the framing has it.
+pub(super) enum Part {
+    /// Bytes, and whether they end a chunk.
+    Data {
+        /// The bytes.
+        bytes: Bytes,
+        /// True also for bytes of no chunk.
+        whole: bool,
+    },
+    /// The body is complete.
+    End {
+        /// The fields behind it.
+        trailers: Vec<framing::Field>,
+    },
+}
+
 /// A whole answer, complete or cut.
 #[derive(Clone)]
 pub struct RawResponse {
@@ -116,12 +135,40 @@ pub struct RawResponse {
     pub status: u16,
     /// The body as far as it came.
     pub body: Bytes,
-    /// Each chunk (or, without chunks, each read) with the time at which its last byte came.
+    /// Each chunk or DATA frame (or, without any, each read) with the time at which its last byte came.
     pub chunks: Vec<(Instant, Bytes)>,
     /// Trailer fields.
     pub trailers: Vec<(String, Vec<u8>)>,
     /// How it ended.
     pub ending: Ending,
+}
+
+/// An answer whose body is still coming.
+pub(super) struct Arriving {
+    head: ResponseHead,
+    body: BytesMut,
+    chunk: BytesMut,
+    chunks: Vec<(Instant, Bytes)>,
+}
+
+impl Arriving {
+    pub(super) fn new(head: ResponseHead) -> Arriving {
+        Arriving { head, body: BytesMut::new(), chunk: BytesMut::new(), chunks: Vec::new() }
+    }
+
+    /// Takes in the next bytes, and whether they end a chunk.
+    pub(super) fn add(&mut self, bytes: &[u8], whole: bool) {
+        self.body.extend_from_slice(bytes);
+        self.chunk.extend_from_slice(bytes);
+        if whole {
+            self.chunks.push((Instant::now(), self.chunk.split().freeze()));
+        }
+    }
+
+    pub(super) fn end(self, trailers: Vec<framing::Field>, ending: Ending) -> RawResponse {
+        let (status, body) = (self.head.status, self.body.freeze());
+        RawResponse { head: self.head, status, body, chunks: self.chunks, trailers, ending }
+    }
 }
 
 impl RawResponse {

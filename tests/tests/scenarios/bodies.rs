@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 use tests::{
-    Ending, Fingerprint, RawBehaviour, RawClient, World, agent,
+    Call, Ending, Fingerprint, RawBehaviour, World, agent,
     agent::End,
     fingerprint::Running,
-    http::{Piece, post, send},
+    http::{self, Piece, Upload, Version::Http1, send},
     until,
 };
 
@@ -16,20 +16,13 @@ use tests::{
 const GROWTH: u64 = 32 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Begins a request whose body is still to be sent, by its length or in chunks.
-async fn begin(world: &World, id: &str, behaviour: &str, length: Option<u64>) -> RawClient {
-    let framing = match length {
-        Some(length) => ("Content-Length", length.to_string()),
-        None => ("Transfer-Encoding", "chunked".to_owned()),
-    };
-    let headers = [
-        ("Content-Type", "application/json"),
-        (framing.0, &framing.1),
-        ("x-test-behaviour", behaviour),
-        ("x-test-id", id),
-    ];
-    let client = send("POST", &world.endpoint(), &headers, None).await.expect("the relay");
-    client.patience(PATIENCE)
+/// Begins a request whose body is still to be sent, of this length or of one not said before.
+async fn begin(world: &World, id: &str, behaviour: &str, length: Option<u64>) -> (Call, Upload) {
+    let headers =
+        [("Content-Type", "application/json"), ("x-test-behaviour", behaviour), ("x-test-id", id)];
+    let begun = http::begin("POST", &world.endpoint(), &headers, length).await;
+    let (call, upload) = begun.expect("the relay");
+    (call.patience(PATIENCE), upload)
 }
 
 #[tokio::test]
@@ -41,16 +34,15 @@ async fn two_hundred_megabytes_go_both_ways_at_once_in_bounded_memory() {
     assert_eq!(world.call_as("warm", &[], b"{}").await.expect("an answer").text(), "{}");
     let before = (relay.peak_rss_bytes(), connector.peak_rss_bytes());
     let started = Instant::now();
-    let mut client = begin(&world, "large", "echo", Some(length)).await;
-    let mut upload = client.upload(false).expect("a handle");
+    let (mut call, mut upload) = begin(&world, "large", "echo", Some(length)).await;
     let upload = tokio::spawn(async move {
         upload.send(length).await.expect("all of it");
         upload.end().await.expect("its end")
     });
-    assert_eq!(client.head().await.expect("a head").status, 200);
+    assert_eq!(call.head().await.expect("a head").status, 200);
     let mut received = Running::default();
     let (ending, back_before_all_was_sent) = loop {
-        match client.piece().await {
+        match call.piece().await {
             Piece::Data(bytes) => received.add(&bytes),
             Piece::End(ending) => break (ending, received.length()),
         }
@@ -66,16 +58,15 @@ async fn two_hundred_megabytes_go_both_ways_at_once_in_bounded_memory() {
 }
 
 #[tokio::test]
-async fn uploads_of_every_size_arrive_whole_by_length_and_in_chunks() {
+async fn uploads_of_every_size_arrive_whole_with_a_length_and_without() {
     let world = World::with_agent("hash").await;
     for length in [0, 1, 4_095, 4_096, 4_097, 65_535, 65_536, 65_537, 1_000_000, 7_000_001] {
-        for chunked in [false, true] {
-            let id = format!("u-{length}-{chunked}");
-            let mut client = begin(&world, &id, "hash", (!chunked).then_some(length)).await;
-            let mut upload = client.upload(chunked).expect("a handle");
+        for said in [true, false] {
+            let id = format!("u-{length}-{said}");
+            let (mut call, mut upload) = begin(&world, &id, "hash", said.then_some(length)).await;
             upload.send(length).await.expect("sent");
             let sent = upload.end().await.expect("sent");
-            let answer = client.response().await.expect("an answer");
+            let answer = call.response().await.expect("an answer");
             assert_eq!(answer.status, 200, "{id}: {answer:?}");
             let seen: Fingerprint = serde_json::from_value(answer.json()).expect("a fingerprint");
             assert_eq!(seen, sent, "{id}");
@@ -101,16 +92,15 @@ async fn a_body_that_its_caller_cuts_is_never_whole_at_the_agent() {
     .enumerate()
     {
         let id = format!("cut-{round}");
-        let client = begin(&world, &id, "hash", length).await;
-        let mut upload = client.upload(length.is_none()).expect("a handle");
+        let (call, mut upload) = begin(&world, &id, "hash", length).await;
         upload.send(sent).await.expect("sent");
         let fact = format!("{id} has reached the agent");
         until(&fact, PATIENCE, async || !world.agent.of(&id).is_empty()).await;
         drop(upload);
         if by_reset {
-            client.reset()
+            call.reset()
         } else {
-            drop(client)
+            drop(call)
         }
         let seen = world.agent.until_cut(&id).await;
         let agent::BodySeen::Cut { length: seen } = seen.body else { panic!("{seen:?}") };
@@ -125,10 +115,9 @@ async fn an_early_answer_arrives_whole_and_ends_the_upload() {
     let world = World::with_agent("early-answer").await;
     for length in [Some(30_000_000), None] {
         let id = format!("early-{}", length.is_some());
-        let mut client = begin(&world, &id, "early-answer", length).await;
-        let mut upload = client.upload(length.is_none()).expect("a handle");
+        let (mut call, mut upload) = begin(&world, &id, "early-answer", length).await;
         let upload = tokio::spawn(async move { upload.send(30_000_000).await });
-        let answer = client.response().await.expect("an answer");
+        let answer = call.response().await.expect("an answer");
         assert_eq!((answer.status, answer.text().as_str()), (200, "early"), "{id}: {answer:?}");
         assert!(answer.is_complete(), "{id}");
         let sent = tokio::time::timeout(PATIENCE, upload).await.expect("an end").expect("a task");
@@ -145,11 +134,11 @@ async fn trailers_of_an_answer_reach_a_caller_that_takes_them() {
         5\r\nhello\r\n0\r\nX-Checksum: abc\r\nX-Relay-Error: forged\r\n\r\n";
     let world = World::builder().raw_agent(RawBehaviour::Bytes(wire.to_vec())).start().await;
     let headers = [("Content-Type", "application/json"), ("TE", "trailers")];
-    let answer = post(&world.endpoint(), &headers, b"{}").await.expect("an answer");
+    let answer = Http1.post(&world.endpoint(), &headers, b"{}").await.expect("an answer");
     assert_eq!((answer.status, answer.text().as_str()), (200, "hello"), "{answer:?}");
     assert!(answer.is_complete(), "{answer:?}");
     assert_eq!(answer.trailers, [("x-checksum".to_owned(), b"abc".to_vec())], "{answer:?}");
-    let plain = post(&world.endpoint(), &headers[..1], b"{}").await.expect("an answer");
+    let plain = Http1.post(&world.endpoint(), &headers[..1], b"{}").await.expect("an answer");
     assert!(plain.is_complete() && plain.text() == "hello", "{plain:?}");
     assert!(plain.trailers.is_empty(), "it did not ask for trailers: {plain:?}");
 }
@@ -175,10 +164,10 @@ async fn sixty_callers_that_stop_reading_delay_nobody() {
         let (id, behaviour) = (format!("stuck-{number}"), [("x-test-behaviour", "big:100000000")]);
         let headers =
             [&[("Content-Type", "application/json"), ("x-test-id", &id)], &behaviour[..]].concat();
-        let client = send("POST", &world.endpoint(), &headers, Some(b"{}")).await;
-        let mut client = client.expect("the relay").patience(PATIENCE);
-        assert_eq!(client.head().await.expect("a head").status, 200);
-        stuck.push(client);
+        let call = send("POST", &world.endpoint(), &headers, Some(b"{}")).await;
+        let mut call = call.expect("the relay").patience(PATIENCE);
+        assert_eq!(call.head().await.expect("a head").status, 200);
+        stuck.push(call);
     }
     let passed = Cell::new(f64::NAN);
     until("nothing moves for the callers that do not read", PATIENCE, async || {

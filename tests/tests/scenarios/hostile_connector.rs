@@ -3,7 +3,7 @@
 use shared::codes::StreamCode;
 use shared::wire::{Frame, FrameKind};
 use tests::{
-    Ending, RawClient, RawIdentity, RawLink, RawResponse, World,
+    Call, Ending, RawIdentity, RawLink, RawResponse, World,
     http::{Piece, send},
     operator::WorkspaceHandle,
     raw_connector::frames::{data, encode, end, head, raw_frame},
@@ -26,11 +26,11 @@ impl Street {
     }
 
     /// Sends a call to the neighbour, whose answer is still to be read.
-    async fn call(&self) -> RawClient {
+    async fn call(&self) -> Call {
         let body = message("message/send", "h-1", "hello").to_string();
         let json = [("Content-Type", "application/json")];
-        let client = send("POST", &self.neighbour.endpoint(), &json, Some(body.as_bytes())).await;
-        client.expect("the relay is there")
+        let call = send("POST", &self.neighbour.endpoint(), &json, Some(body.as_bytes())).await;
+        call.expect("the relay is there")
     }
 
     /// Answers one call with these bytes, and the stream's end.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tests::{
     RawIdentity, World,
     chance::Chance,
-    http::{get, request_bytes},
+    http::{begin, get},
     raw_connector::frames::{data, encode, head, raw_frame},
     until,
     world::message,
@@ -132,10 +132,9 @@ async fn a_lying_ack_ends_the_liars_link() {
     let workspace = world.relay.add_workspace("liar", &[]).await;
     let mut link = RawIdentity::join(&workspace.join).await.online().await;
     let json = [("Content-Type", "application/json")];
-    let body = [b'x'; 20_000];
-    let (_, bytes) = request_bytes("POST", &workspace.endpoint(), &json, Some(&body));
-    let mut client = tests::RawClient::connect(world.relay.http()).await.expect("the relay");
-    client.send(&bytes[..bytes.len() - 10_000]).await.expect("half a request");
+    let begun = begin("POST", &workspace.endpoint(), &json, Some(20_000)).await;
+    let (mut call, mut upload) = begun.expect("the relay");
+    upload.send(10_000).await.expect("half a body");
     let (_send, mut recv) = link.accept_unread().await;
     let mut reader = shared::wire::FrameReader::default();
     let exchange = loop {
@@ -148,7 +147,7 @@ async fn a_lying_ack_ends_the_liars_link() {
     let lie = Ack { exchange, offset: 1 << 30, limit: 1 << 40 };
     link.send_bytes(&encode(&[Frame::Acks(vec![lie])])).await;
     assert_eq!(link.until_closed(SOON).await.0, Some(CloseCode::Protocol));
-    let lost = client.response().await.expect("an answer");
+    let lost = call.response().await.expect("an answer");
     assert_eq!((lost.status, lost.relay_error()), (502, Some("RELAY_TUNNEL_LOST")), "{lost:?}");
     assert_served(&world, "the lie").await;
 }

@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 use tests::{
-    Cut, Ending, Fingerprint, Ledger, Outcome, RawClient, RawResponse, World,
+    Call, Cut, Ending, Fingerprint, Ledger, Outcome, RawResponse, World,
     chance::{Chance, seed},
     fingerprint::pattern,
-    http::{Piece, post_json, send},
+    http::{Piece, Upload, begin, post_json, send},
     until,
     world::message,
 };
@@ -96,26 +96,29 @@ impl Load {
             Kind::Big => (format!("big-chunked:{BIG}"), Some(body)),
             Kind::Upload => ("hash".to_owned(), None),
         };
-        let mut headers = vec![
+        let headers = [
             ("Content-Type", "application/json".to_owned()),
             ("x-test-id", id.to_owned()),
             ("x-test-behaviour", behaviour),
             ("x-test-events", number(chance, 5, 40)),
             ("x-test-interval-ms", number(chance, 5, 30)),
         ];
-        if kind == Kind::Upload {
-            headers.push(("Transfer-Encoding", "chunked".to_owned()));
-        }
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let (answer, sent) = match send("POST", &self.endpoint, &headers, body.as_deref()).await {
+        let begun = match &body {
+            Some(body) => {
+                send("POST", &self.endpoint, &headers, Some(body)).await.map(Begun::Whole)
+            }
+            None => begin("POST", &self.endpoint, &headers, None).await.map(Begun::Upload),
+        };
+        let (answer, sent) = match begun {
             Err(cut) => (Err(cut), None),
-            Ok(client) => {
+            Ok(begun) => {
                 self.in_flight.set(self.in_flight.get() + 1);
                 let _open = Open { load: self, begun: self.survived.get() };
-                match kind {
-                    Kind::Upload => upload(client, chance).await,
-                    _ => {
-                        (read(client, kind, chance).await, body.map(|body| Fingerprint::of(&body)))
+                match begun {
+                    Begun::Upload(begun) => upload(begun, chance).await,
+                    Begun::Whole(call) => {
+                        (read(call, kind, chance).await, body.map(|body| Fingerprint::of(&body)))
                     }
                 }
             }
@@ -148,6 +151,12 @@ impl Load {
     }
 }
 
+/// A request that was sent, or whose body is still to be sent.
+enum Begun {
+    Whole(Call),
+    Upload((Call, Upload)),
+}
+
 /// Whether a complete answer is all that the agent says to such a call.
 fn is_whole(kind: Kind, outcome: &Outcome, answer: &RawResponse) -> bool {
     match kind {
@@ -162,35 +171,33 @@ fn is_whole(kind: Kind, outcome: &Outcome, answer: &RawResponse) -> bool {
 }
 
 /// Reads an answer; a big one with a pause within it.
-async fn read(mut client: RawClient, kind: Kind, chance: &mut Chance) -> Result<RawResponse, Cut> {
-    let head = client.head().await?;
+async fn read(mut call: Call, kind: Kind, chance: &mut Chance) -> Result<RawResponse, Cut> {
+    let head = call.head().await?;
     if kind != Kind::Big || head.header("x-relay-error").is_some() {
-        return Ok(client.rest_of(head).await);
+        return Ok(call.rest_of(head).await);
     }
     sleep(chance.up_to(Duration::from_millis(300))).await;
-    let Piece::Data(first) = client.piece().await else { return Err(Cut::Eof(None)) };
-    let mut rest = client.rest_of(head).await;
+    let Piece::Data(first) = call.piece().await else { return Err(Cut::Eof(None)) };
+    let mut rest = call.rest_of(head).await;
     rest.body = [first, rest.body].concat().into();
     Ok(rest)
 }
 
 /// Sends a body slowly and reads the answer; what was meant to be sent counts as sent.
 async fn upload(
-    mut client: RawClient,
+    (mut call, mut upload): (Call, Upload),
     chance: &mut Chance,
 ) -> (Result<RawResponse, Cut>, Option<Fingerprint>) {
     let pieces = 1 + chance.below(8);
     let sent = Fingerprint::of(&pattern(0, (pieces * 40_000) as usize));
-    if let Ok(mut upload) = client.upload(true) {
-        for _ in 0..pieces {
-            if upload.send(40_000).await.is_err() {
-                break;
-            }
-            sleep(chance.up_to(Duration::from_millis(60))).await;
+    for _ in 0..pieces {
+        if upload.send(40_000).await.is_err() {
+            break;
         }
-        let _ = upload.end().await;
+        sleep(chance.up_to(Duration::from_millis(60))).await;
     }
-    (client.response().await, Some(sent))
+    let _ = upload.end().await;
+    (call.response().await, Some(sent))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,6 +8,7 @@ mod enrolment;
 mod first_light;
 mod hostile_connector;
 mod hostile_links;
+mod http2;
 mod kills;
 mod links;
 mod operator;

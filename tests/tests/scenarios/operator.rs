@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::{os::unix::fs::PermissionsExt, time::Duration};
 use tests::{
     Relay, World,
-    http::{get, post_json},
+    http::{Version, get, post_json},
     metrics,
     operator::Output,
     until,
@@ -178,10 +178,13 @@ async fn health_readiness_and_metrics_have_their_promised_names() {
     world.call(message("message/send", "m-1", "hello")).await;
     let refused = get(&format!("{}/agents/nobody/a2a", world.relay.public_url())).await;
     assert_eq!(refused.expect("an answer").status, 404);
-    for listener in [world.relay.http(), world.relay.admin()] {
+    // The admin listener speaks HTTP/1.1 alone.
+    for (version, listener) in
+        [(Version::of_callers(), world.relay.http()), (Version::Http1, world.relay.admin())]
+    {
         for path in ["/healthz", "/readyz"] {
-            let answer = get(&format!("http://{listener}{path}")).await.expect("an answer");
-            assert_eq!(answer.status, 200, "{listener}{path}");
+            let answer = version.get(&format!("http://{listener}{path}")).await;
+            assert_eq!(answer.expect("an answer").status, 200, "{listener}{path}");
         }
     }
     let public = get(&format!("http://{}/metrics", world.relay.http())).await.expect("an answer");

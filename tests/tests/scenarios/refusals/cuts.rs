@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use tests::{
-    Cut, Direction, Ending, Fingerprint, Middleman, RawBehaviour, RawClient, RawResponse, Refusal,
+    Call, Cut, Direction, Ending, Fingerprint, Middleman, RawBehaviour, RawResponse, Refusal,
     Weather, World, fingerprint,
     http::{Piece, send},
     refusal::{call_with_id, post_with_id},
@@ -14,13 +14,13 @@ const ID: &str = "340282366920938463463374607431768211456";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends a call that the agent thinks about for ever, once it has it.
-async fn think(world: &World, id: &str) -> RawClient {
+async fn think(world: &World, id: &str) -> Call {
     let headers =
         [("Content-Type", "application/json"), ("x-test-behaviour", "never"), ("x-test-id", id)];
     let body = call_with_id(ID);
-    let client = send("POST", &world.endpoint(), &headers, Some(&body)).await.expect("the relay");
+    let call = send("POST", &world.endpoint(), &headers, Some(&body)).await.expect("the relay");
     world.agent.until_whole(id).await;
-    client.patience(PATIENCE)
+    call.patience(PATIENCE)
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn a_stream_that_the_agent_breaks_between_events_is_explained_and_within_o
 async fn the_agent_notices_that_its_caller_left_while_it_thinks_and_within_a_stream() {
     let world = World::new().await;
     for (round, by_reset) in [false, true].into_iter().enumerate() {
-        let leave = |caller: RawClient| if by_reset { caller.reset() } else { drop(caller) };
+        let leave = |caller: Call| if by_reset { caller.reset() } else { drop(caller) };
         let (thought, streamed) = (format!("t-{round}"), format!("s-{round}"));
         let caller = think(&world, &thought).await;
         leave(caller);

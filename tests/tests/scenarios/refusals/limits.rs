@@ -4,8 +4,8 @@ use shared::codes::{AbortCode, Delivery};
 use shared::control::{ToConnector, ToRelay};
 use shared::wire::{Abort, Frame};
 use tests::{
-    Ending, RawClient, RawIdentity, RawLink, Refusal, Relay, World,
-    http::{post, request_bytes, send},
+    Call, Ending, RawClient, RawIdentity, RawLink, Refusal, Relay, World,
+    http::{begin, post, request_bytes, send},
     operator::WorkspaceHandle,
     raw_connector::{RawExchange, frames::encode},
     refusal::{call_with_id, post_with_id},
@@ -16,7 +16,7 @@ const DRAINING: Refusal = Refusal::new(503, "RELAY_AGENT_DRAINING").retry_after(
 
 /// An agent whose connector does what a story says, and its link.
 struct Puppet {
-    relay: Relay,
+    _relay: Relay,
     workspace: WorkspaceHandle,
     identity: RawIdentity,
     link: RawLink,
@@ -28,7 +28,7 @@ impl Puppet {
         let workspace = relay.add_workspace("puppet", &[]).await;
         let identity = RawIdentity::join(&workspace.join).await;
         let link = identity.online().await;
-        Puppet { relay, workspace, identity, link }
+        Puppet { _relay: relay, workspace, identity, link }
     }
 
     /// The same connector's next link, which takes new exchanges from now on.
@@ -42,7 +42,7 @@ impl Puppet {
     }
 
     /// A call, and what the first link got of it.
-    async fn call(&self) -> (RawClient, RawExchange) {
+    async fn call(&self) -> (Call, RawExchange) {
         let json = [("Content-Type", "application/json")];
         let call = call_with_id(ID);
         let caller = send("POST", &self.workspace.endpoint(), &json, Some(&call)).await;
@@ -91,19 +91,19 @@ async fn what_two_links_refuse_is_refused() {
 #[tokio::test]
 async fn a_body_that_was_under_way_when_it_was_refused_arrives_whole_on_the_next_link() {
     let puppet = Puppet::online().await;
-    let mut caller = RawClient::connect(puppet.relay.http()).await.expect("the relay");
-    let json = [("Content-Type", "application/json"), ("Transfer-Encoding", "chunked")];
-    let head = request_bytes("POST", &puppet.workspace.endpoint(), &json, None).1;
-    caller.send(&head).await.expect("sent");
-    caller.send_more(b"5\r\nfirst\r\n").await.expect("sent");
+    let json = [("Content-Type", "application/json")];
+    let begun = begin("POST", &puppet.workspace.endpoint(), &json, None).await;
+    let (mut caller, mut upload) = begun.expect("the relay");
+    upload.send_bytes("first").await.expect("sent");
     let (mut answer, mut request) = puppet.link.accept_unread().await;
     request.read_chunk(4096, true).await.expect("the head").expect("bytes");
-    caller.send_more(b"8\r\n, second\r\n").await.expect("sent");
+    upload.send_bytes(", second").await.expect("sent");
     let next = puppet.next_link().await;
     let no = abort(AbortCode::Refused, Delivery::NotSent);
     answer.write_all(&no).await.expect("sent");
     answer.finish().expect("open");
-    caller.send_more(b"7\r\n, third\r\n0\r\n\r\n").await.expect("sent");
+    upload.send_bytes(", third").await.expect("sent");
+    upload.end().await.expect("sent");
     let again = next.accept().await;
     assert_eq!(again.body, b"first, second, third");
     again.answer("{}").await;

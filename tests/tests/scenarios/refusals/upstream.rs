@@ -4,7 +4,7 @@ use std::time::Duration;
 use tests::{
     RawBehaviour, RawResponse, Refusal, World,
     agent::{BodySeen, End},
-    http::send,
+    http::begin,
     refusal::{call_with_id, post_with_id},
 };
 
@@ -31,21 +31,18 @@ async fn a_closed_port_is_named_and_nothing_was_sent() {
 async fn a_refusal_waits_a_moment_for_the_id_of_a_body_that_lags_behind_its_head() {
     let (world, _) = ask(RawBehaviour::Refuse).await;
     let body = call_with_id(ID);
-    let length = body.len().to_string();
-    for framing in [("Content-Length", length.as_str()), ("Transfer-Encoding", "chunked")] {
-        let headers = [("Content-Type", "application/json"), framing];
-        let mut client = send("POST", &world.endpoint(), &headers, None).await.expect("the relay");
+    for length in [Some(body.len() as u64), None] {
+        let json = [("Content-Type", "application/json")];
+        let begun = begin("POST", &world.endpoint(), &json, length).await;
+        let (mut call, mut upload) = begun.expect("the relay");
         tokio::time::sleep(Duration::from_millis(200)).await;
         let (first, rest) = body.split_at(5);
         for piece in [first, rest] {
-            let size = format!("{:x}\r\n", piece.len());
-            let chunk = [size.as_bytes(), piece, b"\r\n"].concat();
-            let piece = if framing.1 == "chunked" { &chunk } else { piece };
-            client.send_more(piece).await.expect("sent");
+            upload.send_bytes(piece.to_vec()).await.expect("sent");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let refused = Refusal::new(503, "RELAY_UPSTREAM_REFUSED").retry_after("5");
-        refused.assert_json_rpc(&client.response().await.expect("an answer"), ID);
+        refused.assert_json_rpc(&call.response().await.expect("an answer"), ID);
     }
 }
 
