@@ -125,11 +125,15 @@ impl fmt::Debug for Address {
 impl FromStr for Address {
     type Err = NameError;
     fn from_str(text: &str) -> Result<Self, NameError> {
+        let decode = |rest: &str| {
+            let mut upper: [u8; 26] = rest.as_bytes().try_into().ok()?;
+            upper.make_ascii_uppercase();
+            let mut bytes = [0; 16];
+            BASE32_NOPAD.decode_mut(&upper, &mut bytes).ok().map(|_| Self(bytes))
+        };
         text.strip_prefix("a_")
             .filter(|rest| !rest.bytes().any(|byte| byte.is_ascii_uppercase()))
-            .and_then(|rest| BASE32_NOPAD.decode(rest.to_uppercase().as_bytes()).ok())
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(Self)
+            .and_then(decode)
             .ok_or(NameError { what: "an address", shape: "a_ and 26 characters a-z2-7" })
     }
 }

@@ -157,11 +157,12 @@ fn begin(
         (AbortCode::Refused, exchange::SHUTTING_DOWN)
     } else if let Some(place) = Place::enter(count) {
         let (flow, agent, count) = (flow.clone(), Arc::clone(agent), Arc::clone(count));
-        exchanges.spawn(async move {
+        // In a box: tokio moves a task's future about, and this one is large.
+        exchanges.spawn(Box::pin(async move {
             let _undelivered = undelivered;
             let may_begin = |counter| count.door().begin(counter);
             exchange::run(send, recv, &flow, &agent, may_begin, place).await;
-        });
+        }));
         return;
     } else {
         (AbortCode::Busy, "The agent's connector has 4,096 exchanges open. Try again later.")

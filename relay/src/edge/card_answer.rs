@@ -10,12 +10,12 @@ use http::header::{
 use http::{Method, Response, StatusCode};
 use sha2::{Digest, Sha256};
 use shared::limits::CONTROL_BYTES_MAX;
-use shared::wire::{Frame, Target};
+use shared::wire::Frame;
 use tokio::time::timeout;
 
 use super::answer_body::AnswerBody;
 use super::card;
-use super::exchange::Admitted;
+use super::exchange::{Admitted, CardAsked};
 use super::failure::Failure;
 use super::judge::is_json;
 use super::record::Record;
@@ -26,17 +26,22 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Whether an answer is a card that the relay may have to edit. The request decides, and never the
 /// look of the answer: a message that quotes a card stays as it is.
-pub fn concerns(admitted: &Admitted, status: StatusCode, fields: &HeaderMap) -> bool {
-    admitted.head.target == Target::Card
-        && admitted.head.method == Method::GET
+pub fn concerns<'a>(
+    admitted: &'a Admitted,
+    status: StatusCode,
+    fields: &HeaderMap,
+) -> Option<&'a CardAsked> {
+    let readable = admitted.head.method == Method::GET
         && status == StatusCode::OK
         && !fields.contains_key(CONTENT_ENCODING)
-        && fields.get(CONTENT_TYPE).is_none_or(|media| is_json(media.as_bytes()))
+        && fields.get(CONTENT_TYPE).is_none_or(|media| is_json(media.as_bytes()));
+    admitted.card.as_ref().filter(|_| readable)
 }
 
 /// Reads the card, edits it if it must be, and answers.
 pub async fn respond(
     admitted: &Admitted,
+    asked: &CardAsked,
     mut fields: HeaderMap,
     mut answer: Answer,
     mut record: Record,
@@ -56,8 +61,8 @@ pub async fn respond(
         }
     };
     let view = card::View {
-        base: &admitted.base,
-        secret_base: admitted.secret_base.as_deref(),
+        base: &asked.base,
+        secret_base: asked.secret_base.as_deref(),
         origin: &announced.origin,
     };
     let body = match card::edit(&whole, &view) {
@@ -76,7 +81,7 @@ pub async fn respond(
     record.passed(body.len());
     let tag = validator(&body);
     fields.insert(ETAG, tag.clone());
-    if admitted.if_none_match.as_ref().is_some_and(|theirs| matches(theirs, &tag)) {
+    if asked.if_none_match.as_ref().is_some_and(|theirs| matches(theirs, &tag)) {
         fields.remove(CONTENT_LENGTH);
         fields.remove(CONTENT_TYPE);
         return Ok(answer_with(StatusCode::NOT_MODIFIED, fields, Bytes::new()));

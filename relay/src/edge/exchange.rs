@@ -37,17 +37,24 @@ pub struct Admitted {
     pub head: RequestHead,
     /// How its caller is spoken to.
     pub dialect: Dialect,
+    /// What a card's answer needs, for a request that asks for one.
+    pub card: Option<CardAsked>,
+    /// When the caller wants the whole answer, if it said so.
+    pub deadline: Option<Deadline>,
+    /// Whether the caller takes a stream of events for its answer.
+    pub streams: bool,
+}
+
+/// How a card was asked for.
+#[derive(Debug)]
+pub struct CardAsked {
     /// The public base by which the agent was asked, with its final slash.
     pub base: String,
     /// The base by the workspace's address, for a card that was asked for by another name: it may
     /// stand in the card and must not go out.
     pub secret_base: Option<String>,
-    /// The caller's validator for a card, which the relay answers itself.
+    /// The caller's validator, which the relay answers itself.
     pub if_none_match: Option<HeaderValue>,
-    /// When the caller wants the whole answer, if it said so.
-    pub deadline: Option<Deadline>,
-    /// Whether the caller takes a stream of events for its answer.
-    pub streams: bool,
 }
 
 /// What a request still owns while nobody has answered it; a refusal looks through it.
@@ -282,8 +289,8 @@ async fn respond(
         Ok(expected) => expected,
         Err(failure) => return Err((failure, carrying.stop().await.map(Sent::into_body))),
     };
-    if card_answer::concerns(&admitted, status, &fields) {
-        let card = card_answer::respond(&admitted, fields, answer, record).await;
+    if let Some(asked) = card_answer::concerns(&admitted, status, &fields) {
+        let card = card_answer::respond(&admitted, asked, fields, answer, record).await;
         return card.map_err(|failure| (failure, None));
     }
     // An event put into a body of announced length would end it cleanly.

@@ -21,6 +21,9 @@ static X_WORKSPACE_ID: HeaderName = HeaderName::from_static("x-workspace-id");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Fields that the relay adds.
+const OWN_FIELDS: usize = 8;
+
 /// Who is at the other end of a connection, with the fields that say so: made once for all of its
 /// requests.
 #[derive(Debug, Clone)]
@@ -88,12 +91,15 @@ pub fn toward_agent(fields: &mut HeaderMap, origin: Origin<'_>, target: &Target)
         fields.remove(IF_MODIFIED_SINCE);
     }
     join_cookies(fields);
+    fields.reserve(OWN_FIELDS);
     let Origin { caller, version, prefix, request_id } = origin;
     fields.insert(FORWARDED, caller.forwarded.clone());
     fields.insert(&X_FORWARDED_FOR, caller.forwarded_for.clone());
     fields.insert(&X_FORWARDED_HOST, caller.forwarded_host.clone());
     fields.insert(&X_FORWARDED_PROTO, caller.forwarded_proto.clone());
-    fields.insert(&X_FORWARDED_PREFIX, value(prefix.to_owned()));
+    if let Ok(prefix) = HeaderValue::from_str(prefix) {
+        fields.insert(&X_FORWARDED_PREFIX, prefix);
+    }
     fields.insert(&X_REQUEST_ID, request_id.clone());
     // RFC 9110, 7.6.3: the version in which the request was received.
     let via = if version == Version::HTTP_2 { "2 a2a-relay" } else { "1.1 a2a-relay" };

@@ -88,9 +88,13 @@ fn judge_framing(fields: &HeaderMap) -> Result<(), Failure> {
 /// Whether a media type is JSON: `application/json`, or any with the suffix `+json`.
 pub fn is_json(content_type: &[u8]) -> bool {
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    let essence = essence.trim_ascii().to_ascii_lowercase();
-    essence == b"application/json"
-        || (essence.starts_with(b"application/") && essence.ends_with(b"+json"))
+    let essence = essence.trim_ascii();
+    let part = |range: Option<&[u8]>, text: &[u8]| {
+        range.is_some_and(|part| part.eq_ignore_ascii_case(text))
+    };
+    let application = part(essence.get(..12), b"application/");
+    let end = |bytes: usize| essence.get(essence.len().saturating_sub(bytes)..);
+    essence.eq_ignore_ascii_case(b"application/json") || application && part(end(5), b"+json")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Answers one public request: judges it, finds its agent, forwards it, or says no.
 
-use std::fmt::Write;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use super::access::{self, Reach};
 use super::answer_body::AnswerBody;
 use super::caller_body::CallerBody;
 use super::deadline::Deadline;
-use super::exchange::{self, Admitted, Pending, Refused};
+use super::exchange::{self, Admitted, CardAsked, Pending, Refused};
 use super::failure::Failure;
 use super::forwarded::{Caller, Origin, toward_agent};
 use super::guesses::Guesses;
@@ -111,8 +111,9 @@ impl Edge {
         request_id: &HeaderValue,
     ) -> Result<Response<AnswerBody>, No> {
         let plain = |failure| No { failure, dialect: Dialect::Problem, id: None };
-        let path = parts.uri.path().to_owned();
-        let found = route(&path);
+        let uri = parts.uri.clone();
+        let path = uri.path();
+        let found = route(path);
         let dialect = match &found {
             Route::Agent { rest, .. } => access::dialect(rest, &parts.method),
             _ => Dialect::Problem,
@@ -129,7 +130,7 @@ impl Edge {
         match found {
             Route::Health => Ok(text(StatusCode::OK, "ok\n")),
             Route::Ready => Ok(self.ready().await),
-            Route::Api => self.api(parts, &path, body, caller, request_id).await.map_err(plain),
+            Route::Api => self.api(parts, path, body, caller, request_id).await.map_err(plain),
             Route::MissingSlash => Err(plain(Failure::NotFound(
                 "No card is here. The base URL of an agent needs its final slash.",
             ))),
@@ -137,7 +138,8 @@ impl Edge {
                 "Nothing is here. An agent's URL looks like /agents/{address}/.",
             ))),
             Route::Agent { name, text, rest } => {
-                let asked = Asked { name, text, rest, dialect, caller };
+                let prefix = path.strip_suffix(rest).unwrap_or(path);
+                let asked = Asked { name, text, prefix, rest, dialect, caller };
                 self.forward(parts, CallerBody::new(body, self.max_body_bytes), &asked, request_id)
                     .await
             }
@@ -219,14 +221,19 @@ impl Edge {
         }
         let deadline = Deadline::of(&parts.headers, Instant::now());
         let deadline = deadline.map_err(|failure| (failure, dialect))?;
-        let if_none_match = parts.headers.get(IF_NONE_MATCH).cloned();
+        let card = (target == Target::Card).then(|| CardAsked {
+            base: self.public.base(asked.text),
+            secret_base: (!matches!(asked.name, AgentName::Address(_)))
+                .then(|| self.public.base_of(&workspace)),
+            if_none_match: parts.headers.get(IF_NONE_MATCH).cloned(),
+        });
         let streams = takes_events(&parts.headers);
         let mut fields = std::mem::take(&mut parts.headers);
         access::remove_relay_credentials(&mut fields, |word| self.api.token.is(word));
         let origin = Origin {
             caller: asked.caller,
             version: parts.version,
-            prefix: &format!("/agents/{}", asked.text),
+            prefix: asked.prefix,
             request_id,
         };
         toward_agent(&mut fields, origin, &target);
@@ -236,11 +243,7 @@ impl Edge {
         }
         // The relay's own deadline speaks first; the connector's ends what nobody waits for.
         let head_timeout = deadline.as_ref().map(|deadline| deadline.total + HEAD_TIMEOUT_LEEWAY);
-        let by_address = matches!(asked.name, AgentName::Address(_));
         Ok(Admitted {
-            base: self.public.base(asked.text),
-            secret_base: (target == Target::Card && !by_address)
-                .then(|| self.public.base_of(&workspace)),
             workspace,
             head: RequestHead {
                 exchange: ExchangeId { instance: self.instance, counter: 0 },
@@ -256,7 +259,7 @@ impl Edge {
                     .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
             },
             dialect,
-            if_none_match,
+            card,
             deadline,
             streams,
         })
@@ -363,10 +366,13 @@ impl Edge {
 
     fn name_request(&self) -> HeaderValue {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut name = String::with_capacity(40);
-        // Writing to a string does not fail.
-        let _ = write!(name, "{}-{number}", self.instance_name);
-        HeaderValue::try_from(name).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
+        let mut name = [0; 40];
+        let mut end = &mut name[..];
+        // Sixteen digits, a hyphen and at most twenty more: there is room.
+        let _ = write!(end, "{}-{number}", self.instance_name);
+        let left = end.len();
+        HeaderValue::from_bytes(name.get(..name.len() - left).unwrap_or_default())
+            .unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
     }
 }
 
@@ -374,6 +380,8 @@ impl Edge {
 struct Asked<'r> {
     name: AgentName,
     text: &'r str,
+    /// The path up to and with it.
+    prefix: &'r str,
     rest: &'r str,
     dialect: Dialect,
     caller: &'r Caller,

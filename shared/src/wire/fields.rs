@@ -1,47 +1,58 @@
 //! A block of header fields or trailers: names by number where they are common, values without copying.
 
 use bytes::{Buf, BufMut, Bytes};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::varint;
 use crate::limits::{END_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_LIST_BYTES_MAX};
 
-/// Names that cross as one byte. Number 0 means that the name follows in full. The table only ever
-/// grows at its end, with a new minor version.
-static TABLE: [HeaderName; 28] = [
-    header::ACCEPT,
-    header::ACCEPT_ENCODING,
-    header::AUTHORIZATION,
-    header::CACHE_CONTROL,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::COOKIE,
-    header::DATE,
-    header::ETAG,
-    header::FORWARDED,
-    header::HOST,
-    header::IF_NONE_MATCH,
-    header::LAST_MODIFIED,
-    header::LOCATION,
-    header::ORIGIN,
-    header::SERVER,
-    header::SET_COOKIE,
-    header::USER_AGENT,
-    header::VARY,
-    header::VIA,
-    HeaderName::from_static("a2a-version"),
-    HeaderName::from_static("a2a-extensions"),
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-request-id"),
-];
+/// Names that cross as one byte, and the number of each.
+macro_rules! table {
+    ($($number:literal => $name:literal,)*) => {
+        static TABLE: [HeaderName; [$($number),*].len()] = [$(HeaderName::from_static($name)),*];
 
-/// The number of `name` in the table, from 1.
-fn number(name: &HeaderName) -> Option<u8> {
-    TABLE.iter().position(|entry| entry == name).and_then(|index| u8::try_from(index + 1).ok())
+        /// The number of `name` in the table, from 1.
+        fn number(name: &HeaderName) -> Option<u8> {
+            match name.as_str() {
+                $($name => Some($number),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+// Number 0 means that the name follows in full. The table only ever grows at its end, with a new
+// minor version.
+table! {
+    1 => "accept",
+    2 => "accept-encoding",
+    3 => "authorization",
+    4 => "cache-control",
+    5 => "content-encoding",
+    6 => "content-length",
+    7 => "content-type",
+    8 => "cookie",
+    9 => "date",
+    10 => "etag",
+    11 => "forwarded",
+    12 => "host",
+    13 => "if-none-match",
+    14 => "last-modified",
+    15 => "location",
+    16 => "origin",
+    17 => "server",
+    18 => "set-cookie",
+    19 => "user-agent",
+    20 => "vary",
+    21 => "via",
+    22 => "a2a-version",
+    23 => "a2a-extensions",
+    24 => "traceparent",
+    25 => "x-forwarded-for",
+    26 => "x-forwarded-host",
+    27 => "x-forwarded-proto",
+    28 => "x-request-id",
+    29 => "x-forwarded-prefix",
 }
 
 /// Bytes of a header list as RFC 9113 6.5.2 counts them.
@@ -126,6 +137,14 @@ mod tests {
     }
 
     #[test]
+    fn every_name_of_the_table_has_its_place_for_a_number() {
+        for (place, name) in TABLE.iter().enumerate() {
+            assert_eq!(number(name).map(usize::from), Some(place + 1), "{name}");
+        }
+        assert_eq!(number(&HeaderName::from_static("x-unknown")), None);
+    }
+
+    #[test]
     fn fields_cross_with_their_repetitions_in_order() {
         let (map, mut bytes) = block(&[
             ("content-type", "application/json"),
@@ -157,7 +176,7 @@ mod tests {
             (&[1, 7, 3, b'a', b'\n', b'b'][..], "field value"),
             (&[1, 0, 2, b'A', b'b', 0][..], "field name"),
             (&[1, 0, 0, 0][..], "field name"),
-            (&[1, 29, 0][..], "field name number"),
+            (&[1, 30, 0][..], "field name number"),
             (&[0x40, 101][..], "more than 100 fields"),
         ] {
             assert_eq!(take(&mut Bytes::copy_from_slice(wrong)), Err(what));

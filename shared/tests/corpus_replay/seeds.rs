@@ -343,7 +343,7 @@ fn blocks(seeds: &mut Seeds) {
         ("refused-name-empty", b"\x01\x00\x00\x00"),
         ("refused-name-in-upper-case", b"\x01\x00\x02Xy\x00"),
         ("refused-name-with-a-colon", b"\x01\x00\x05:path\x00"),
-        ("refused-number-29", b"\x01\x1d\x00"),
+        ("refused-number-30", b"\x01\x1e\x00"),
         ("refused-number-255", b"\x01\xff\x00"),
     ] {
         seeds.add("fields", name, bytes);

@@ -33,9 +33,7 @@ fn admitted() -> Admitted {
         workspace: Arc::new(workspace()),
         head: head(),
         dialect: Dialect::JsonRpc,
-        base: String::new(),
-        secret_base: None,
-        if_none_match: None,
+        card: None,
         deadline: None,
         streams: false,
     }
