@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
@@ -10,6 +10,10 @@ use crate::access_log;
 
 /// The variable that filters the log: `info`, or `warn,relay::tunnel=debug`.
 pub const FILTER_VARIABLE: &str = "RELAY_LOG";
+
+/// This library warns of what a caller does wrong with each frame; unless the filter names it, nobody
+/// fills the log so.
+const TALKATIVE: &str = "h2";
 
 /// How a line of the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +39,7 @@ impl Logging {
         default_filter: &str,
     ) -> Result<Self, Vec<String>> {
         let given = std::env::var(FILTER_VARIABLE).ok().filter(|text| !text.trim().is_empty());
-        let filter =
-            given.as_deref().unwrap_or(default_filter).parse::<Targets>().map_err(|error| {
-                format!(
-                    "{FILTER_VARIABLE} cannot be read ({error}); give a level like info, or \
-                 warn,relay::tunnel=debug."
-                )
-            });
+        let filter = read_filter(given.as_deref().unwrap_or(default_filter));
         match (read_format(format), filter) {
             (Ok(format), Ok(filter)) => Ok(Self { format, filter }),
             (format, filter) => Err([format.err(), filter.err()].into_iter().flatten().collect()),
@@ -61,6 +59,17 @@ impl Logging {
     }
 }
 
+fn read_filter(text: &str) -> Result<Targets, String> {
+    let filter = text.parse::<Targets>().map_err(|error| {
+        format!(
+            "{FILTER_VARIABLE} cannot be read ({error}); give a level like info, or \
+             warn,relay::tunnel=debug."
+        )
+    })?;
+    let named = text.contains(TALKATIVE);
+    Ok(if named { filter } else { filter.with_target(TALKATIVE, LevelFilter::ERROR) })
+}
+
 fn read_format(text: Option<&str>) -> Result<Format, String> {
     match text.map(str::trim) {
         Some("text") => Ok(Format::Text),
@@ -74,6 +83,16 @@ fn read_format(text: Option<&str>) -> Result<Format, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_caller_does_wrong_is_logged_only_where_it_was_asked_for() {
+        for (text, warns) in [("info", false), ("trace", false), ("info,h2=debug", true)] {
+            let filter = read_filter(text).unwrap();
+            assert_eq!(filter.would_enable("h2::proto", &tracing::Level::WARN), warns, "{text}");
+            assert!(filter.would_enable("relay::edge", &tracing::Level::WARN), "{text}");
+        }
+        assert!(read_filter("relay=loud").unwrap_err().contains(FILTER_VARIABLE));
+    }
 
     #[test]
     fn the_format_is_text_or_json() {

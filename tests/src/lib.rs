@@ -14,6 +14,7 @@ pub mod chance;
 pub mod connector;
 pub mod fingerprint;
 pub mod http;
+pub mod http2_frames;
 pub mod ledger;
 pub mod metrics;
 pub mod middleman;

@@ -78,13 +78,15 @@ async fn serve_plain(mut stream: TcpStream, remote: SocketAddr, host: Host) {
 /// Reads until it is clear whether the connection begins with the preface.
 async fn first_bytes(stream: &mut TcpStream) -> io::Result<Bytes> {
     let mut begun = BytesMut::with_capacity(FIRST_READ_BYTES);
-    let mut patience = IDLE_TIMEOUT;
-    while begun.len() < PREFACE.len() && PREFACE.starts_with(&begun) {
-        if timeout(patience, stream.read_buf(&mut begun)).await?? == 0 {
-            break;
+    timeout(IDLE_TIMEOUT, stream.read_buf(&mut begun)).await??;
+    let rest = async {
+        let mut more = !begun.is_empty();
+        while more && begun.len() < PREFACE.len() && PREFACE.starts_with(&begun) {
+            more = stream.read_buf(&mut begun).await? > 0;
         }
-        patience = HEAD_TIMEOUT;
-    }
+        io::Result::Ok(())
+    };
+    timeout(HEAD_TIMEOUT, rest).await??;
     Ok(begun.freeze())
 }
 

@@ -4,11 +4,13 @@
 /// The preface, which is no frame (RFC 9113, 3.4).
 const PREFACE_BYTES: usize = 24;
 const FRAME_HEADER_BYTES: usize = 9;
+const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
+const WINDOW_UPDATE: u8 = 0x8;
 const CONTINUATION: u8 = 0x9;
 const END_HEADERS: u8 = 0x4;
-/// PRIORITY, SETTINGS and PING.
-const CARRY_NOTHING: [u8; 3] = [0x2, 0x4, 0x6];
+/// Requests, and the room for their answers. All others carry nothing, known or not.
+const CARRY_SOMETHING: [u8; 4] = [DATA, HEADERS, WINDOW_UPDATE, CONTINUATION];
 
 /// Where the bytes of a connection stand.
 #[derive(Debug)]
@@ -76,7 +78,7 @@ impl Frames {
         if kind == HEADERS || kind == CONTINUATION {
             self.head = if flags & END_HEADERS == 0 { Head::Begun } else { Head::Last };
         }
-        if CARRY_NOTHING.contains(&kind) {
+        if !CARRY_SOMETHING.contains(&kind) {
             self.idle += 1;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -17,6 +17,9 @@ use super::service::Edge;
 const CONNECTIONS_MAX: usize = 16 * 1024;
 /// After accepting failed, which for want of descriptors it goes on doing.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// It is told no more often than this: one line per shortage, not one per attempt.
+const COMPLAINT_EVERY: Duration = Duration::from_secs(10);
+
 /// Serves callers until `stop` says so, then until the requests that are open by then are answered.
 /// Callers that come in between are told that the relay drains.
 pub async fn run(
@@ -27,7 +30,8 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) {
     let host = Host { edge, shard, tls: tls.map(TlsAcceptor::from), stop: stop.clone() };
-    let mut callers = Callers { room: Arc::new(Semaphore::new(CONNECTIONS_MAX)), host };
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut callers = Callers { room, host, complained: None };
     let mut connections = JoinSet::new();
     while !*stop.borrow() {
         tokio::select! {
@@ -50,6 +54,8 @@ pub async fn run(
 struct Callers {
     room: Arc<Semaphore>,
     host: Host,
+    /// When it was last told that accepting failed.
+    complained: Option<Instant>,
 }
 
 impl Callers {
@@ -69,7 +75,10 @@ impl Callers {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a caller's connection could not be accepted");
+                if self.complained.is_none_or(|then| then.elapsed() > COMPLAINT_EVERY) {
+                    tracing::warn!(%error, "a caller's connection could not be accepted");
+                    self.complained = Some(Instant::now());
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }

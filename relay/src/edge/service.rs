@@ -79,6 +79,14 @@ struct No {
     failure: Failure,
     dialect: Dialect,
     id: Option<Vec<u8>>,
+    /// Its head is in doubt, and so is what would be read behind it: the connection ends.
+    last: bool,
+}
+
+impl No {
+    const fn new(failure: Failure, dialect: Dialect, id: Option<Vec<u8>>) -> Self {
+        Self { failure, dialect, id, last: false }
+    }
 }
 
 impl Edge {
@@ -110,7 +118,7 @@ impl Edge {
         caller: &Caller,
         request_id: &HeaderValue,
     ) -> Result<Response<AnswerBody>, No> {
-        let plain = |failure| No { failure, dialect: Dialect::Problem, id: None };
+        let plain = |failure| No::new(failure, Dialect::Problem, None);
         let uri = parts.uri.clone();
         let path = uri.path();
         let found = route(path);
@@ -125,7 +133,7 @@ impl Edge {
             let readable = matches!(failure, Failure::HeadersTooLarge | Failure::UriTooLong);
             let mut body = CallerBody::new(body, self.max_body_bytes);
             let id = if readable { id_of(&mut body, dialect, false).await } else { None };
-            return Err(No { failure, dialect, id });
+            return Err(No { failure, dialect, id, last: !readable });
         }
         match found {
             Route::Health => Ok(text(StatusCode::OK, "ok\n")),
@@ -162,12 +170,12 @@ impl Edge {
             }
             Err((failure, dialect)) => {
                 let id = id_of(&mut body, dialect, expects).await;
-                return Err(No { failure, dialect, id });
+                return Err(No::new(failure, dialect, id));
             }
         };
         // Who is refused for want of room is not read either.
         let Some(place) = self.load.enter() else {
-            return Err(No { failure: Failure::Overloaded, dialect, id: None });
+            return Err(No::new(Failure::Overloaded, dialect, None));
         };
         let (workspace, binding) = (admitted.workspace.id, admitted.head.binding);
         let record = Record::begin(&self.metrics, request_id.clone(), workspace, binding, place);
@@ -190,7 +198,7 @@ impl Edge {
             let verdict = failure.verdict();
             record.refused(verdict.status.as_u16(), verdict.delivery);
         }
-        Err(No { failure, dialect, id })
+        Err(No::new(failure, dialect, id))
     }
 
     /// Decides, before a byte of the body is read, whether a request goes to an agent, and as what.
@@ -357,8 +365,7 @@ impl Edge {
             refusal(&verdict, no.dialect, no.id.as_deref(), name).map(AnswerBody::whole);
         let headers: &mut HeaderMap = response.headers_mut();
         headers.insert("x-request-id", request_id.clone());
-        if matches!(no.failure, Failure::Draining | Failure::BodyTooLarge(_) | Failure::HttpVersion)
-        {
+        if no.last || matches!(no.failure, Failure::Draining | Failure::BodyTooLarge(_)) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -6,6 +6,7 @@ mod cards;
 mod command;
 mod enrolment;
 mod first_light;
+mod hostile_callers;
 mod hostile_connector;
 mod hostile_links;
 mod http2;
