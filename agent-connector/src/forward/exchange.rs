@@ -202,7 +202,8 @@ async fn connect<S: Future<Output = ()>>(
     }
 }
 
-/// Sends the request and waits for the head of the answer. ACCEPTED goes up when that takes long.
+/// Sends the request and waits for the head of the answer. When that takes long, ACCEPTED goes up, and
+/// whether the relay has given up is looked at: a quick answer costs neither.
 async fn ask<S: Future<Output = ()>>(
     local: &mut Local,
     mut request: Request<RequestBody>,
@@ -216,7 +217,6 @@ async fn ask<S: Future<Output = ()>>(
         let first = tokio::select! {
             biased;
             answer = local.beside(response.as_mut()) => Some(answer),
-            () = given_up.as_mut() => return Err(Ending::Abandon(StreamCode::Cancelled)),
             () = sleep(ACCEPTED_AFTER) => None,
         };
         let answer = match first {

@@ -31,7 +31,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// One connection to the local agent, driven by whoever uses it: dropping it closes it at once.
 pub(crate) struct Local {
     sender: SendRequest<RequestBody>,
-    driver: Driver,
+    /// Boxed, since a connection is large, and goes from hand to hand.
+    driver: Box<Driver>,
     reused: bool,
 }
 
@@ -59,7 +60,7 @@ impl Local {
         stream.set_nodelay(true)?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(Patient::new(stream))).await.map_err(io::Error::other)?;
-        Ok(Self { sender, driver: Driver { connection, ended: None }, reused: false })
+        Ok(Self { sender, driver: Box::new(Driver { connection, ended: None }), reused: false })
     }
 
     /// Whether it has carried a request before.

@@ -115,7 +115,7 @@ impl Body for AnswerBody {
 #[derive(Debug)]
 pub struct Streamed {
     answer: Answer,
-    record: Record,
+    record: Box<Record>,
     /// Bytes that the agent announced, for an answer that may not end before them.
     expected: Option<u64>,
     events: Option<Events>,
@@ -156,10 +156,20 @@ enum State {
 
 impl Streamed {
     /// The body of `answer`, whose head announced `expected` bytes, if any.
-    pub fn new(answer: Answer, record: Record, expected: Option<u64>, carrying: Carrying) -> Self {
+    pub fn new(
+        answer: Answer,
+        record: Box<Record>,
+        expected: Option<u64>,
+        carrying: Carrying,
+    ) -> Self {
         let state = State::Running;
         let (events, idle, deadline) = (None, None, None);
         Self { answer, record, expected, events, idle, deadline, state, _carrying: carrying }
+    }
+
+    /// The relay's name for the request.
+    pub fn request(&self) -> &str {
+        self.record.request_id.to_str().unwrap_or_default()
     }
 
     /// It is cut where it stands at this moment.

@@ -50,11 +50,12 @@ pub struct CallerBody {
 }
 
 impl CallerBody {
-    /// A body of at most `limit` bytes.
-    pub fn new(incoming: Incoming, limit: u64) -> Self {
+    /// A body of at most `limit` bytes. Boxed, since it goes from hand to hand.
+    pub fn new(incoming: Incoming, limit: u64) -> Box<Self> {
         let over = incoming.is_end_stream();
         let (prefix, trailers) = (Prefix::default(), HeaderMap::new());
-        Self { incoming, again: VecDeque::new(), prefix, taken: 0, limit, over, trailers }
+        let again = VecDeque::new();
+        Box::new(Self { incoming, again, prefix, taken: 0, limit, over, trailers })
     }
 
     /// Whether every byte of it was taken.

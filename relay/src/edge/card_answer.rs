@@ -44,7 +44,7 @@ pub async fn respond(
     asked: &CardAsked,
     mut fields: HeaderMap,
     mut answer: Answer,
-    mut record: Record,
+    mut record: Box<Record>,
 ) -> Result<Response<AnswerBody>, Failure> {
     let announced = answer.link().announced();
     let whole = match timeout(READ_TIMEOUT, read(&mut answer, admitted)).await {

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::failure::Failure;
+
+static X_TIMEOUT: HeaderName = HeaderName::from_static("x-timeout");
 
 /// The longest that a caller may ask for: beyond it, nothing is meant.
 const TOTAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -21,15 +23,15 @@ pub struct Deadline {
 impl Deadline {
     /// What the caller asks for: seconds, whole or with a fraction, `30` or `1.5`, with or without
     /// `s` behind them.
-    pub fn of(fields: &HeaderMap, now: Instant) -> Result<Option<Self>, Failure> {
-        let Some(text) = fields.get("x-timeout") else { return Ok(None) };
+    pub fn of(fields: &HeaderMap, now: impl FnOnce() -> Instant) -> Result<Option<Self>, Failure> {
+        let Some(text) = fields.get(&X_TIMEOUT) else { return Ok(None) };
         let total = text
             .to_str()
             .ok()
             .and_then(seconds)
             .filter(|total| !total.is_zero() && *total <= TOTAL_MAX)
             .ok_or(Failure::BadRequest("X-Timeout is a number of seconds, at most 86400."))?;
-        Ok(Some(Self { total, at: now + total }))
+        Ok(Some(Self { total, at: now() + total }))
     }
 
     /// What is left of it.
@@ -54,12 +56,12 @@ mod tests {
         let now = Instant::now();
         let of = |text: &str| {
             let fields = HeaderMap::from_iter([(
-                http::HeaderName::from_static("x-timeout"),
+                HeaderName::from_static("x-timeout"),
                 http::HeaderValue::from_str(text).unwrap(),
             )]);
-            Deadline::of(&fields, now).map(|deadline| deadline.unwrap().total.as_millis())
+            Deadline::of(&fields, || now).map(|deadline| deadline.unwrap().total.as_millis())
         };
-        assert_eq!(Deadline::of(&HeaderMap::new(), now), Ok(None));
+        assert_eq!(Deadline::of(&HeaderMap::new(), || now), Ok(None));
         for (text, ms) in [("30", 30_000), ("1.5", 1_500), ("0.25s", 250), ("86400", 86_400_000)] {
             assert_eq!(of(text), Ok(ms), "{text}");
         }

@@ -20,7 +20,7 @@ use super::forwarded::toward_caller;
 use super::prefix::Prefix;
 use super::record::Record;
 use super::render::{Dialect, json_rpc};
-use super::upload::{Carried, Carrying, Sent};
+use super::upload::{Carried, Carrying};
 use crate::registry::Workspace;
 use crate::tunnel::{Answer, AnswerCut, Link, LiveLinks, OpenError, Presence, Upload};
 
@@ -61,9 +61,9 @@ pub struct CardAsked {
 #[derive(Debug)]
 pub struct Pending {
     /// The caller's body, until it is on its way.
-    pub body: CallerBody,
+    pub body: Box<CallerBody>,
     /// The record, until an answer takes it along.
-    pub record: Record,
+    pub record: Box<Record>,
 }
 
 /// What is left of a request that was not answered.
@@ -72,9 +72,9 @@ pub struct Refused {
     /// Why.
     pub failure: Failure,
     /// The body, whose first bytes tell the caller's JSON-RPC id.
-    pub body: Option<CallerBody>,
+    pub body: Option<Box<CallerBody>>,
     /// The record, to be closed with the refusal.
-    pub record: Option<Record>,
+    pub record: Option<Box<Record>>,
 }
 
 /// A link that surely did not begin the request, and why: it is sent once more, on a newer one.
@@ -83,7 +83,7 @@ type PassedOver = Option<(Generation, Failure)>;
 /// Carries a request to its agent; answers with the agent's answer, or says why there is none.
 pub async fn run(
     live: &LiveLinks,
-    mut admitted: Admitted,
+    mut admitted: Box<Admitted>,
     pending: Pending,
 ) -> Result<Response<AnswerBody>, Refused> {
     let Pending { mut body, mut record } = pending;
@@ -99,18 +99,34 @@ pub async fn run(
         let Opened { first, upload, mut answer } = opened;
         let mut carrying = Carrying::begin(body, first, upload, record.shared_metrics());
         let failure = match head(&mut answer, &mut carrying, &admitted).await {
-            Ok(head) => {
-                record.answered(head.status.as_u16());
-                let responded = respond(admitted, head, answer, record, carrying, &prefix).await;
-                return responded.map_err(|(failure, body)| Refused {
-                    failure,
-                    body,
-                    record: None,
-                });
+            Ok(ResponseHead { status, mut fields }) => {
+                record.answered(status.as_u16());
+                toward_caller(&mut fields, &record.request_id);
+                match announced_length(&fields, &admitted, status) {
+                    Ok(expected) => match card_answer::concerns(&admitted, status, &fields) {
+                        Some(asked) => {
+                            let card =
+                                card_answer::respond(&admitted, asked, fields, answer, record);
+                            // Cards are seldom asked for, and need not make every future large.
+                            return Box::pin(card).await.map_err(|failure| Refused {
+                                failure,
+                                body: None,
+                                record: None,
+                            });
+                        }
+                        None => {
+                            let sent = carrying.for_good();
+                            let streamed = Streamed::new(answer, record, expected, sent);
+                            let body = stream(streamed, &admitted, &fields, &prefix);
+                            return Ok(answer_with(status, fields, body));
+                        }
+                    },
+                    Err(failure) => failure,
+                }
             }
             Err(failure) => failure,
         };
-        let Some(sent) = carrying.stop().await else {
+        let Some(sent) = Box::pin(carrying.stop()).await else {
             return Err(Refused { failure, body: None, record: Some(record) });
         };
         let (taken, whole) = sent.unsend();
@@ -274,42 +290,30 @@ fn broken(broken: BodyBroken) -> Failure {
     }
 }
 
-/// Builds the caller's answer around the agent's.
-async fn respond(
-    admitted: Admitted,
-    head: ResponseHead,
-    answer: Answer,
-    record: Record,
-    carrying: Carrying,
+fn answer_with(status: StatusCode, fields: HeaderMap, body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
+    response
+}
+
+/// The answer's body, with what the caller asked of it.
+fn stream(
+    mut streamed: Streamed,
+    admitted: &Admitted,
+    fields: &HeaderMap,
     prefix: &Prefix,
-) -> Result<Response<AnswerBody>, (Failure, Option<CallerBody>)> {
-    let ResponseHead { status, mut fields } = head;
-    toward_caller(&mut fields, &record.request_id);
-    let expected = match announced_length(&fields, &admitted, status) {
-        Ok(expected) => expected,
-        Err(failure) => return Err((failure, carrying.stop().await.map(Sent::into_body))),
-    };
-    if let Some(asked) = card_answer::concerns(&admitted, status, &fields) {
-        let card = card_answer::respond(&admitted, asked, fields, answer, record).await;
-        return card.map_err(|failure| (failure, None));
-    }
-    // An event put into a body of announced length would end it cleanly.
-    let explained = expected.is_none() && is_event_stream(&fields);
-    let last_event = explained.then(|| {
-        let request = record.request_id.to_str().unwrap_or_default();
-        last_event(&admitted, prefix.envelope().id.as_deref(), request)
-    });
-    let mut streamed = Streamed::new(answer, record, expected, carrying.for_good());
+) -> AnswerBody {
     if let Some(deadline) = &admitted.deadline {
         streamed = streamed.until(deadline.at);
     }
-    if let Some(last_event) = last_event {
-        streamed = streamed.explained_by(last_event);
+    // An event put into a body of announced length would end it cleanly.
+    if is_event_stream(fields) && !fields.contains_key(CONTENT_LENGTH) {
+        let id = prefix.envelope().id;
+        let last = last_event(admitted, id.as_deref(), streamed.request());
+        streamed = streamed.explained_by(last);
     }
-    let mut response = Response::new(AnswerBody::streamed(streamed));
-    *response.status_mut() = status;
-    *response.headers_mut() = fields;
-    Ok(response)
+    AnswerBody::streamed(streamed)
 }
 
 /// The length that the agent announced for the body that will come.

@@ -36,7 +36,7 @@ pub struct Handed {
 pub async fn run(
     home: &Home,
     live: LiveLinks,
-    admitted: Admitted,
+    admitted: Box<Admitted>,
     pending: Pending,
 ) -> Result<Response<AnswerBody>, Refused> {
     let (tell, told) = oneshot::channel();

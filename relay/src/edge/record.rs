@@ -36,16 +36,16 @@ pub struct Record {
 }
 
 impl Record {
-    /// Begins a record.
+    /// Begins a record. Boxed, since it goes from hand to hand.
     pub fn begin(
         metrics: &Arc<Metrics>,
         request_id: HeaderValue,
         workspace: WorkspaceId,
         binding: Binding,
         place: Place,
-    ) -> Self {
+    ) -> Box<Self> {
         metrics.streams_in_flight.inc();
-        Self {
+        Box::new(Self {
             request_id,
             workspace,
             generation: None,
@@ -57,7 +57,7 @@ impl Record {
             started: Instant::now(),
             metrics: Arc::clone(metrics),
             _place: place,
-        }
+        })
     }
 
     /// The head of the answer came.

@@ -132,13 +132,16 @@ impl Edge {
             // A body is read for its id only where its framing is beyond doubt.
             let readable = matches!(failure, Failure::HeadersTooLarge | Failure::UriTooLong);
             let mut body = CallerBody::new(body, self.max_body_bytes);
-            let id = if readable { id_of(&mut body, dialect, false).await } else { None };
+            let id = if readable { Box::pin(id_of(&mut body, dialect, false)).await } else { None };
             return Err(No { failure, dialect, id, last: !readable });
         }
         match found {
             Route::Health => Ok(text(StatusCode::OK, "ok\n")),
-            Route::Ready => Ok(self.ready().await),
-            Route::Api => self.api(parts, path, body, caller, request_id).await.map_err(plain),
+            // What is seldom awaited is boxed: the future of each request is as large as its largest part.
+            Route::Ready => Ok(Box::pin(self.ready()).await),
+            Route::Api => {
+                Box::pin(self.api(parts, path, body, caller, request_id)).await.map_err(plain)
+            }
             Route::MissingSlash => Err(plain(Failure::NotFound(
                 "No card is here. The base URL of an agent needs its final slash.",
             ))),
@@ -158,7 +161,7 @@ impl Edge {
     async fn forward(
         &self,
         parts: &mut request::Parts,
-        mut body: CallerBody,
+        mut body: Box<CallerBody>,
         asked: &Asked<'_>,
         request_id: &HeaderValue,
     ) -> Result<Response<AnswerBody>, No> {
@@ -169,7 +172,7 @@ impl Edge {
                 (admitted, dialect)
             }
             Err((failure, dialect)) => {
-                let id = id_of(&mut body, dialect, expects).await;
+                let id = Box::pin(id_of(&mut body, dialect, expects)).await;
                 return Err(No::new(failure, dialect, id));
             }
         };
@@ -183,7 +186,7 @@ impl Edge {
         // A link belongs to one shard, which all that touches it runs on.
         let home = self.live.newest(&workspace).map(|link| link.home.clone());
         let answered = match home.filter(|home| home.shard() != asked.caller.shard) {
-            Some(home) => handed::run(&home, self.live.clone(), admitted, pending).await,
+            Some(home) => Box::pin(handed::run(&home, self.live.clone(), admitted, pending)).await,
             None => exchange::run(&self.live, admitted, pending).await,
         };
         let Refused { failure, body, record } = match answered {
@@ -191,7 +194,7 @@ impl Edge {
             Err(refused) => refused,
         };
         let id = match body {
-            Some(mut body) => id_of(&mut body, dialect, expects).await,
+            Some(mut body) => Box::pin(id_of(&mut body, dialect, expects)).await,
             None => None,
         };
         if let Some(mut record) = record {
@@ -208,7 +211,7 @@ impl Edge {
         asked: &Asked<'_>,
         request_id: &HeaderValue,
         bodiless: bool,
-    ) -> Result<Admitted, (Failure, Dialect)> {
+    ) -> Result<Box<Admitted>, (Failure, Dialect)> {
         let no = |failure| (failure, asked.dialect);
         if self.draining.load(Ordering::Relaxed) {
             return Err(no(Failure::Draining));
@@ -227,7 +230,7 @@ impl Edge {
         {
             return Err((Failure::BodyTooLarge(self.max_body_bytes), dialect));
         }
-        let deadline = Deadline::of(&parts.headers, Instant::now());
+        let deadline = Deadline::of(&parts.headers, Instant::now);
         let deadline = deadline.map_err(|failure| (failure, dialect))?;
         let card = (target == Target::Card).then(|| CardAsked {
             base: self.public.base(asked.text),
@@ -251,7 +254,7 @@ impl Edge {
         }
         // The relay's own deadline speaks first; the connector's ends what nobody waits for.
         let head_timeout = deadline.as_ref().map(|deadline| deadline.total + HEAD_TIMEOUT_LEEWAY);
-        Ok(Admitted {
+        Ok(Box::new(Admitted {
             workspace,
             head: RequestHead {
                 exchange: ExchangeId { instance: self.instance, counter: 0 },
@@ -270,7 +273,7 @@ impl Edge {
             card,
             deadline,
             streams,
-        })
+        }))
     }
 
     fn look_up(&self, name: &AgentName) -> Result<Arc<Workspace>, Failure> {

@@ -57,7 +57,7 @@ pub enum Carrying {
 /// A body, and what of it went up.
 #[derive(Debug)]
 pub struct Sent {
-    body: CallerBody,
+    body: Box<CallerBody>,
     pieces: Pieces,
     trailers: HeaderMap,
 }
@@ -86,7 +86,7 @@ impl Carrying {
     /// Carries `body` from where it stands, behind what of it went up with the head. Without an
     /// upload that was all.
     pub fn begin(
-        body: CallerBody,
+        body: Box<CallerBody>,
         first: Vec<Bytes>,
         upload: Option<Upload>,
         metrics: Arc<Metrics>,
@@ -148,12 +148,12 @@ impl Carrying {
 
 impl Sent {
     /// The body from where it stands: only for who does not send it again.
-    pub fn into_body(self) -> CallerBody {
+    pub fn into_body(self) -> Box<CallerBody> {
         self.body
     }
 
     /// The body as if nothing of it had gone up, and true; false where more went up than is kept.
-    pub fn unsend(self) -> (CallerBody, bool) {
+    pub fn unsend(self) -> (Box<CallerBody>, bool) {
         let Self { mut body, pieces, trailers } = self;
         let Pieces::Kept(pieces, _) = pieces else { return (body, false) };
         body.give_back(pieces, trailers);

@@ -195,7 +195,9 @@ impl Upload {
             Ok(Err(WriteError::Stopped(_))) => return Ok(()),
             Ok(Err(_)) | Err(_) => return Err(OpenError::Lost),
         };
-        let _ = self.write(chunks.get_mut(written..).unwrap_or_default()).await;
+        if let Some(rest @ [_, ..]) = chunks.get_mut(written..) {
+            let _ = self.write(rest).await;
+        }
         Ok(())
     }
 
