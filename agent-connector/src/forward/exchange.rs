@@ -34,44 +34,38 @@ pub(crate) const SHUTTING_DOWN: &str =
 /// Carries one request to the agent and its answer back.
 ///
 /// `may_begin` is told the exchange's counter before anything goes to the agent; on `false` the
-/// exchange is refused. `place` is given back once the answer is out; the
-/// future ends once the relay has all of it.
+/// exchange is refused. Answers with the stream of an answer that is out: whether the relay has it
+/// shows there.
 pub async fn run(
     send: SendStream,
     recv: RecvStream,
     flow: &LinkFlow,
     agent: &Agent,
     may_begin: impl FnOnce(u64) -> bool,
-    place: impl Send,
-) {
+) -> Option<SendStream> {
     let mut reply = Reply::new(send);
     let mut given_up = pin!(reply.given_up());
     match carry(&mut reply, recv, flow, agent, may_begin, given_up.as_mut()).await {
         Ok(()) => {}
         Err(Ending::Abandon(code)) => {
             tracing::debug!(%code, "an exchange was abandoned");
-            return reply.abandon(code);
+            reply.abandon(code);
         }
         Err(Ending::Abort(abort)) => {
             tracing::info!(code = %abort.code, delivery = %abort.delivery,
                 reason = %abort.message, "an exchange failed");
-            if !reply.abort(abort).await {
-                return;
-            }
+            reply.abort(abort).await;
         }
     }
-    drop(place);
-    given_up.await;
+    reply.into_finished()
 }
 
-/// Answers a stream that is not begun with a typed no, and waits until the relay has it.
-pub async fn refuse(send: SendStream, code: AbortCode, message: &str) {
+/// Answers a stream that is not begun with a typed no, as [`run`] does.
+pub async fn refuse(send: SendStream, code: AbortCode, message: &str) -> Option<SendStream> {
     let mut reply = Reply::new(send);
-    let given_up = reply.given_up();
     let abort = Abort { code, delivery: Delivery::NotSent, message: message.to_owned() };
-    if reply.abort(abort).await {
-        given_up.await;
-    }
+    reply.abort(abort).await;
+    reply.into_finished()
 }
 
 async fn carry<S: Future<Output = ()>>(

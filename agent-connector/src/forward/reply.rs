@@ -30,11 +30,12 @@ impl Ending {
 /// whole; dropping this one resets it.
 pub(crate) struct Reply {
     send: Option<SendStream>,
+    finished: Option<SendStream>,
 }
 
 impl Reply {
     pub(crate) const fn new(send: SendStream) -> Self {
-        Self { send: Some(send) }
+        Self { send: Some(send), finished: None }
     }
 
     /// Resolves when the relay wants no answer any more, or the link is lost.
@@ -70,24 +71,24 @@ impl Reply {
         if let Some(mut send) = self.send.take() {
             // An error means that the relay stopped the stream or the link is gone.
             let _ = send.finish();
+            self.finished = Some(send);
         }
     }
 
-    /// Tells the relay why there is no answer, or no whole one. Says whether the words went out;
-    /// where they did not, the stream was reset.
-    pub(crate) async fn abort(&mut self, abort: Abort) -> bool {
+    /// The stream, if it was finished on purpose.
+    pub(crate) fn into_finished(mut self) -> Option<SendStream> {
+        self.finished.take()
+    }
+
+    /// Tells the relay why there is no answer, or no whole one. Where the words do not get through,
+    /// the stream is reset.
+    pub(crate) async fn abort(&mut self, abort: Abort) {
         let mut gathered = Gathered::default();
         gathered.frame(&Frame::Abort(abort));
         match self.flush(&mut gathered).await {
-            Ok(()) => {
-                self.finish();
-                true
-            }
-            Err(Ending::Abandon(code)) => {
-                self.abandon(code);
-                false
-            }
-            Err(Ending::Abort(_)) => false,
+            Ok(()) => self.finish(),
+            Err(Ending::Abandon(code)) => self.abandon(code),
+            Err(Ending::Abort(_)) => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! The request streams of one link: accepts them, counts them, and stops them with the link.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,11 +24,16 @@ pub(crate) struct Streams {
 struct Count {
     /// Exchanges whose answer is not out yet.
     open: AtomicUsize,
-    /// Exchanges whose answer the relay does not have yet.
-    undelivered: AtomicUsize,
+    /// Tasks that have not ended.
+    under_way: AtomicUsize,
+    /// The answers that were finished last, which the relay may not have yet.
+    finished: Mutex<VecDeque<SendStream>>,
     door: Mutex<Door>,
     idle: Notify,
 }
+
+/// Finished answers that are remembered: more than can be on their way in a round trip.
+const FINISHED_MAX: usize = 1024;
 
 /// What may begin. One lock, so that no exchange begins behind the number that DRAIN tells.
 #[derive(Default)]
@@ -58,6 +64,19 @@ impl Count {
         // Nothing panics while it holds this lock, so a poisoned one is still whole.
         self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn finished(&self) -> MutexGuard<'_, VecDeque<SendStream>> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers an answer that is out.
+    fn keep(&self, answer: SendStream) {
+        let mut finished = self.finished();
+        if finished.len() >= FINISHED_MAX {
+            finished.pop_front();
+        }
+        finished.push_back(answer);
+    }
 }
 
 /// Counts one open exchange.
@@ -78,19 +97,19 @@ impl Drop for Place {
     }
 }
 
-/// Counts one answer until the relay has it: closing the link would discard the rest.
-struct Undelivered(Arc<Count>);
+/// Counts one task.
+struct UnderWay(Arc<Count>);
 
-impl Undelivered {
+impl UnderWay {
     fn enter(count: &Arc<Count>) -> Self {
-        count.undelivered.fetch_add(1, Ordering::Relaxed);
+        count.under_way.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(count))
     }
 }
 
-impl Drop for Undelivered {
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        if self.0.undelivered.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if self.0.under_way.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.0.idle.notify_waiters();
         }
     }
@@ -115,16 +134,23 @@ impl Streams {
         self.count.door().close()
     }
 
-    /// Resolves once the relay has every answer. Cancel safe.
+    /// Resolves once the relay has every answer: closing the link would discard the rest. Cancel
+    /// safe.
     pub(crate) fn idle(&self) -> impl Future<Output = ()> + Send + use<> {
         let count = Arc::clone(&self.count);
         async move {
             loop {
                 let notified = count.idle.notified();
-                if count.undelivered.load(Ordering::Relaxed) == 0 {
-                    return;
+                if count.under_way.load(Ordering::Relaxed) > 0 {
+                    notified.await;
+                    continue;
                 }
-                notified.await;
+                let Some(delivered) = count.finished().front().map(SendStream::stopped) else {
+                    return;
+                };
+                // An error means that the link is lost, and everything with it.
+                let _ = delivered.await;
+                count.finished().pop_front();
             }
         }
     }
@@ -152,26 +178,31 @@ fn begin(
     agent: &Arc<Agent>,
     count: &Arc<Count>,
 ) {
-    let undelivered = Undelivered::enter(count);
+    let under_way = UnderWay::enter(count);
     let (code, message) = if count.door().closed {
         (AbortCode::Refused, exchange::SHUTTING_DOWN)
     } else if let Some(place) = Place::enter(count) {
         let (flow, agent, count) = (flow.clone(), Arc::clone(agent), Arc::clone(count));
         // In a box: tokio moves a task's future about, and this one is large.
         exchanges.spawn(Box::pin(async move {
-            let _undelivered = undelivered;
+            let (_under_way, _place) = (under_way, place);
             let may_begin = |counter| count.door().begin(counter);
-            exchange::run(send, recv, &flow, &agent, may_begin, place).await;
+            if let Some(answer) = exchange::run(send, recv, &flow, &agent, may_begin).await {
+                count.keep(answer);
+            }
         }));
         return;
     } else {
         (AbortCode::Busy, "The agent's connector has 4,096 exchanges open. Try again later.")
     };
+    let count = Arc::clone(count);
     exchanges.spawn(async move {
-        let _undelivered = undelivered;
+        let _under_way = under_way;
         // Kept until the refusal is out: dropping it stops the request.
         let _recv = recv;
-        exchange::refuse(send, code, message).await;
+        if let Some(refusal) = exchange::refuse(send, code, message).await {
+            count.keep(refusal);
+        }
     });
 }
 
