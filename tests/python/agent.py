@@ -1,10 +1,12 @@
-"""A small agent on the official A2A SDK: it echoes a message, and streams a task in three pieces.
+"""A small agent on the official A2A SDK: it echoes a message, streams a task in three pieces, and
+works on another until that is cancelled.
 
 Prints its port, then serves JSON-RPC at /a2a and its card under the well-known name. Each request
 is one JSON line in the journal, named by the first argument: method, path and the fields that tell
 how it came.
 """
 
+import asyncio
 import json
 import socket
 import sys
@@ -27,30 +29,37 @@ from starlette.applications import Starlette
 
 
 class Echo(AgentExecutor):
-    """Answers what was said; a message that begins with "stream" becomes a task in pieces."""
+    """Answers what was said; "stream" and "work" at its beginning make it a task."""
 
     async def execute(self, context, event_queue):
         text = get_message_text(context.message)
-        if not text.startswith("stream"):
+        if not text.startswith(("stream", "work")):
             await event_queue.enqueue_event(new_text_message(f"echo: {text}", role=Role.ROLE_AGENT))
             return
         task = context.current_task or new_task_from_user_message(context.message)
         await event_queue.enqueue_event(task)
+        if text.startswith("work"):
+            await event_queue.enqueue_event(status(task, TaskState.TASK_STATE_WORKING, "at it"))
+            await asyncio.Event().wait()
         for piece in range(3):
             await event_queue.enqueue_event(
                 new_text_artifact_update_event(
                     task_id=task.id, context_id=task.context_id, name="echo", text=f"piece {piece}"
                 )
             )
-        await event_queue.enqueue_event(
-            new_text_status_update_event(
-                task_id=task.id, context_id=task.context_id,
-                state=TaskState.TASK_STATE_COMPLETED, text="done",
-            )
-        )
+        await event_queue.enqueue_event(status(task, TaskState.TASK_STATE_COMPLETED, "done"))
 
     async def cancel(self, context, event_queue):
-        raise NotImplementedError
+        """Says so; the SDK has ended `execute` by then."""
+        canceled = status(context.current_task, TaskState.TASK_STATE_CANCELED, "given up")
+        await event_queue.enqueue_event(canceled)
+
+
+def status(task, state, text):
+    """The event that a task is in this state."""
+    return new_text_status_update_event(
+        task_id=task.id, context_id=task.context_id, state=state, text=text
+    )
 
 
 class Journal:

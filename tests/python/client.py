@@ -1,6 +1,7 @@
 """A caller on the official A2A SDK, given nothing but an agent's public base URL.
 
-Finds the card, sends a message, streams a task, gets that task. Prints what it saw as one JSON object.
+Finds the card, sends a message, streams a task, gets that task, and cancels another one whose stream
+is open. Prints what it saw as one JSON object.
 """
 
 import asyncio
@@ -10,11 +11,17 @@ import sys
 import httpx
 from a2a.client import A2ACardResolver, ClientConfig, create_client
 from a2a.helpers.proto_helpers import get_message_text, new_text_message
-from a2a.types.a2a_pb2 import GetTaskRequest, Role, SendMessageRequest, TaskState
+from a2a.types.a2a_pb2 import (
+    CancelTaskRequest,
+    GetTaskRequest,
+    Role,
+    SendMessageRequest,
+    TaskState,
+)
 
 
 async def main(base):
-    seen = {"pieces": []}
+    seen = {"pieces": [], "states": []}
     async with httpx.AsyncClient(timeout=30) as http:
         card = await A2ACardResolver(http, base).get_agent_card()
         seen["urls"] = [interface.url for interface in card.supported_interfaces]
@@ -34,6 +41,16 @@ async def main(base):
 
         task = await client.get_task(GetTaskRequest(id=task_id))
         seen["state"] = TaskState.Name(task.status.state)
+
+        work = SendMessageRequest(message=new_text_message("work", role=Role.ROLE_USER))
+        async for event in client.send_message(work):
+            if not event.HasField("status_update"):
+                continue
+            update = event.status_update
+            seen["states"].append(TaskState.Name(update.status.state))
+            if update.status.state == TaskState.TASK_STATE_WORKING:
+                task = await client.cancel_task(CancelTaskRequest(id=update.task_id))
+                seen["canceled"] = TaskState.Name(task.status.state)
     print(json.dumps(seen))
 
 

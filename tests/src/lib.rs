@@ -14,7 +14,6 @@ pub mod chance;
 pub mod connector;
 pub mod fingerprint;
 pub mod http;
-pub mod http2_frames;
 pub mod ledger;
 pub mod metrics;
 pub mod middleman;

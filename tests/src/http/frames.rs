@@ -1,222 +1,273 @@
-//! HTTP/2 frames as given: for what no library sends, and to see what a server says.
+//! HTTP/2 as raw frames over TCP: writes any frame, right or wrong, and tells what came back.
 
-use super::{Cut, Reason};
+mod hpack;
+
+pub use hpack::{field, fields};
+
 use bytes::{Buf, Bytes, BytesMut};
-use std::{io, time::Duration};
+use std::{collections::HashMap, io, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, ToSocketAddrs},
+    net::TcpStream,
     time::timeout,
 };
 
+/// With these bytes a connection begins.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Types of frames (RFC 9113, 6).
+pub const DATA: u8 = 0;
+/// Begins a stream, or ends it with trailers.
+pub const HEADERS: u8 = 1;
+/// A word on a stream's weight, long out of use.
+pub const PRIORITY: u8 = 2;
+/// Ends a stream at once.
+pub const RST_STREAM: u8 = 3;
+/// What an end wants of the other.
+pub const SETTINGS: u8 = 4;
+/// Only servers push.
+pub const PUSH_PROMISE: u8 = 5;
+/// Asks for the same bytes back.
+pub const PING: u8 = 6;
+/// The connection ends.
+pub const GOAWAY: u8 = 7;
+/// Allows more bytes.
+pub const WINDOW_UPDATE: u8 = 8;
+/// More of a header block.
+pub const CONTINUATION: u8 = 9;
+
+/// The last frame of a stream's direction.
+pub const END_STREAM: u8 = 0x1;
+/// The answer to SETTINGS or PING.
+pub const ACK: u8 = 0x1;
+/// The header block ends here.
+pub const END_HEADERS: u8 = 0x4;
+/// A header block, or a body, with padding.
+pub const PADDED: u8 = 0x8;
+/// A header block with a priority in front.
+pub const WITH_PRIORITY: u8 = 0x20;
+
+/// Codes of errors (RFC 9113, 7).
+pub const PROTOCOL_ERROR: u32 = 0x1;
+/// More bytes than were allowed, or more allowed than there can be.
+pub const FLOW_CONTROL_ERROR: u32 = 0x3;
+/// A frame of the wrong size.
+pub const FRAME_SIZE_ERROR: u32 = 0x6;
+/// Not begun: it may be sent again.
+pub const REFUSED_STREAM: u32 = 0x7;
+/// Not wanted any more.
+pub const CANCEL: u32 = 0x8;
+/// Too much of something.
+pub const ENHANCE_YOUR_CALM: u32 = 0xb;
+
+/// SETTINGS_HEADER_TABLE_SIZE: with 0, nothing that was said before has to be remembered.
+const HEADER_TABLE_SIZE: u16 = 0x1;
+/// SETTINGS_INITIAL_WINDOW_SIZE.
+pub const INITIAL_WINDOW_SIZE: u16 = 0x4;
 /// How long one read may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What a client says first (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// A frame's length, kind, flags and stream (section 4.1).
-const HEAD_BYTES: usize = 9;
 
-/// One connection to an HTTP/2 server, frame by frame. It acknowledges nothing by itself.
-pub struct FrameClient {
-    stream: TcpStream,
-    buffer: BytesMut,
+/// The bytes of one frame, whatever it says.
+#[must_use]
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a frame's length").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// One frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawFrame {
+/// A SETTINGS frame with these values.
+#[must_use]
+pub fn settings(values: &[(u16, u32)]) -> Vec<u8> {
+    let bytes = |(id, value): &(u16, u32)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat();
+    frame(SETTINGS, 0, 0, &values.iter().flat_map(bytes).collect::<Vec<u8>>())
+}
+
+/// A frame as it came.
+#[derive(Clone, Debug)]
+pub struct Frame {
     /// Its type.
     pub kind: u8,
     /// Its flags.
     pub flags: u8,
-    /// Its stream; 0 is the connection.
+    /// Its stream, 0 for the connection.
     pub stream: u32,
-    /// What is in it.
+    /// What it says.
     pub payload: Bytes,
 }
 
+impl Frame {
+    /// A 32-bit number in it: the code of RST_STREAM, or of GOAWAY behind the last stream.
+    fn number_at(&self, at: usize) -> u32 {
+        self.payload.get(at..at + 4).map_or(u32::MAX, |mut bytes| bytes.get_u32())
+    }
+}
+
+/// What became of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// A whole answer.
+    Answered(Answer),
+    /// It was reset with this code.
+    Reset(u32),
+    /// The connection ended with this code.
+    GoneAway(u32),
+    /// The connection ended without a word.
+    Closed,
+    /// Nothing came in time.
+    Silence,
+}
+
+/// An answer as far as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Its fields, pseudo-fields included.
+    pub fields: Vec<(String, String)>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The value of a field.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The status code, 0 without one.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.header(":status").and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// One connection. It answers no PING and grants no window unless a story does.
+pub struct FrameClient {
+    stream: TcpStream,
+    buffer: BytesMut,
+    answers: HashMap<u32, Answer>,
+    patience: Duration,
+}
+
 impl FrameClient {
-    /// DATA.
-    pub const DATA: u8 = 0;
-    /// HEADERS.
-    pub const HEADERS: u8 = 1;
-    /// RST_STREAM.
-    pub const RST_STREAM: u8 = 3;
-    /// SETTINGS.
-    pub const SETTINGS: u8 = 4;
-    /// PING.
-    pub const PING: u8 = 6;
-    /// GOAWAY.
-    pub const GOAWAY: u8 = 7;
-    /// CONTINUATION.
-    pub const CONTINUATION: u8 = 9;
-    /// The flag END_STREAM of DATA and HEADERS.
-    pub const END_STREAM: u8 = 1;
-    /// The flag ACK of SETTINGS and PING.
-    pub const ACK: u8 = 1;
-    /// The flag END_HEADERS of HEADERS and CONTINUATION.
-    pub const END_HEADERS: u8 = 4;
-
-    /// Connects, and sends the preface with empty SETTINGS.
-    ///
-    /// # Errors
-    /// The connection's own.
-    pub async fn connect(address: impl ToSocketAddrs) -> io::Result<FrameClient> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let mut client = FrameClient { stream, buffer: BytesMut::new() };
-        client.stream.write_all(PREFACE).await?;
-        client.send(FrameClient::SETTINGS, 0, 0, b"").await?;
-        Ok(client)
+    /// Connects, and begins as a client should.
+    pub async fn connect(address: SocketAddr) -> FrameClient {
+        FrameClient::connect_with(address, &[]).await
     }
 
-    /// Sends one frame.
+    /// Connects with further settings.
     ///
-    /// # Errors
-    /// The connection's own. What the server said may still be there to read.
-    pub async fn send(
-        &mut self,
-        kind: u8,
-        flags: u8,
-        stream: u32,
-        payload: &[u8],
-    ) -> io::Result<()> {
-        let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
-        let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-        self.stream.write_all(&[&head, payload].concat()).await
+    /// # Panics
+    /// When there is no connection.
+    pub async fn connect_with(address: SocketAddr, values: &[(u16, u32)]) -> FrameClient {
+        let mut client = FrameClient::connect_silently(address).await;
+        let values = [&[(HEADER_TABLE_SIZE, 0)], values].concat();
+        let begin = [PREFACE, &settings(&values), &frame(SETTINGS, ACK, 0, &[])].concat();
+        client.send(&begin).await.expect("a connection that takes a preface");
+        client
     }
 
-    /// Sends a request without a body: its fields in this order, pseudo-fields among them.
+    /// Connects, and says nothing.
     ///
-    /// # Errors
-    /// The connection's own.
-    pub async fn request(&mut self, stream: u32, fields: &[(&str, &str)]) -> io::Result<()> {
-        let flags = FrameClient::END_HEADERS | FrameClient::END_STREAM;
-        self.send(FrameClient::HEADERS, flags, stream, &literals(fields)).await
+    /// # Panics
+    /// When there is no connection.
+    pub async fn connect_silently(address: SocketAddr) -> FrameClient {
+        let stream = TcpStream::connect(address).await.expect("the relay");
+        stream.set_nodelay(true).expect("a socket");
+        let (buffer, answers) = (BytesMut::new(), HashMap::new());
+        FrameClient { stream, buffer, answers, patience: PATIENCE }
     }
 
-    /// The next frame of the server.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub async fn next(&mut self) -> Result<RawFrame, Cut> {
-        self.fill(HEAD_BYTES).await?;
-        let mut head = self.buffer.split_to(HEAD_BYTES);
-        let length = head.get_uint(3) as usize;
-        let (kind, flags, stream) = (head.get_u8(), head.get_u8(), head.get_u32());
-        self.fill(length).await?;
-        Ok(RawFrame { kind, flags, stream, payload: self.buffer.split_to(length).freeze() })
+    /// Sets how long one read may take.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> FrameClient {
+        self.patience = patience;
+        self
     }
 
-    /// The status of this connection's first answer, which must come on this stream.
+    /// Waits until the server has allowed the connection more than the standard's 64 KiB.
     ///
-    /// # Errors
-    /// What the server did instead.
-    pub async fn status(&mut self, stream: u32) -> Result<u16, Cut> {
+    /// # Panics
+    /// When it does not.
+    pub async fn until_allowed(&mut self) {
         loop {
-            let frame = self.next().await?;
-            let code = |at: usize| frame.payload.get(at..).map_or(0, |mut code| code.get_u32());
-            match frame.kind {
-                FrameClient::HEADERS if frame.stream == stream => return status(&frame.payload),
-                FrameClient::RST_STREAM if frame.stream == stream => {
-                    return Err(Cut::Reset(Some(Reason::from(code(0)))));
+            let frame = self.next().await.expect("a window");
+            if (frame.kind, frame.stream) == (WINDOW_UPDATE, 0) {
+                return;
+            }
+        }
+    }
+
+    /// Sends bytes as given.
+    ///
+    /// # Errors
+    /// The connection's own. What came before may still be there to read.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    /// The next frame.
+    ///
+    /// # Errors
+    /// `TimedOut` when nothing comes in time; otherwise the connection is over.
+    pub async fn next(&mut self) -> io::Result<Frame> {
+        loop {
+            if let Some(length) = self.buffer.get(..3).map(|mut bytes| bytes.get_uint(3)) {
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
+                if self.buffer.len() >= 9 + length {
+                    let mut bytes = self.buffer.split_to(9 + length).freeze();
+                    bytes.advance(3);
+                    let (kind, flags) = (bytes.get_u8(), bytes.get_u8());
+                    let stream = bytes.get_u32() & 0x7fff_ffff;
+                    return Ok(Frame { kind, flags, stream, payload: bytes });
                 }
-                FrameClient::GOAWAY => return Err(Cut::GoAway(Reason::from(code(4)))),
-                _ => {}
+            }
+            let read = timeout(self.patience, self.stream.read_buf(&mut self.buffer)).await;
+            match read {
+                Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => read?,
+                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+            };
+        }
+    }
+
+    /// Reads until it is told what became of a stream. Answers of others that come in between are
+    /// kept for who asks later.
+    ///
+    /// # Panics
+    /// When the header block of an answer cannot be read.
+    pub async fn fate_of(&mut self, stream: u32) -> Fate {
+        loop {
+            let frame = match self.next().await {
+                Ok(frame) => frame,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Fate::Silence,
+                Err(_) => return Fate::Closed,
+            };
+            match frame.kind {
+                HEADERS => {
+                    let fields = hpack::decode(&frame.payload);
+                    self.answers.entry(frame.stream).or_default().fields.extend(fields);
+                }
+                DATA => {
+                    let answer = self.answers.entry(frame.stream).or_default();
+                    answer.body.extend_from_slice(&frame.payload);
+                }
+                RST_STREAM if frame.stream == stream => return Fate::Reset(frame.number_at(0)),
+                GOAWAY => return Fate::GoneAway(frame.number_at(4)),
+                _ => continue,
+            }
+            let over = matches!(frame.kind, HEADERS | DATA) && frame.flags & END_STREAM != 0;
+            if over && frame.stream == stream {
+                return Fate::Answered(self.answers.remove(&stream).unwrap_or_default());
             }
         }
     }
 
-    async fn fill(&mut self, length: usize) -> Result<(), Cut> {
-        while self.buffer.len() < length {
-            match timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await {
-                Err(_) => return Err(Cut::Timeout),
-                Ok(Err(_)) => return Err(Cut::Reset(None)),
-                Ok(Ok(0)) => return Err(Cut::Eof(None)),
-                Ok(Ok(_)) => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Fields as HPACK literals without indexing and without Huffman's code (RFC 7541, section 6.2.2):
-/// the bytes of their names and values stand there as given.
-#[must_use]
-pub fn literals(fields: &[(&str, &str)]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0);
-        for text in [name, value] {
-            let length = text.len();
-            if length < 127 {
-                block.push(length as u8);
-            } else {
-                // An integer of more than one byte (section 5.1); up to 16,510 it has three.
-                let rest = length - 127;
-                assert!(rest < 1 << 14, "a short text");
-                block.extend([127, (rest & 127) as u8 | 128, (rest >> 7) as u8]);
-            }
-            block.extend_from_slice(text.as_bytes());
-        }
-    }
-    block
-}
-
-/// The status of a block of fields that nothing was indexed before.
-fn status(block: &[u8]) -> Result<u16, Cut> {
-    let not_http = || Cut::NotHttp(format!("no status first: {block:?}"));
-    match *block {
-        // The static table from 8 on (RFC 7541, appendix A).
-        [field @ 0x88..=0x8e, ..] => {
-            Ok([200, 204, 206, 304, 400, 404, 500][usize::from(field - 0x88)])
-        }
-        // The name of index 8, and three digits.
-        [0x08 | 0x18 | 0x48, 3, a, b, c, ..] => digits(&[a, b, c]).ok_or_else(not_http),
-        [0x08 | 0x18 | 0x48, length, ref value @ ..] if length & 0x80 != 0 => {
-            value.get(..usize::from(length & 0x7f)).and_then(from_huffman).ok_or_else(not_http)
-        }
-        _ => Err(not_http()),
-    }
-}
-
-fn digits(text: &[u8]) -> Option<u16> {
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-/// Three digits in Huffman's code (RFC 7541, appendix B): 0 to 2 in five bits, the others in six.
-fn from_huffman(coded: &[u8]) -> Option<u16> {
-    let mut bits = coded.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1));
-    let mut number = 0;
-    for _ in 0..3 {
-        let five = bits.by_ref().take(5).fold(0, |code, bit| code << 1 | bit);
-        let digit = match five {
-            0..=2 => five,
-            _ => (five << 1 | bits.next()?).checked_sub(0b01_1001)? + 3,
-        };
-        number = number * 10 + u16::from(digit);
-    }
-    Some(number)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statuses_are_read_however_they_are_coded() {
-        assert_eq!(status(&[0x8d, 0x0f]), Ok(404));
-        assert_eq!(status(&[0x48, 3, b'4', b'3', b'1']), Ok(431));
-        // RFC 7541, appendix C.6.1.
-        assert_eq!(status(&[0x48, 0x82, 0x64, 0x02]), Ok(302));
-        assert_eq!(status(&[0x48, 0x83, 0x68, 0x2c, 0xff]), Ok(413));
-        assert!(status(&[0x40, 1]).is_err() && status(&[]).is_err());
+    /// Whether the connection ends within this time; what still comes is read and forgotten.
+    pub async fn is_closed_within(&mut self, patience: Duration) -> bool {
+        let end = async { while self.next().await.is_ok() {} };
+        timeout(patience, end).await.is_ok()
     }
 
-    #[test]
-    fn long_texts_have_long_lengths() {
-        let block = literals(&[("a", &"x".repeat(1_337))]);
-        assert_eq!(block[..6], [0, 1, b'a', 127, 186, 9]);
-        assert_eq!(block.len(), 3 + 3 + 1_337);
+    /// Leaves with a reset instead of an orderly end.
+    pub fn reset(self) {
+        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 }

@@ -3,7 +3,7 @@
 mod call;
 mod client;
 mod events;
-mod frames;
+pub mod frames;
 pub mod framing;
 mod http2;
 mod response;
@@ -13,7 +13,6 @@ mod version;
 pub use call::Call;
 pub use client::{RawClient, request_bytes};
 pub use events::{Event, EventParser};
-pub use frames::{FrameClient, literals};
 pub use h2::Reason;
 pub use http2::Connection;
 pub use response::{Cut, Ending, Piece, RawResponse, ResponseHead};

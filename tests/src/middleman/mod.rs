@@ -99,6 +99,24 @@ impl Middleman {
         self.sky.change(|sky| sky.epoch += 1);
     }
 
+    /// Begins or ends to keep a copy of every datagram that comes in.
+    pub fn record(&self, on: bool) {
+        self.sky.change(|sky| sky.recording = on);
+    }
+
+    /// The copies of what came in one direction (or both).
+    #[must_use]
+    pub fn recorded(&self, direction: Direction) -> Vec<Vec<u8>> {
+        let state = self.sky.state();
+        let kept = state.tape.iter().filter(|kept| direction.ways().contains(&kept.way));
+        kept.map(|kept| kept.bytes.clone()).collect()
+    }
+
+    /// Carries all that was recorded once more, each copy between the addresses that it had.
+    pub fn replay(&self) {
+        self.sky.change(|sky| sky.again = sky.tape.clone());
+    }
+
     /// What was carried and lost so far in one direction (or the sum of both).
     #[must_use]
     pub fn counters(&self, direction: Direction) -> Counters {

@@ -1,8 +1,8 @@
 //! Carries datagrams: each connector that sends has its own socket towards the relay.
 
 use super::{
-    lane::Lane,
-    weather::{DOWN, Sky, UP},
+    lane::{Exit, Lane},
+    weather::{DOWN, Recorded, Sky, UP},
 };
 use std::{collections::HashMap, net::Ipv4Addr, net::SocketAddr, sync::Arc};
 use tokio::{net::UdpSocket, task::JoinHandle, time::Instant};
@@ -43,6 +43,10 @@ pub(super) async fn carry(front: std::net::UdpSocket, sky: Arc<Sky>) {
             forgotten.clear();
             forgotten.extend(mappings.drain().map(|(_, mapping)| mapping.socket.clone()));
         }
+        let again = std::mem::take(&mut sky.state().again);
+        for Recorded { way, bytes, exit } in again {
+            [&up, &down][way].enter(&bytes, &exit, &mut Instant::now());
+        }
         let Some(received) = received else { continue };
         // An error tells of an earlier datagram that found no listener.
         let Ok((length, connector)) = received else { continue };
@@ -50,22 +54,39 @@ pub(super) async fn carry(front: std::net::UdpSocket, sky: Arc<Sky>) {
         let mapping = match mappings.get(&connector) {
             Some(mapping) => mapping,
             None => {
-                let fresh = map(&front, connector, &down).await;
+                let fresh = map(&front, connector, &down, &sky).await;
                 mappings.entry(connector).or_insert(fresh)
             }
         };
-        up.enter(&buffer[..length], &(mapping.socket.clone(), relay), &mut last_due);
+        let exit = (mapping.socket.clone(), relay);
+        record(&sky, UP, &buffer[..length], &exit);
+        up.enter(&buffer[..length], &exit, &mut last_due);
     }
 }
 
-async fn map(front: &Arc<UdpSocket>, connector: SocketAddr, down: &Lane) -> Mapping {
+/// Keeps a datagram, if all are kept.
+fn record(sky: &Sky, way: usize, bytes: &[u8], exit: &Exit) {
+    let mut state = sky.state();
+    if state.recording {
+        state.tape.push(Recorded { way, bytes: bytes.to_vec(), exit: exit.clone() });
+    }
+}
+
+async fn map(
+    front: &Arc<UdpSocket>,
+    connector: SocketAddr,
+    down: &Lane,
+    sky: &Arc<Sky>,
+) -> Mapping {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
     let socket = Arc::new(socket);
     let (from, lane, exit) = (socket.clone(), down.clone(), (front.clone(), connector));
+    let sky = sky.clone();
     let back = tokio::spawn(async move {
         let (mut buffer, mut last_due) = (vec![0; DATAGRAM_MAX], Instant::now());
         loop {
             if let Ok((length, _)) = from.recv_from(&mut buffer).await {
+                record(&sky, DOWN, &buffer[..length], &exit);
                 lane.enter(&buffer[..length], &exit, &mut last_due);
             }
         }

@@ -73,6 +73,25 @@ async fn fair_weather_carries_all_and_a_rebinding_changes_the_port() {
 }
 
 #[tokio::test]
+async fn what_was_recorded_is_carried_again_between_the_same_addresses() {
+    let setup = setup(Weather::default()).await;
+    setup.middleman.record(true);
+    let port = setup.ask(1, SOON).await.expect("an echo");
+    setup.middleman.record(false);
+    assert!(setup.ask(2, SOON).await.is_some());
+    assert_eq!(setup.middleman.recorded(Direction::Up), [[1]]);
+    assert_eq!(setup.middleman.recorded(Direction::Both).len(), 2);
+    setup.middleman.replay();
+    let told = [&port.to_be_bytes()[..], &[1]].concat();
+    // The copy of the echo, and the echo of the copy.
+    for _ in 0..2 {
+        let mut buffer = [0; 16];
+        let read = timeout(SOON, setup.client.recv(&mut buffer)).await.expect("a datagram");
+        assert_eq!(buffer[..read.expect("received")], told);
+    }
+}
+
+#[tokio::test]
 async fn a_black_hole_swallows_in_one_direction_and_ends() {
     let setup = setup(Weather::default()).await;
     let middleman = &setup.middleman;

@@ -1,5 +1,6 @@
 //! What the network does to datagrams, and the state that the test and the middleman share.
 
+use super::lane::Exit;
 use crate::chance::Chance;
 use std::{
     net::SocketAddr,
@@ -123,6 +124,14 @@ impl Counters {
     }
 }
 
+/// A datagram as it came in, its direction, and where it was to leave.
+#[derive(Clone)]
+pub(super) struct Recorded {
+    pub(super) way: usize,
+    pub(super) bytes: Vec<u8>,
+    pub(super) exit: Exit,
+}
+
 /// What the test sets and the middleman obeys.
 pub(super) struct State {
     pub(super) weather: [Weather; 2],
@@ -132,6 +141,11 @@ pub(super) struct State {
     /// Grows with each rebinding.
     pub(super) epoch: u64,
     pub(super) tcp_blocked: bool,
+    pub(super) recording: bool,
+    /// All that came in while it was recorded.
+    pub(super) tape: Vec<Recorded>,
+    /// What is to be carried once more.
+    pub(super) again: Vec<Recorded>,
 }
 
 impl State {
@@ -173,6 +187,9 @@ impl Sky {
             relay: None,
             epoch: 0,
             tcp_blocked: false,
+            recording: false,
+            tape: Vec::new(),
+            again: Vec::new(),
         };
         Sky { state: Mutex::new(state), bell: watch::Sender::new(()) }
     }

@@ -9,17 +9,22 @@ const COMMAND: Duration = Duration::from_secs(20);
 
 /// `agent-connector ARGS…`, with this on its standard input.
 pub(crate) async fn connector(args: &[&str], stdin: &str) -> Output {
-    run(binaries::agent_connector(), args, stdin).await
+    run(binaries::agent_connector(), args, &[], stdin).await
 }
 
 /// `relay ARGS…`.
 pub(crate) async fn relay(args: &[&str]) -> Output {
-    run(binaries::relay(), args, "").await
+    relay_with(&[], args).await
 }
 
-async fn run(program: PathBuf, args: &[&str], stdin: &str) -> Output {
+/// `relay ARGS…`, with these variables.
+pub(crate) async fn relay_with(env: &[(&str, &str)], args: &[&str]) -> Output {
+    run(binaries::relay(), args, env, "").await
+}
+
+async fn run(program: PathBuf, args: &[&str], env: &[(&str, &str)], stdin: &str) -> Output {
     let mut command = Command::new(&program);
-    command.args(args).env_clear();
+    command.args(args).env_clear().envs(env.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.kill_on_drop(true).spawn().expect("the program runs");
     let mut input = child.stdin.take().expect("a pipe");

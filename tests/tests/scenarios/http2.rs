@@ -1,8 +1,5 @@
 //! Callers on HTTP/2: many calls on one connection, each with an end of its own.
 
-mod floods;
-mod heads;
-
 use serde_json::Value;
 use std::time::Duration;
 use tests::{
@@ -277,6 +274,10 @@ async fn both_versions_of_http_are_served_on_one_port() {
     }
     while let Some(call) = calls.join_next().await {
         call.expect("a call");
+    }
+    for version in [Version::Http1, Version::Http2] {
+        let card = version.get(&world.workspace.card()).await.expect("a card");
+        assert_eq!(card.status, 200, "{version:?}: {card:?}");
     }
     assert_serves(&connection, &world, "all of it").await;
     world.until_quiet().await;

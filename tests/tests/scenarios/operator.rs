@@ -2,7 +2,12 @@
 
 use crate::command;
 use serde_json::Value;
-use std::{os::unix::fs::PermissionsExt, time::Duration};
+use std::{
+    io::ErrorKind,
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
+    time::Duration,
+};
 use tests::{
     Relay, World,
     http::{Version, get, post_json},
@@ -225,6 +230,15 @@ async fn the_url_file_tells_where_everything_is() {
     assert_eq!(urls["public_url"], format!("http://{}", relay.http()));
     assert_eq!(urls["pid"], relay.process().pid());
     assert_eq!(urls.as_object().map(serde_json::Map::len), Some(5), "{urls}");
+}
+
+#[tokio::test]
+async fn the_tunnels_port_is_taken_on_tcp_too_and_nobody_listens_there() {
+    let relay = Relay::start().await;
+    let refused = TcpStream::connect(relay.tunnel()).expect_err("nothing listens");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    let taken = TcpListener::bind(relay.tunnel()).expect_err("the relay has it");
+    assert_eq!(taken.kind(), ErrorKind::AddrInUse);
 }
 
 #[tokio::test]

@@ -21,9 +21,12 @@ async fn the_official_sdk_needs_nothing_but_the_base_and_never_goes_round_the_tu
     assert_eq!(seen["answer"], "echo: hello");
     assert_eq!(seen["pieces"], json!(["piece 0", "piece 1", "piece 2"]));
     assert_eq!(seen["state"], "TASK_STATE_COMPLETED");
+    assert_eq!(seen["canceled"], "TASK_STATE_CANCELED", "the answer to the cancelling");
+    let states = json!(["TASK_STATE_WORKING", "TASK_STATE_CANCELED"]);
+    assert_eq!(seen["states"], states, "the stream that was open meanwhile, and ended");
     let journal = agent.journal();
     let posts: Vec<_> = journal.iter().filter(|request| request["method"] == "POST").collect();
-    assert_eq!(posts.len(), 3, "a message, a stream, a task: {posts:?}");
+    assert_eq!(posts.len(), 5, "a message, a stream, its task, work, its end: {posts:?}");
     for request in posts {
         assert_eq!(request["path"], "/a2a");
         assert_eq!(request["via"], "1.1 a2a-relay", "round the tunnel: {request}");

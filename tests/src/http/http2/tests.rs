@@ -4,7 +4,14 @@ use super::*;
 use crate::{
     Fingerprint,
     fingerprint::pattern,
-    http::{Event, FrameClient, Version::Http2},
+    http::{
+        Event,
+        Version::Http2,
+        frames::{
+            END_HEADERS, END_STREAM, Fate, FrameClient, HEADERS, PING, PROTOCOL_ERROR, fields,
+            frame,
+        },
+    },
     until,
 };
 use h2::server::SendResponse;
@@ -175,17 +182,18 @@ async fn a_reset_says_that_nobody_waits() {
 #[tokio::test]
 async fn frames_are_sent_as_given_and_the_answer_is_read() {
     let address = serve().await;
-    let path = |path| [(":method", "GET"), (":scheme", "http"), (":path", path)];
-    let mut client = FrameClient::connect(address).await.expect("the server");
-    client.request(1, &path("/trailers")).await.expect("sent");
-    assert_eq!(client.status(1).await, Ok(200));
-    client
-        .request(3, &[&path("/echo")[..], &[("connection", "close")]].concat())
-        .await
-        .expect("sent");
-    assert_eq!(client.status(3).await, Err(Cut::Reset(Some(Reason::PROTOCOL_ERROR))));
-    client.send(FrameClient::PING, 0, 0, b"short").await.expect("sent");
-    assert_eq!(client.status(5).await, Err(Cut::GoAway(Reason::PROTOCOL_ERROR)));
+    let request = |stream, path, more: &[_]| {
+        let head = [&[(":method", "GET"), (":scheme", "http"), (":path", path)], more].concat();
+        frame(HEADERS, END_HEADERS | END_STREAM, stream, &fields(&head))
+    };
+    let mut client = FrameClient::connect(address).await;
+    client.send(&request(1, "/trailers", &[])).await.expect("sent");
+    let fate = client.fate_of(1).await;
+    assert!(matches!(&fate, Fate::Answered(answer) if answer.status() == 200), "{fate:?}");
+    client.send(&request(3, "/echo", &[("connection", "close")])).await.expect("sent");
+    assert_eq!(client.fate_of(3).await, Fate::Reset(PROTOCOL_ERROR));
+    client.send(&frame(PING, 0, 0, b"short")).await.expect("sent");
+    assert_eq!(client.fate_of(5).await, Fate::GoneAway(PROTOCOL_ERROR));
 }
 
 #[tokio::test]

@@ -8,17 +8,20 @@ use super::{
 use std::time::{Duration, Instant};
 use tests::{
     World,
-    http2_frames::{
+    http::frames::{
         ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Fate,
         FrameClient, HEADERS, INITIAL_WINDOW_SIZE, PING, PRIORITY, REFUSED_STREAM, RST_STREAM,
         SETTINGS, WINDOW_UPDATE, field, frame, settings,
     },
     until,
 };
+use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(10);
 /// Frames that are sent at a time.
 const BATCH: usize = 200;
+/// Connections with the same flood.
+const ROUNDS: usize = 25;
 /// Streams that one connection may have open.
 const STREAMS_MAX: u32 = 250;
 
@@ -54,7 +57,7 @@ async fn floods_that_no_honest_caller_sends_end_their_connection() {
             [&begun[..], &frame(CONTINUATION, 0, 1, &[0x10]).repeat(5_000)].concat(),
         ),
     ] {
-        for round in 0..25 {
+        for round in 0..ROUNDS {
             let mut client = FrameClient::connect(world.relay.http()).await;
             let _ = client.send(&bytes).await;
             let fate = client.fate_of(u32::MAX).await;
@@ -65,6 +68,25 @@ async fn floods_that_no_honest_caller_sends_end_their_connection() {
         }
     }
     bystander.assert_unharmed(&world, "floods").await;
+    world.until_quiet().await;
+}
+
+#[tokio::test]
+async fn streams_that_are_reset_as_fast_as_they_begin_end_their_connection() {
+    let world = World::new().await;
+    let bystander = Bystander::beside(&world).await;
+    let never = field("x-test-behaviour", "never");
+    let block = [good(&Paths::of(&world), "reset"), never].concat();
+    let mut client = FrameClient::connect(world.relay.http()).await;
+    let mut sent = 0;
+    while sent < 10_000 && client.send(&reset_at_once(2 * sent + 1, &block)).await.is_ok() {
+        sent += 1;
+    }
+    assert!(sent < 10_000, "the relay took {sent} of them");
+    let reached = world.agent.of("reset").len();
+    eprintln!("{reached} of {sent} streams reached the agent");
+    assert!(reached < 1_000, "{reached} of {sent} streams reached the agent");
+    bystander.assert_unharmed(&world, "streams that are reset").await;
     world.until_quiet().await;
 }
 
@@ -103,6 +125,21 @@ async fn floods_of_frames_that_carry_nothing_end_their_connection_and_disturb_no
         assert!(ended.is_some(), "{sent} times {what} in {SOON:?}");
     }
     bystander.assert_unharmed(&world, "frames that carry nothing").await;
+    world.until_quiet().await;
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_cost_no_memory() {
+    let world = World::new().await;
+    let bystander = Bystander::beside(&world).await;
+    let mut held = Vec::new();
+    for bytes in [frame(PING, 0, 0, &[0; 8]), settings(&[])] {
+        let mut client = FrameClient::connect(world.relay.http()).await;
+        // Once nothing goes any more, the flood is over as well.
+        let _ = timeout(SOON, client.send(&bytes.repeat(200_000))).await;
+        held.push(client);
+    }
+    bystander.assert_unharmed(&world, "answers that nobody reads").await;
     world.until_quiet().await;
 }
 

@@ -3,9 +3,9 @@
 use super::Paths;
 use tests::{
     Refusal, World,
-    http2_frames::{
+    http::frames::{
         Answer, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Fate, FrameClient, HEADERS,
-        PROTOCOL_ERROR, fields, frame,
+        PROTOCOL_ERROR, field, fields, frame,
     },
 };
 
@@ -73,6 +73,7 @@ const BESIDE: &[(Field, Outcome)] = &[
     (("X-Upper", "1"), GoneAway(PROTOCOL_ERROR)),
     (("x y", "1"), GoneAway(PROTOCOL_ERROR)),
     (("x:y", "1"), GoneAway(PROTOCOL_ERROR)),
+    (("x-\r\nx-relay-caller", "1"), GoneAway(PROTOCOL_ERROR)),
     (("x-nul", "\0"), GoneAway(PROTOCOL_ERROR)),
     (("x-cr-lf", "1\r\nx-injected: 1"), GoneAway(PROTOCOL_ERROR)),
 ];
@@ -130,6 +131,7 @@ const PATHS: &[(&str, Outcome)] = &[
     ("{base}/a2a/%c0%ae%c0%ae/secret", NO_PATH),
     ("{base}/./a2a", NO_PATH),
     ("{base}//a2a", NO_PATH),
+    ("{base}/secret", NO_PATH),
     ("/{base}/a2a", NO_PATH),
     ("//{host}{base}/a2a", NO_PATH),
     ("{base}/\\..\\secret", NO_PATH),
@@ -142,16 +144,15 @@ const PATHS: &[(&str, Outcome)] = &[
     ("*", BAD),
 ];
 
-/// The fields with their words filled in, named for the agent's journal.
-fn filled(paths: &Paths, list: &[Field], id: &str) -> Vec<u8> {
-    let filled: Vec<(&str, String)> = list
-        .iter()
-        .map(|(name, value)| (*name, String::from_utf8(paths.fill(value)).expect("text")))
-        .collect();
-    let mut list: Vec<(&str, &str)> =
-        filled.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    list.push(("x-test-id", id));
-    fields(&list)
+/// The fields with their words filled in.
+fn filled(paths: &Paths, list: &[Field]) -> Vec<u8> {
+    let text = |value| String::from_utf8(paths.fill(value)).expect("text");
+    list.iter().flat_map(|(name, value)| field(name, &text(value))).collect()
+}
+
+/// The same, named for the agent's journal.
+fn named(paths: &Paths, list: &[Field], id: &str) -> Vec<u8> {
+    [filled(paths, list), field("x-test-id", id)].concat()
 }
 
 /// A request in as many frames as it takes: its fields, and a body of two bytes.
@@ -175,7 +176,7 @@ fn header_frames(stream: u32, flags: u8, block: &[u8]) -> Vec<u8> {
 
 /// A good request's block of fields.
 pub(super) fn good(paths: &Paths, id: &str) -> Vec<u8> {
-    filled(paths, &[METHOD, SCHEME, AUTHORITY, PATH, JSON], id)
+    named(paths, &[METHOD, SCHEME, AUTHORITY, PATH, JSON], id)
 }
 
 /// Whether a good request on this stream is answered.
@@ -192,6 +193,9 @@ fn check(what: &str, fate: &Fate, outcome: Outcome) {
         (Refused(status, code), Fate::Answered(answer)) => {
             assert_eq!(marks(answer), (status, Some(code.to_owned())), "{what}: {answer:?}");
             assert_eq!(answer.header("x-relay-delivery"), Some("not-sent"), "{what}");
+            let is_told = answer.header("x-request-id").is_some_and(|id| !id.is_empty())
+                && answer.header("content-type").is_some_and(|media| media.contains("json"));
+            assert!(is_told, "{what}: {answer:?}");
         }
         (Served, Fate::Answered(answer)) => assert_eq!(answer.status(), 200, "{what}: {answer:?}"),
         (Library(status), Fate::Answered(answer)) => {
@@ -230,32 +234,40 @@ async fn malformed_requests_are_reset_or_refused_and_never_reach_the_agent() {
     let usual = [METHOD, SCHEME, AUTHORITY, PATH, JSON];
     let mut rows = Vec::new();
     for (field, outcome) in BESIDE {
-        let block = filled(&paths, &[&usual[..], &[*field]].concat(), "hostile");
+        let block = named(&paths, &[&usual[..], &[*field]].concat(), "hostile");
         rows.push((format!("beside the usual: {field:?}"), request(1, &block), *outcome));
     }
     for (what, list, outcome) in WHOLE {
-        rows.push(((*what).to_owned(), request(1, &filled(&paths, list, "hostile")), *outcome));
+        rows.push(((*what).to_owned(), request(1, &named(&paths, list, "hostile")), *outcome));
     }
     for (path, outcome) in PATHS {
-        let block = filled(&paths, &[METHOD, SCHEME, AUTHORITY, (":path", path), JSON], "hostile");
+        let block = named(&paths, &[METHOD, SCHEME, AUTHORITY, (":path", path), JSON], "hostile");
         rows.push((format!("the path {path:?}"), request(1, &block), *outcome));
     }
     let announced = [&usual[..], &[("content-length", "5")]].concat();
-    let block = filled(&paths, &announced, "hostile");
+    let block = named(&paths, &announced, "hostile");
     let bodiless = header_frames(1, END_STREAM, &block);
     rows.push(("a length and no body".to_owned(), bodiless, MALFORMED));
+    let block = [good(&paths, "hostile"), fields(&[("te", "trailers")])].concat();
+    rows.push(("no body".to_owned(), header_frames(1, END_STREAM, &block), Served));
     try_all(&world, rows).await;
 }
 
 #[tokio::test]
-async fn header_lists_over_each_limit_are_refused() {
+async fn heads_over_each_limit_are_refused() {
     let world = World::new().await;
     let paths = Paths::of(&world);
     let too_large = Refused(431, "RELAY_HEADERS_TOO_LARGE");
+    let too_long = Refused(414, "RELAY_URI_TOO_LONG");
     let with = |count: usize, bytes: usize| {
         let value = "v".repeat(bytes);
         let more: Vec<u8> = (0..count).flat_map(|_| fields(&[("x-more", &value)])).collect();
         request(1, &[good(&paths, "hostile"), more].concat())
+    };
+    let query = |bytes: usize| {
+        let path = format!("{}?{}", paths.endpoint(), "q".repeat(bytes));
+        let path = fields(&[(":path", &path), ("x-test-id", "hostile")]);
+        request(1, &[filled(&paths, &[METHOD, SCHEME, AUTHORITY]), path].concat())
     };
     let rows = [
         ("a field of 30 KiB", with(1, 30 << 10), Served),
@@ -267,6 +279,9 @@ async fn header_lists_over_each_limit_are_refused() {
         ("2,000 fields of a byte", with(2_000, 1), Library(431)),
         ("3 fields of 25 KiB", with(3, 25 << 10), Library(431)),
         ("12 fields of 33 KiB", with(12, 33 << 10), GoneAway(ENHANCE_YOUR_CALM)),
+        ("a query of 7 KiB", query(7 << 10), Served),
+        ("a query of 8 KiB", query(8 << 10), too_long),
+        ("a query of 30 KiB", query(30 << 10), too_long),
     ];
     let rows = rows.map(|(what, bytes, outcome)| (what.to_owned(), bytes, outcome));
     try_all(&world, rows.into()).await;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tests::{
     World,
     baseline::Baseline,
-    http2_frames::{
+    http::frames::{
         ACK, END_HEADERS, Fate, FrameClient, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING,
         RST_STREAM, fields, frame,
     },

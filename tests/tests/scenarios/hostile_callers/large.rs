@@ -3,7 +3,7 @@
 use super::Paths;
 use tests::{
     RawClient, Refusal, World,
-    http2_frames::{DATA, END_HEADERS, END_STREAM, Fate, FrameClient, HEADERS, fields, frame},
+    http::frames::{DATA, END_HEADERS, END_STREAM, Fate, FrameClient, HEADERS, fields, frame},
     refusal::call_with_id,
 };
 

@@ -11,6 +11,8 @@ const STALLED: usize = 50;
 const HEAD_PATIENCE: Duration = Duration::from_secs(14);
 /// A body may stop for 30 s.
 const BODY_PATIENCE: Duration = Duration::from_secs(40);
+/// 64 KiB for each caller, bytes.
+const GROWTH_MAX: u64 = (SLOW_HEADS + IDLE + STALLED) as u64 * (64 << 10);
 const BAD: Refusal = Refusal::new(400, "RELAY_BAD_REQUEST");
 
 /// Begins a request with these bytes on a connection of its own.
@@ -41,7 +43,7 @@ async fn trickle(mut clients: Vec<RawClient>) -> Duration {
 async fn slow_heads_idle_connections_and_stalled_bodies_cost_nobody_else_anything() {
     let world = World::new().await;
     let paths = Paths::of(&world);
-    let bystander = Bystander::beside(&world).await;
+    let bystander = Bystander::beside(&world).await.growth_max(GROWTH_MAX);
     let (mut heads, mut idle, mut stalled) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..SLOW_HEADS {
         heads.push(begin(&paths, "{post}X-Slow: ").await);
@@ -78,7 +80,7 @@ async fn a_preface_of_http_2_that_trickles_in_has_ten_seconds() {
     let started = Instant::now();
     let mut closed = false;
     // One byte a second: the whole of it would take 24.
-    for byte in &tests::http2_frames::PREFACE[1..] {
+    for byte in &tests::http::frames::PREFACE[1..] {
         closed = client.is_closed_within(Duration::from_secs(1)).await
             || client.send_more(&[*byte]).await.is_err();
         if closed {
