@@ -174,7 +174,8 @@ async fn connect<S: Future<Output = ()>>(
     if let Some(local) = agent.pool.take().await {
         return Ok(local);
     }
-    let patience = async {
+    // Boxed, since most requests find a connection waiting.
+    let patience = Box::pin(async {
         loop {
             match Local::connect(agent.origin()).await {
                 Ok(local) => return Ok(local),
@@ -188,7 +189,7 @@ async fn connect<S: Future<Output = ()>>(
             }
             sleep(REDIAL_INTERVAL).await;
         }
-    };
+    });
     tokio::select! {
         biased;
         local = patience => local,
@@ -215,18 +216,22 @@ async fn ask<S: Future<Output = ()>>(
         };
         let answer = match first {
             Some(answer) => answer,
+            // Boxed, since most agents answer at once.
             None => {
-                let mut gathered = Gathered::default();
-                gathered.frame(&Frame::Accepted);
-                local.beside(reply.flush(&mut gathered)).await?;
-                tokio::select! {
-                    biased;
-                    answer = local.beside(response.as_mut()) => answer,
-                    () = given_up.as_mut() => return Err(Ending::Abandon(StreamCode::Cancelled)),
-                    () = sleep(patience) => {
-                        return Err(failure::silent(agent.name(), patience, Delivery::Maybe));
+                Box::pin(async {
+                    let mut gathered = Gathered::default();
+                    gathered.frame(&Frame::Accepted);
+                    local.beside(reply.flush(&mut gathered)).await?;
+                    tokio::select! {
+                        biased;
+                        answer = local.beside(response.as_mut()) => Ok(answer),
+                        () = given_up.as_mut() => Err(Ending::Abandon(StreamCode::Cancelled)),
+                        () = sleep(patience) => {
+                            Err(failure::silent(agent.name(), patience, Delivery::Maybe))
+                        }
                     }
-                }
+                })
+                .await?
             }
         };
         match answer {

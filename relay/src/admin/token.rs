@@ -75,6 +75,11 @@ impl AdminToken {
         }
     }
 
+    /// Its length, bytes: nothing shorter can hold it.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether `word`, out of some header field, is this token. Most are told by their length.
     pub fn is(&self, word: &[u8]) -> bool {
         word.len() == self.bytes && std::str::from_utf8(word).is_ok_and(|word| self.matches(word))

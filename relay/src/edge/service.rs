@@ -240,7 +240,8 @@ impl Edge {
         });
         let streams = takes_events(&parts.headers);
         let mut fields = std::mem::take(&mut parts.headers);
-        access::remove_relay_credentials(&mut fields, |word| self.api.token.is(word));
+        let token = &self.api.token;
+        access::remove_relay_credentials(&mut fields, token.bytes(), |word| token.is(word));
         let origin = Origin {
             caller: asked.caller,
             version: parts.version,
