@@ -34,7 +34,7 @@ pub struct Metrics {
     pub bytes_to_agents: Counter,
     /// Body bytes from agents to callers.
     pub bytes_to_callers: Counter,
-    requests: Family<[(&'static str, &'static str); 2], Counter>,
+    requests: Requests,
     refusals: Family<Label, Counter>,
     request_seconds: Histogram,
     request_head_seconds: Histogram,
@@ -88,6 +88,83 @@ impl Links {
     }
 }
 
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its caller has the whole answer.
+    Complete,
+    /// The answer was cut.
+    Cut,
+    /// The relay refused.
+    Refused,
+    /// Its caller left before the end.
+    CallerLeft,
+}
+
+impl Outcome {
+    /// Its name in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Cut => "cut",
+            Self::Refused => "refused",
+            Self::CallerLeft => "caller_left",
+        }
+    }
+}
+
+/// Counts exchanges by binding and outcome: each counter is at hand, and needs no search.
+#[derive(Debug)]
+struct Requests {
+    json_rpc: Outcomes,
+    http_json: Outcomes,
+    grpc: Outcomes,
+}
+
+#[derive(Debug)]
+struct Outcomes {
+    complete: Counter,
+    cut: Counter,
+    refused: Counter,
+    caller_left: Counter,
+}
+
+impl Requests {
+    fn new(requests: &Family<[(&'static str, &'static str); 2], Counter>) -> Self {
+        let outcomes = |binding: Binding| {
+            let counter = |outcome: Outcome| {
+                let labels = [("binding", binding.name()), ("outcome", outcome.name())];
+                requests.get_or_create_owned(&labels)
+            };
+            Outcomes {
+                complete: counter(Outcome::Complete),
+                cut: counter(Outcome::Cut),
+                refused: counter(Outcome::Refused),
+                caller_left: counter(Outcome::CallerLeft),
+            }
+        };
+        Self {
+            json_rpc: outcomes(Binding::JsonRpc),
+            http_json: outcomes(Binding::HttpJson),
+            grpc: outcomes(Binding::Grpc),
+        }
+    }
+
+    const fn counter(&self, binding: Binding, outcome: Outcome) -> &Counter {
+        let outcomes = match binding {
+            Binding::JsonRpc => &self.json_rpc,
+            Binding::HttpJson => &self.http_json,
+            Binding::Grpc => &self.grpc,
+        };
+        match outcome {
+            Outcome::Complete => &outcomes.complete,
+            Outcome::Cut => &outcomes.cut,
+            Outcome::Refused => &outcomes.refused,
+            Outcome::CallerLeft => &outcomes.caller_left,
+        }
+    }
+}
+
 /// From a fast local call to a half-hour turn, seconds.
 const BUCKETS: [f64; 14] =
     [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0, 1800.0];
@@ -99,6 +176,7 @@ impl Default for Metrics {
         let links = Family::<Label, Gauge>::default();
         let link_events = Family::<Label, Counter>::default();
         let bytes = Family::<Label, Counter>::default();
+        let requests = Family::default();
         let handshake = |result| handshakes.get_or_create_owned(&[("result", result)]);
         let event = |event| link_events.get_or_create_owned(&[("event", event)]);
         let direction = |direction| bytes.get_or_create_owned(&[("direction", direction)]);
@@ -120,7 +198,7 @@ impl Default for Metrics {
             streams_in_flight: Gauge::default(),
             bytes_to_agents: direction("to_agent"),
             bytes_to_callers: direction("to_caller"),
-            requests: Family::default(),
+            requests: Requests::new(&requests),
             refusals: Family::default(),
             request_seconds: Histogram::new(BUCKETS),
             request_head_seconds: Histogram::new(BUCKETS),
@@ -141,11 +219,7 @@ impl Default for Metrics {
             "Exchanges that are open",
             metrics.streams_in_flight.clone(),
         );
-        registry.register(
-            "requests",
-            "Exchanges with agents, by outcome",
-            metrics.requests.clone(),
-        );
+        registry.register("requests", "Exchanges with agents, by outcome", requests);
         registry.register("refusals", "Refusals, by code", metrics.refusals.clone());
         registry.register_with_unit(
             "request",
@@ -179,9 +253,8 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Counts an exchange that ended.
-    pub fn request(&self, binding: Binding, outcome: &'static str, total: Duration) {
-        let labels = [("binding", binding.name()), ("outcome", outcome)];
-        self.requests.get_or_create(&labels).inc();
+    pub fn request(&self, binding: Binding, outcome: Outcome, total: Duration) {
+        self.requests.counter(binding, outcome).inc();
         self.request_seconds.observe(total.as_secs_f64());
     }
 

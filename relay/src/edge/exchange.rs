@@ -22,6 +22,7 @@ use super::record::Record;
 use super::render::{Dialect, json_rpc};
 use super::upload::{Carried, Carrying};
 use crate::registry::Workspace;
+use crate::shard::Home;
 use crate::tunnel::{Answer, AnswerCut, Link, LiveLinks, OpenError, Presence, Upload};
 
 /// Bytes of a body that go out with the head, so that a small request is one write: the first
@@ -43,6 +44,8 @@ pub struct Admitted {
     pub deadline: Option<Deadline>,
     /// Whether the caller takes a stream of events for its answer.
     pub streams: bool,
+    /// The shard that owns the agent's link, where it is not that of the caller.
+    pub elsewhere: Option<Home>,
 }
 
 /// How a card was asked for.

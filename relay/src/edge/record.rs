@@ -10,7 +10,7 @@ use shared::wire::Binding;
 
 use super::load::Place;
 use crate::access_log;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Outcome};
 
 /// One exchange's record. Dropped before its end, it says that the caller left.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Record {
     pub status: u16,
     /// Bytes of the answer's body that went to the caller.
     pub answer_bytes: u64,
-    outcome: &'static str,
+    outcome: Outcome,
     started: Instant,
     metrics: Arc<Metrics>,
     _place: Place,
@@ -53,7 +53,7 @@ impl Record {
             delivery: Delivery::NotSent,
             status: 499,
             answer_bytes: 0,
-            outcome: "caller_left",
+            outcome: Outcome::CallerLeft,
             started: Instant::now(),
             metrics: Arc::clone(metrics),
             _place: place,
@@ -69,19 +69,19 @@ impl Record {
 
     /// The answer is complete.
     pub fn complete(&mut self) {
-        self.outcome = "complete";
+        self.outcome = Outcome::Complete;
     }
 
     /// The answer was cut.
     pub fn cut(&mut self) {
-        self.outcome = "cut";
+        self.outcome = Outcome::Cut;
     }
 
     /// The relay refused.
     pub fn refused(&mut self, status: u16, delivery: Delivery) {
         self.status = status;
         self.delivery = delivery;
-        self.outcome = "refused";
+        self.outcome = Outcome::Refused;
     }
 
     /// The relay's counters, to share.
@@ -118,7 +118,7 @@ impl Record {
         let request = self.request_id.to_str().unwrap_or_default();
         let link = self.generation.map_or(0, |generation| generation.0);
         let (workspace, binding, status) = (self.workspace, self.binding.name(), self.status);
-        let (delivery, outcome) = (self.delivery.name(), self.outcome);
+        let (delivery, outcome) = (self.delivery.name(), self.outcome.name());
         let (bytes, ms) = (self.answer_bytes, took.as_millis());
         access_log::line(
             format_args!(

@@ -36,6 +36,7 @@ use crate::admin::{Api, readiness};
 use crate::metrics::Metrics;
 use crate::public::PublicUrl;
 use crate::registry::{Lookup, Registry, Workspace};
+use crate::shard::Home;
 use crate::tunnel::{LiveLinks, Presence};
 
 /// Largest body of a call to the relay's own API, bytes. A card is the largest thing in one.
@@ -166,7 +167,7 @@ impl Edge {
         request_id: &HeaderValue,
     ) -> Result<Response<AnswerBody>, No> {
         let expects = parts.headers.contains_key(EXPECT);
-        let (admitted, dialect) = match self.admit(parts, asked, request_id, body.is_over()) {
+        let (mut admitted, dialect) = match self.admit(parts, asked, request_id, body.is_over()) {
             Ok(admitted) => {
                 let dialect = admitted.dialect;
                 (admitted, dialect)
@@ -184,8 +185,7 @@ impl Edge {
         let record = Record::begin(&self.metrics, request_id.clone(), workspace, binding, place);
         let pending = Pending { body, record };
         // A link belongs to one shard, which all that touches it runs on.
-        let home = self.live.newest(&workspace).map(|link| link.home.clone());
-        let answered = match home.filter(|home| home.shard() != asked.caller.shard) {
+        let answered = match admitted.elsewhere.take() {
             Some(home) => Box::pin(handed::run(&home, self.live.clone(), admitted, pending)).await,
             None => exchange::run(&self.live, admitted, pending).await,
         };
@@ -218,7 +218,7 @@ impl Edge {
         }
         let workspace = self.look_up(&asked.name).map_err(no)?;
         access::admit(workspace.callers, &asked.name, &parts.headers).map_err(no)?;
-        let reach = self.reach(&workspace, parts, asked).map_err(no)?;
+        let (reach, elsewhere) = self.reach(&workspace, parts, asked).map_err(no)?;
         let Reach { target, binding, dialect } = reach;
         if workspace.paused {
             return Err((Failure::AgentPaused(workspace.id), dialect));
@@ -274,6 +274,7 @@ impl Edge {
             card,
             deadline,
             streams,
+            elsewhere,
         }))
     }
 
@@ -295,11 +296,14 @@ impl Edge {
         workspace: &Workspace,
         parts: &request::Parts,
         asked: &Asked<'_>,
-    ) -> Result<Reach, Failure> {
+    ) -> Result<(Reach, Option<Home>), Failure> {
         let presence = self.live.presence(&workspace.id);
-        let announced = match &presence {
-            Presence::Connected(link) => Some(link.announced()),
-            Presence::Left(_) | Presence::Never => None,
+        let (announced, elsewhere) = match &presence {
+            Presence::Connected(link) => {
+                let away = link.home.shard() != asked.caller.shard;
+                (Some(link.announced()), away.then(|| link.home.clone()))
+            }
+            Presence::Left(_) | Presence::Never => (None, None),
         };
         let list = announced.as_ref().map(|announced| &announced.exposure);
         let reach = access::reach(asked.rest, &parts.method, workspace.expose, list)?;
@@ -309,7 +313,7 @@ impl Edge {
         };
         let reach = reach.ok_or(Failure::AgentOffline(workspace.id, last_seen))?;
         access::judge_media_type(&reach, &parts.method, &parts.headers)?;
-        Ok(reach)
+        Ok((reach, elsewhere))
     }
 
     /// The registration API reads its bodies whole: they are its own.

@@ -36,6 +36,7 @@ fn admitted() -> Admitted {
         card: None,
         deadline: None,
         streams: false,
+        elsewhere: None,
     }
 }
 
