@@ -11,8 +11,11 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod edge;
+pub mod health;
+pub mod housekeeping;
 pub mod logging;
 pub mod metrics;
+pub mod principal;
 pub mod public;
 pub mod registry;
 pub mod shard;
@@ -32,13 +35,16 @@ use socket2::Socket;
 use tokio::sync::{Barrier, watch};
 
 use crate::addresses::{Addresses, BindError, Sockets};
+use crate::admin::pulse::Pulses;
 use crate::admin::{AdminToken, AdminTokenError, Api};
 use crate::config::{AdminTokenSource, Config};
 use crate::edge::Edge;
 use crate::edge::guesses::Guesses;
 use crate::edge::load::Load;
+use crate::housekeeping::{Diary, Pages};
 use crate::metrics::Metrics;
-use crate::registry::Registry;
+use crate::principal::Doorman;
+use crate::registry::{Registry, SealingKeys};
 use crate::tunnel::LiveLinks;
 use crate::tunnel::endpoint::{endpoint_config, server_config};
 use crate::tunnel::listener::Tunnel;
@@ -75,6 +81,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] registry::OpenError),
+    /// The keys of the secrets in the store.
+    #[error(transparent)]
+    Sealing(#[from] registry::SealingKeysError),
     /// The admin token.
     #[error(transparent)]
     Token(#[from] AdminTokenError),
@@ -97,6 +106,7 @@ pub struct Relay {
     live: LiveLinks,
     api: Arc<Api>,
     edge: Arc<Edge>,
+    pages: Pages,
     admin: std::net::TcpListener,
     _tunnel_tcp: Option<Socket>,
     stop: watch::Sender<bool>,
@@ -110,7 +120,9 @@ impl Relay {
         certs::files::create_private_dir(&config.data_dir)?;
         let authority = Arc::new(Authority::open_or_create(&config.data_dir, now)?);
         let keys = TunnelKeys::open_or_create(&config.data_dir)?;
-        let registry = Registry::open(config.data_dir.join("relay.db"), clock::unix_ms())?;
+        let sealing = SealingKeys::read_or_make(&config.data_dir)?;
+        let store = config.data_dir.join("relay.db");
+        let registry = Registry::open(store, sealing, clock::unix_ms())?;
         let token = match &config.admin_token {
             AdminTokenSource::Given(token) => token.clone(),
             AdminTokenSource::File(path) => AdminToken::read(path)?,
@@ -133,11 +145,14 @@ impl Relay {
             registry: registry.clone(),
             live: live.clone(),
             public: addresses.public_url.clone(),
+            pulses: Pulses::default(),
             endpoints: addresses.endpoints.clone(),
             relay_ca: authority.fingerprint(),
-            token,
+            doorman: Doorman { registry: registry.clone(), token },
             metrics: Arc::clone(&metrics),
         });
+        housekeeping::restore_pulses(&api);
+        let (diary, pages) = Diary::new();
         let edge = Arc::new(Edge {
             registry: registry.clone(),
             live: live.clone(),
@@ -160,6 +175,7 @@ impl Relay {
             exchanges: Arc::new(AtomicU64::new(0)),
             public: addresses.public_url.clone(),
             endpoints: addresses.endpoints.clone(),
+            diary,
             metrics,
             draining,
         });
@@ -199,6 +215,7 @@ impl Relay {
             live,
             api,
             edge,
+            pages,
             admin,
             _tunnel_tcp: tunnel_tcp,
             stop,
@@ -219,7 +236,7 @@ impl Relay {
     /// Serves until `shutdown` resolves, then drains: open requests finish within their grace.
     ///
     /// An error means that the store failed for good, and the process must end.
-    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), String> {
+    pub async fn run_until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), String> {
         let admin = async {
             match tokio::net::TcpListener::from_std(self.admin) {
                 Ok(listener) => admin::listener::serve(listener, self.api).await,
@@ -231,6 +248,7 @@ impl Relay {
             () = shutdown => None,
             reason = self.registry.failed() => Some(reason),
             () = admin => None,
+            () = housekeeping::run(&self.registry, &mut self.pages) => None,
         };
         self.edge.draining.store(true, Ordering::Relaxed);
         tracing::info!("the relay drains: open requests finish, new ones are refused");
@@ -247,6 +265,7 @@ impl Relay {
                 .collect::<Vec<_>>()
         });
         let ends = joined.await.map_err(|error| error.to_string())?;
+        housekeeping::finish(&self.registry, &mut self.pages).await;
         self.registry.close().await;
         access_log::flush();
         for end in ends {

@@ -7,6 +7,7 @@
 //! `HARNESS_BIN_DIR` names a folder of binaries that are already built.
 
 pub mod agent;
+pub mod api;
 pub mod backstage;
 pub mod baseline;
 pub mod binaries;

@@ -1,32 +1,39 @@
-//! The `/workspaces` API: makes, shows, changes and removes workspaces, for the operator.
+//! The API: registers workspaces and agents, shows, changes and removes them, for whoever may.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use certs::CaFingerprint;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use shared::ids::WorkspaceId;
 
 use super::body::Fields;
 use super::problem::Problem;
-use super::route::{Call, Resource};
-use super::token::AdminToken;
+use super::pulse::Pulses;
+use super::route::{Resource, Verb};
 use crate::metrics::Metrics;
+use crate::principal::{Doorman, Principal};
 use crate::public::PublicUrl;
-use crate::registry::{Found, Lookup, Registry, StoreError, Workspace};
+use crate::registry::{Actor, Found, Lookup, Registry, StoreError, Workspace};
 use crate::tunnel::LiveLinks;
 
 mod changes;
+mod credentials;
 mod joining;
+mod peers;
+mod registration;
+mod secrets;
+mod trail;
 
 #[cfg(test)]
 mod tests;
 
 /// The paths that are the API's, with all below them.
-const ROOTS: [&str; 3] = ["/workspaces", "/registry", "/a2a"];
+const ROOTS: [&str; 5] = ["/workspaces", "/registry", "/keys", "/events", "/openapi.json"];
 
 /// The API of one relay.
 #[derive(Debug)]
@@ -35,6 +42,8 @@ pub struct Api {
     pub registry: Registry,
     /// Who is connected.
     pub live: LiveLinks,
+    /// Who sends heartbeats over HTTP.
+    pub pulses: Pulses,
     /// The public address of the edge.
     pub public: PublicUrl,
     /// Where connectors reach the tunnel, `host:port`; at least one.
@@ -42,26 +51,111 @@ pub struct Api {
     /// How connectors know this relay.
     pub relay_ca: CaFingerprint,
     /// Who may call the API.
-    pub token: AdminToken,
+    pub doorman: Doorman,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+}
+
+/// Who calls, and whence.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// The credential.
+    pub principal: Principal,
+    /// The address that the call came from, where it is known.
+    pub source: Option<IpAddr>,
+}
+
+impl Asker {
+    /// Whether it is an agent that speaks through its link.
+    const fn by_link(&self) -> bool {
+        matches!(self.principal, Principal::Workspace(_, None))
+    }
+
+    /// The workspace whose agent it is.
+    const fn sender(&self) -> Option<WorkspaceId> {
+        match &self.principal {
+            Principal::Workspace(id, _) => Some(*id),
+            Principal::Operator | Principal::Key(_) | Principal::Caller(..) => None,
+        }
+    }
+
+    /// For the audit trail.
+    fn actor(&self) -> Actor {
+        self.principal.actor(self.source)
+    }
+}
+
+/// One call. Its path is raw, without its query; its body is whole and was bounded by whoever read
+/// it.
+#[derive(Debug)]
+pub struct Request<'r> {
+    /// Its method.
+    pub method: &'r Method,
+    /// Its path.
+    pub path: &'r str,
+    /// Its query.
+    pub query: Option<&'r str>,
+    /// Its fields.
+    pub headers: &'r HeaderMap,
+    /// Its body.
+    pub body: &'r [u8],
+}
+
+impl Request<'_> {
+    /// The fields of its JSON.
+    fn fields(&self) -> Result<Fields, Problem> {
+        Fields::read(self.headers, self.body)
+    }
 }
 
 /// What a call that went well answers.
 #[derive(Debug)]
 struct Answer {
     status: StatusCode,
-    body: Value,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Json(Value),
+    /// One JSON object a line.
+    Lines(String),
 }
 
 impl Answer {
     fn ok(body: Value) -> Self {
-        Self { status: StatusCode::OK, body }
+        Self { status: StatusCode::OK, content: Content::Json(body) }
     }
 
     fn created(body: Value) -> Self {
-        Self { status: StatusCode::CREATED, body }
+        Self { status: StatusCode::CREATED, content: Content::Json(body) }
     }
+
+    fn response(self) -> Response<Bytes> {
+        let (media, body) = match self.content {
+            Content::Json(json) => ("application/json", json.to_string()),
+            Content::Lines(lines) => ("application/x-ndjson", lines),
+        };
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = self.status;
+        let fields = response.headers_mut();
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+        // Answers hold join strings, tokens, secrets and addresses.
+        fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+/// Refuses whoever has not `what` it takes.
+fn require(has: bool, what: &str) -> Result<(), Problem> {
+    if has {
+        return Ok(());
+    }
+    Err(Problem::Forbidden(format!("This credential does not open that; it takes {what}.")))
+}
+
+fn require_admin(asker: &Asker) -> Result<(), Problem> {
+    require(asker.principal.may_administer(), "the admin token or a key of scope admin")
 }
 
 impl Api {
@@ -72,31 +166,10 @@ impl Api {
         })
     }
 
-    /// Whether these fields bring the operator's credential: nobody else needs a body read.
-    pub fn knows(&self, headers: &HeaderMap) -> bool {
-        self.authenticate(headers).is_ok()
-    }
-
-    /// Answers one call. `path` is raw, without its query; the body is whole and was bounded by
-    /// whoever read it.
-    pub async fn handle(
-        &self,
-        method: &Method,
-        path: &str,
-        _query: Option<&str>,
-        headers: &HeaderMap,
-        body: Bytes,
-    ) -> Response<Bytes> {
-        match self.answer(method, path, headers, &body).await {
-            Ok(answer) => {
-                let mut response = Response::new(Bytes::from(answer.body.to_string()));
-                *response.status_mut() = answer.status;
-                let fields = response.headers_mut();
-                fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                // Answers hold join strings and addresses.
-                fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-                response
-            }
+    /// Answers one call; `asker` is `None` for whoever showed no valid credential.
+    pub async fn handle(&self, request: &Request<'_>, asker: Option<&Asker>) -> Response<Bytes> {
+        match self.answer(request, asker).await {
+            Ok(answer) => answer.response(),
             Err(problem) => {
                 self.metrics.refusal(problem.kind().1);
                 problem.response()
@@ -106,41 +179,112 @@ impl Api {
 
     async fn answer(
         &self,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-        body: &[u8],
+        request: &Request<'_>,
+        asker: Option<&Asker>,
     ) -> Result<Answer, Problem> {
-        let call = Resource::at(path)?.call(method)?;
-        self.authenticate(headers)?;
-        match call {
-            Call::List => {
-                let all = self.registry.workspaces();
-                Ok(Answer::ok(all.iter().map(|workspace| self.view(workspace)).collect()))
+        let resource = Resource::at(request.path)?;
+        let verb = resource.verb(request.method)?;
+        if resource == Resource::Description {
+            return Ok(Answer::ok(self.description()));
+        }
+        let asker = asker.ok_or(Problem::Unauthenticated)?;
+        match resource {
+            Resource::Workspaces | Resource::Workspace(_) | Resource::Join(_) => {
+                self.workspaces(resource, verb, request, asker).await
             }
-            Call::Show(name) => Ok(Answer::ok(self.view(&*self.workspace(&name)?))),
-            Call::Create => self.create(&Fields::read(headers, body)?).await,
-            Call::Join(name) => {
-                let workspace = self.workspace(&name)?;
-                self.join(&workspace, &Fields::read(headers, body)?).await
+            Resource::Pause(name) => {
+                self.set_paused(self.administered(asker, &name)?.id, true, asker).await
             }
-            Call::Change(name) => {
-                let workspace = self.workspace(&name)?;
-                self.change(&workspace, &Fields::read(headers, body)?).await
+            Resource::Resume(name) => {
+                self.set_paused(self.administered(asker, &name)?.id, false, asker).await
             }
-            Call::Pause(name) => self.set_paused(self.workspace(&name)?.id, true).await,
-            Call::Resume(name) => self.set_paused(self.workspace(&name)?.id, false).await,
-            Call::Revoke(name) => self.revoke(self.workspace(&name)?.id).await,
-            Call::Remove(name) => self.remove(self.workspace(&name)?.id).await,
+            Resource::Tokens(_)
+            | Resource::Token(..)
+            | Resource::Callers(_)
+            | Resource::CallerToken(..)
+            | Resource::Keys
+            | Resource::Key(_) => self.credentials(resource, verb, request, asker).await,
+            Resource::Secrets(_) | Resource::SecretValues(_) | Resource::Secret(..) => {
+                self.secrets(resource, verb, request, asker).await
+            }
+            Resource::Register => self.register(&request.fields()?, asker).await,
+            Resource::Heartbeat => self.heartbeat(&request.fields()?, asker),
+            Resource::UpdateCard => self.update_card(&request.fields()?, asker).await,
+            Resource::State(name) => Ok(self.state(&*self.owned(asker, &name)?)),
+            Resource::Discover(id) => self.discover(&id, request.headers, asker),
+            Resource::Peers(id) => self.peers(&id, request.query, asker),
+            Resource::Trail => self.trail(request, asker).await,
+            Resource::Description => Err(Problem::NotFound),
         }
     }
 
-    /// Lets the operator in, by the one credential that there is so far.
-    fn authenticate(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let mut credentials = headers.get_all(AUTHORIZATION).iter();
-        match (credentials.next().and_then(bearer), credentials.next()) {
-            (Some(token), None) if self.token.matches(token) => Ok(()),
-            _ => Err(Problem::Unauthenticated),
+    /// The calls about workspaces themselves.
+    async fn workspaces(
+        &self,
+        resource: Resource,
+        verb: Verb,
+        request: &Request<'_>,
+        asker: &Asker,
+    ) -> Result<Answer, Problem> {
+        match (resource, verb) {
+            (Resource::Workspaces, Verb::Read) => {
+                require(asker.principal.may_read(), "an admin token or a key of scope read")?;
+                let all = self.registry.workspaces();
+                Ok(Answer::ok(all.iter().map(|workspace| self.view(workspace)).collect()))
+            }
+            (Resource::Workspaces, _) => {
+                require_admin(asker)?;
+                self.create(&request.fields()?, asker).await
+            }
+            (Resource::Workspace(name), Verb::Read) => {
+                Ok(Answer::ok(self.view(&*self.readable(asker, &name)?)))
+            }
+            (Resource::Workspace(name), Verb::Remove) => {
+                self.remove(self.administered(asker, &name)?.id, asker).await
+            }
+            (Resource::Workspace(name), _) => {
+                let workspace = self.administered(asker, &name)?;
+                self.change(&workspace, &request.fields()?, asker).await
+            }
+            (Resource::Join(name), _) => {
+                let workspace = self.administered(asker, &name)?;
+                self.join(&workspace, &request.fields()?, asker).await
+            }
+            _ => Err(Problem::NotFound),
+        }
+    }
+
+    /// A workspace, for whoever may change it.
+    fn administered(&self, asker: &Asker, selector: &str) -> Result<Arc<Workspace>, Problem> {
+        require_admin(asker)?;
+        self.workspace(selector)
+    }
+
+    /// A workspace, for whoever may see it.
+    fn readable(&self, asker: &Asker, selector: &str) -> Result<Arc<Workspace>, Problem> {
+        if asker.principal.may_read() {
+            self.workspace(selector)
+        } else {
+            self.own(asker, selector)
+        }
+    }
+
+    /// A workspace, for its own agent and for whoever may change it.
+    fn owned(&self, asker: &Asker, selector: &str) -> Result<Arc<Workspace>, Problem> {
+        let administers = asker.principal.may_administer();
+        if administers { self.workspace(selector) } else { self.own(asker, selector) }
+    }
+
+    /// The agent's own workspace. Another one is refused whether it exists or not.
+    fn own(&self, asker: &Asker, selector: &str) -> Result<Arc<Workspace>, Problem> {
+        let own = selector.parse().ok().filter(|id| asker.principal.speaks_for(id));
+        match own.map(|id| self.registry.by_id(&id)) {
+            Some(Lookup::Live(workspace)) => Ok(workspace),
+            _ => Err(Problem::Forbidden(
+                "This credential does not open that workspace; use the workspace's own token, or \
+                 one of the operator."
+                    .into(),
+            )),
         }
     }
 
@@ -158,6 +302,11 @@ impl Api {
         }
     }
 
+    /// The API, described in OpenAPI.
+    fn description(&self) -> Value {
+        serde_json::from_str(include_str!("openapi.json")).unwrap_or_default()
+    }
+
     /// Waits for an intent and notes how long it took.
     async fn timed<T>(
         &self,
@@ -173,12 +322,6 @@ impl Api {
     pub(super) async fn store_is_ready(&self) -> Result<(), Problem> {
         self.timed(self.registry.ready()).await
     }
-}
-
-/// The token of an `Authorization` field of the scheme Bearer (RFC 6750, 2.1).
-fn bearer(value: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// What a call that changes a workspace's state answers.

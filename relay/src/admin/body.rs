@@ -83,6 +83,37 @@ impl Fields {
         }
     }
 
+    /// An object, as it came.
+    pub(super) fn object(&self, field: &str) -> Result<Option<Value>, Problem> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value @ Value::Object(_)) => Ok(Some(value.clone())),
+            Some(_) => Err(wrong(field, "an object")),
+        }
+    }
+
+    /// A number from `min` to `max`.
+    pub(super) fn number(&self, field: &str, min: f64, max: f64) -> Result<Option<f64>, Problem> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match value.as_f64() {
+                Some(number) if (min..=max).contains(&number) => Ok(Some(number)),
+                _ => Err(wrong(field, &format!("a number from {min} to {max}"))),
+            },
+        }
+    }
+
+    /// A whole number from 0 to `max`.
+    pub(super) fn natural(&self, field: &str, max: u64) -> Result<Option<u64>, Problem> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match value.as_u64() {
+                Some(number) if number <= max => Ok(Some(number)),
+                _ => Err(wrong(field, &format!("a whole number from 0 to {max}"))),
+            },
+        }
+    }
+
     /// A whole number from 1 to `max`.
     pub(super) fn count(&self, field: &str, max: u64) -> Result<Option<u64>, Problem> {
         match self.0.get(field) {

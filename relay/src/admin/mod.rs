@@ -5,6 +5,7 @@ mod body;
 pub mod listener;
 pub mod presence;
 pub mod problem;
+pub mod pulse;
 mod route;
 pub mod token;
 mod view;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use shared::control::Status as Report;
 
+use super::pulse::SILENT_AFTER;
+
 /// How long the local agent may refuse before that shows: a restart of it takes less.
 pub const REFUSES_AFTER: Duration = Duration::from_secs(10);
-/// The failed share of an agent's tasks from which it is degraded.
-pub const ERROR_RATE_DEGRADED: f64 = 0.5;
 /// What an agent says of itself when it no longer makes progress.
 const WEDGED: &str = "wedged";
 
@@ -44,12 +44,10 @@ impl Status {
 }
 
 /// What the tunnel sees of a workspace.
-#[derive(Debug, Clone, Copy)]
-pub enum Sight<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
     /// A link is up.
     Link {
-        /// The agent's last report.
-        report: &'a Report,
         /// For how long the local agent has refused, if it does.
         refusing: Option<Duration>,
         /// Whether the connector takes no new exchanges.
@@ -57,10 +55,25 @@ pub enum Sight<'a> {
     },
     /// The last link ended so long ago.
     Left(Duration),
-    /// No link since the relay started, though a connector has enrolled.
+    /// No link since the relay started, though it has enrolled or registered.
     Away,
-    /// No connector has ever enrolled.
+    /// It has neither enrolled nor registered.
     Never,
+}
+
+/// What is known of a workspace when its status is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'s> {
+    /// Whether the operator holds its calls back.
+    pub paused: bool,
+    /// Its link.
+    pub sight: Sight,
+    /// Since its last heartbeat over HTTP, or its registration.
+    pub beat: Option<Duration>,
+    /// What the agent says of itself, by link or heartbeat.
+    pub report: &'s Report,
+    /// Whether its errors make it degraded.
+    pub degraded: bool,
 }
 
 /// How a workspace stands.
@@ -74,39 +87,59 @@ pub struct Standing {
     pub reason: Option<String>,
 }
 
-/// How a workspace stands, by what the operator said and the tunnel sees.
-pub fn standing(paused: bool, sight: Sight<'_>) -> Standing {
-    let connected = matches!(sight, Sight::Link { .. });
-    let (status, reason) = match sight {
-        _ if paused => (Status::Paused, Some("The operator paused it.".to_owned())),
-        Sight::Link { report, refusing, draining } => match trouble(report, refusing) {
+/// How a workspace stands, by what the operator said, the tunnel sees and the agent sends.
+pub fn standing(seen: Seen<'_>) -> Standing {
+    let connected = matches!(seen.sight, Sight::Link { .. });
+    let beats = seen.beat.is_some_and(|beat| beat < SILENT_AFTER);
+    let (status, reason) = match seen.sight {
+        _ if seen.paused => (Status::Paused, Some("The operator paused it.".to_owned())),
+        Sight::Link { refusing, draining } => match trouble(&seen, refusing) {
             Some(reason) => (Status::Degraded, Some(reason)),
             None if draining => {
                 (Status::Online, Some("Its connector is shutting down.".to_owned()))
             }
             None => (Status::Online, None),
         },
-        Sight::Left(ago) => {
-            (Status::Offline, Some(format!("Its connector's link ended {} s ago.", ago.as_secs())))
-        }
-        Sight::Away => (
-            Status::Offline,
-            Some("Its connector has not come back since the relay started.".to_owned()),
-        ),
-        Sight::Never => (Status::Provisioning, Some("No connector has joined yet.".to_owned())),
+        _ if beats => match trouble(&seen, None) {
+            Some(reason) => (Status::Degraded, Some(reason)),
+            None => (
+                Status::Online,
+                Some("It sends heartbeats, but no connector is up to take calls.".to_owned()),
+            ),
+        },
+        sight => away(sight, seen.beat),
     };
     Standing { status, connected, reason }
 }
 
-/// What is wrong with an agent whose link is up.
-fn trouble(report: &Report, refusing: Option<Duration>) -> Option<String> {
+/// The status of an agent of which nothing is heard, and since when.
+fn away(sight: Sight, beat: Option<Duration>) -> (Status, Option<String>) {
+    let link = match sight {
+        Sight::Left(ago) => Some(ago),
+        Sight::Link { .. } | Sight::Away | Sight::Never => None,
+    };
+    let reason = match (beat, link) {
+        (Some(beat), link) if link.is_none_or(|link| beat <= link) => {
+            format!("Its last heartbeat came {} s ago; three are missing.", beat.as_secs())
+        }
+        (_, Some(link)) => format!("Its connector's link ended {} s ago.", link.as_secs()),
+        _ if sight == Sight::Away => "Nothing was heard of it since the relay started.".to_owned(),
+        _ => return (Status::Provisioning, Some("No connector has joined yet.".to_owned())),
+    };
+    (Status::Offline, Some(reason))
+}
+
+/// What is wrong with an agent of which something is heard.
+fn trouble(seen: &Seen<'_>, refusing: Option<Duration>) -> Option<String> {
     match refusing {
         Some(since) if since > REFUSES_AFTER => {
             Some(format!("The agent's port has refused connections for {} s.", since.as_secs()))
         }
-        _ if report.runtime_state == WEDGED => Some("The agent says that it is wedged.".to_owned()),
-        _ if report.error_rate >= ERROR_RATE_DEGRADED => {
-            Some(format!("The agent reports an error rate of {:.2}.", report.error_rate))
+        _ if seen.report.runtime_state == WEDGED => {
+            Some("The agent says that it is wedged.".to_owned())
+        }
+        _ if seen.degraded => {
+            Some(format!("The agent reports an error rate of {:.2}.", seen.report.error_rate))
         }
         _ => None,
     }
@@ -116,32 +149,83 @@ fn trouble(report: &Report, refusing: Option<Duration>) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn report(error_rate: f64, runtime_state: &str) -> Report {
-        Report { error_rate, runtime_state: runtime_state.to_owned(), ..Report::default() }
+    /// A workspace with a link that is well, to be changed.
+    fn seen(report: &Report) -> Seen<'_> {
+        let sight = Sight::Link { refusing: None, draining: false };
+        Seen { paused: false, sight, beat: None, report, degraded: false }
     }
 
     #[test]
     fn each_row_has_its_status() {
-        let seconds = |s| Some(Duration::from_secs(s));
-        let (well, failing, wedged) = (report(0.49, ""), report(0.5, ""), report(0.0, "wedged"));
-        let link = |report, refusing| Sight::Link { report, refusing, draining: false };
-        let left = Sight::Left(Duration::from_secs(3));
-        let draining = Sight::Link { report: &well, refusing: None, draining: true };
-        for (case, paused, sight, status, connected, reason) in [
-            ("well", false, link(&well, None), Status::Online, true, None),
-            ("refusing briefly", false, link(&well, seconds(10)), Status::Online, true, None),
-            ("refusing", false, link(&well, seconds(11)), Status::Degraded, true, Some("11 s")),
-            ("failing", false, link(&failing, None), Status::Degraded, true, Some("0.50")),
-            ("wedged", false, link(&wedged, None), Status::Degraded, true, Some("wedged")),
-            ("both", false, link(&wedged, seconds(60)), Status::Degraded, true, Some("refused")),
-            ("draining", false, draining, Status::Online, true, Some("shutting down")),
-            ("left", false, left, Status::Offline, false, Some("3 s ago")),
-            ("never", false, Sight::Never, Status::Provisioning, false, Some("No connector")),
-            ("paused", true, link(&failing, None), Status::Paused, true, Some("paused")),
-            ("paused away", true, left, Status::Paused, false, Some("paused")),
-            ("paused new", true, Sight::Never, Status::Paused, false, Some("paused")),
+        use Status::{Degraded, Offline, Online, Paused, Provisioning};
+        let seconds = Duration::from_secs;
+        let well = Report::default();
+        let failing = Report { error_rate: 0.5, ..Report::default() };
+        let wedged = Report { runtime_state: "wedged".into(), ..Report::default() };
+        let refusing = |s| Sight::Link { refusing: Some(seconds(s)), draining: false };
+        let draining = Sight::Link { refusing: None, draining: true };
+        let left = Sight::Left(seconds(3));
+        let beat = |s| Some(seconds(s));
+        let away = Seen { sight: left, ..seen(&well) };
+        for (case, seen, status, connected, reason) in [
+            ("well", seen(&well), Online, true, None),
+            ("well and beating", Seen { beat: beat(1), ..seen(&well) }, Online, true, None),
+            ("beats are missing", Seen { beat: beat(999), ..seen(&well) }, Online, true, None),
+            ("refusing briefly", Seen { sight: refusing(10), ..seen(&well) }, Online, true, None),
+            ("refusing", Seen { sight: refusing(11), ..seen(&well) }, Degraded, true, Some("11 s")),
+            ("failing", Seen { degraded: true, ..seen(&failing) }, Degraded, true, Some("0.50")),
+            ("wedged", seen(&wedged), Degraded, true, Some("wedged")),
+            (
+                "both",
+                Seen { sight: refusing(60), ..seen(&wedged) },
+                Degraded,
+                true,
+                Some("refused"),
+            ),
+            ("draining", Seen { sight: draining, ..seen(&well) }, Online, true, Some("shutting")),
+            ("left", away, Offline, false, Some("ended 3 s ago")),
+            ("left, beating", Seen { beat: beat(89), ..away }, Online, false, Some("no connector")),
+            (
+                "left, then silent",
+                Seen { beat: beat(90), ..away },
+                Offline,
+                false,
+                Some("ended 3 s"),
+            ),
+            (
+                "only ever beating",
+                Seen { sight: Sight::Never, beat: beat(89), ..away },
+                Online,
+                false,
+                Some("no connector"),
+            ),
+            (
+                "three missed",
+                Seen { sight: Sight::Never, beat: beat(90), ..away },
+                Offline,
+                false,
+                Some("90 s ago; three are missing"),
+            ),
+            (
+                "beating, and failing",
+                Seen { sight: left, beat: beat(1), degraded: true, ..seen(&failing) },
+                Degraded,
+                false,
+                Some("0.50"),
+            ),
+            ("restarted", Seen { sight: Sight::Away, ..away }, Offline, false, Some("Nothing")),
+            ("new", Seen { sight: Sight::Never, ..away }, Provisioning, false, Some("joined yet")),
+            ("paused", Seen { paused: true, ..seen(&failing) }, Paused, true, Some("paused")),
+            ("paused away", Seen { paused: true, ..away }, Paused, false, Some("paused")),
+            (
+                "paused, beating",
+                Seen { paused: true, beat: beat(1), ..away },
+                Paused,
+                false,
+                Some("paused"),
+            ),
         ] {
-            let stands = standing(paused, sight);
+            let stands = standing(seen);
             assert_eq!((stands.status, stands.connected), (status, connected), "{case}");
             let told = stands.reason.unwrap_or_default();
             match reason {

@@ -27,6 +27,8 @@ pub enum Problem {
     BadRequest(String),
     /// No workspace answers to this.
     UnknownWorkspace(String),
+    /// No such thing of a workspace.
+    Unknown(String),
     /// The workspace was removed.
     WorkspaceGone(String),
     /// Something that must be unique is taken.
@@ -46,7 +48,7 @@ impl Problem {
     pub fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "RELAY_UNAUTHENTICATED"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "RELAY_NOT_FOUND"),
+            Self::NotFound | Self::Unknown(_) => (StatusCode::NOT_FOUND, "RELAY_NOT_FOUND"),
             Self::MethodNotAllowed(_) => {
                 (StatusCode::METHOD_NOT_ALLOWED, "RELAY_METHOD_NOT_ALLOWED")
             }
@@ -68,9 +70,11 @@ impl Problem {
     /// One sentence: what, on what, what next.
     pub fn detail(&self) -> String {
         match self {
-            Self::Unauthenticated => "This call needs the relay's admin token; send it as \
-                 `Authorization: Bearer TOKEN`."
-                .into(),
+            Self::Unauthenticated => {
+                "This call needs a credential of the relay, such as its admin \
+                 token or the workspace's own; send it as `Authorization: Bearer TOKEN`."
+                    .into()
+            }
             Self::NotFound => "The relay's API has no such path; check the URL.".into(),
             Self::MethodNotAllowed(allowed) => {
                 format!("This path does not take that method; use one of {allowed}.")
@@ -84,6 +88,7 @@ impl Problem {
             ),
             Self::BadRequest(detail)
             | Self::UnknownWorkspace(detail)
+            | Self::Unknown(detail)
             | Self::WorkspaceGone(detail)
             | Self::Duplicate(detail)
             | Self::StoreUnavailable(detail)
@@ -141,12 +146,18 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let detail = error.to_string();
         match error {
-            StoreError::Unavailable { .. } => Self::StoreUnavailable(detail),
+            StoreError::Unavailable { .. } | StoreError::Sealed { .. } => {
+                Self::StoreUnavailable(detail)
+            }
             StoreError::UnknownWorkspace { .. } => Self::UnknownWorkspace(detail),
             StoreError::WorkspaceGone { .. } => Self::WorkspaceGone(detail),
             StoreError::AliasTaken { .. }
             | StoreError::KeyOfAnother { .. }
-            | StoreError::KeyRevoked { .. } => Self::Duplicate(detail),
+            | StoreError::KeyRevoked { .. }
+            | StoreError::TooMany { .. } => Self::Duplicate(detail),
+            StoreError::UnknownCredential { .. } | StoreError::UnknownSecret { .. } => {
+                Self::Unknown(detail)
+            }
             // Two equal values of 80 random bits and more: the next try has others.
             StoreError::NotFresh { .. } => Self::StoreUnavailable(detail),
             StoreError::BadName(_) => Self::BadRequest(format!("name: {detail}")),

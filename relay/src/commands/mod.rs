@@ -1,11 +1,17 @@
 //! The commands of `relay`: what was typed, what runs, and with which code it ends.
 
+pub mod caller;
 pub mod check;
 pub mod client;
 pub mod exit;
+pub mod expiry;
+pub mod key;
+pub mod operator;
 pub mod output;
+pub mod secret;
 pub mod serve;
 pub mod signals;
+pub mod text;
 pub mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +37,15 @@ enum Command {
     /// Add, show, change and remove workspaces of a running relay
     #[command(visible_alias = "workspaces")]
     Workspace(workspace::WorkspaceArgs),
+    /// Make, list and revoke tokens for those who call one agent
+    #[command(visible_alias = "callers")]
+    Caller(caller::CallerArgs),
+    /// Set, list and remove the secrets that an agent pulls
+    #[command(visible_alias = "secrets")]
+    Secret(secret::SecretArgs),
+    /// Make, list and revoke keys for orchestrators and tools
+    #[command(visible_alias = "keys")]
+    Key(key::KeyArgs),
     /// Read the configuration of `serve`, report every mistake, open nothing
     Check(Box<ServeArgs>),
 }
@@ -42,6 +57,9 @@ impl Cli {
             Command::Serve(args) => serve::run(*args),
             Command::Demo(args) => demo::run(&args),
             Command::Workspace(args) => workspace::run(args),
+            Command::Caller(args) => caller::run(args),
+            Command::Secret(args) => secret::run(args),
+            Command::Key(args) => key::run(args),
             Command::Check(args) => check::run(*args),
         }
     }

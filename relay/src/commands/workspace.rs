@@ -1,18 +1,15 @@
 //! `relay workspace …`: the operator's commands about workspaces, over the API of a running relay.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::client::{Client, segment};
+use super::client::segment;
 use super::exit::{Code, Failure};
-use super::{output, serve};
-use crate::admin::token::{ADMIN_TOKEN_FILE, ADMIN_TOKEN_VARIABLE, AdminTokenError, read_text};
+use super::expiry;
+use super::operator::RelayArgs;
 use crate::registry::{CallerPolicy, ExposurePolicy};
 
-mod expiry;
 mod text;
 
 /// Which relay, and what to do there.
@@ -22,30 +19,6 @@ pub struct WorkspaceArgs {
     relay: RelayArgs,
     #[command(subcommand)]
     action: Action,
-}
-
-/// A running relay and how to be let in.
-#[derive(Debug, Args)]
-struct RelayArgs {
-    /// The relay's public listener
-    #[arg(long, global = true, env = "RELAY_URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
-    /// A file with the admin token; RELAY_ADMIN_TOKEN holds the token itself
-    /// [default: admin-token in the data directory]
-    #[arg(long, global = true, value_name = "FILE")]
-    admin_token_file: Option<PathBuf>,
-    /// The relay's data directory
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "RELAY_DATA_DIR",
-        default_value = "./relay-data"
-    )]
-    data_dir: PathBuf,
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -131,15 +104,9 @@ impl Policies {
 
 /// Does what was asked and prints the outcome.
 pub fn run(args: WorkspaceArgs) -> Result<(), Failure> {
-    let (json, client) = (args.relay.json, args.relay.client()?);
-    let runtime = serve::runtime()?;
-    let ask = |method, path: String, body: Option<Value>| {
-        runtime.block_on(client.call(method, &path, body.as_ref()))
-    };
-    let print = |answer: &Value, say: fn(&Value) -> String| match json {
-        true => output::json(answer),
-        false => output::line(&say(answer)),
-    };
+    let relay = args.relay.open()?;
+    let ask = |method, path: String, body: Option<Value>| relay.ask(method, &path, body.as_ref());
+    let print = |answer: &Value, say: fn(&Value) -> String| relay.print(answer, say);
     match args.action {
         Action::Add { name, policies } => {
             let mut fields = policies.fields();
@@ -184,29 +151,4 @@ pub fn run(args: WorkspaceArgs) -> Result<(), Failure> {
 /// The path of a workspace.
 fn at(name: &str) -> String {
     format!("/workspaces/{}", segment(name))
-}
-
-impl RelayArgs {
-    fn client(&self) -> Result<Client, Failure> {
-        let given = std::env::var(ADMIN_TOKEN_VARIABLE).ok();
-        let given = given.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-        let token = match (&self.admin_token_file, given) {
-            (Some(file), _) => read_text(file).map_err(|error| no_token(&error)),
-            (None, Some(token)) => Ok(token),
-            (None, None) => {
-                read_text(&self.data_dir.join(ADMIN_TOKEN_FILE)).map_err(|error| no_token(&error))
-            }
-        };
-        Client::new(&self.url, token)
-    }
-}
-
-fn no_token(error: &AdminTokenError) -> Failure {
-    Failure::new(
-        Code::Configuration,
-        format!(
-            "There is no admin token to call the relay with: {error} Give one with \
-             --admin-token-file or {ADMIN_TOKEN_VARIABLE}, or name the relay's --data-dir."
-        ),
-    )
 }

@@ -1,42 +1,44 @@
 //! Who may call an agent, and what of it a path reaches. Pure.
 
 use http::Method;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use http::header::{CONTENT_TYPE, HeaderMap};
 use shared::exposure::{CARD_PATHS, Exposure};
+use shared::ids::WorkspaceId;
 use shared::wire::{Binding, Target};
 
 use super::failure::Failure;
 use super::judge::is_json;
 use super::render::Dialect;
 use super::route::AgentName;
-use crate::registry::{CallerPolicy, ExposurePolicy};
+use crate::principal::Principal;
+use crate::registry::{CallerPolicy, ExposurePolicy, Workspace};
 
-/// Judges a caller by the workspace's policy and the name that it used.
+/// Judges a caller by its credential, or else by the workspace's policy and the name that it used.
 ///
-/// No caller token exists yet that could satisfy `token` or `workspaces`: they let nobody in. A
-/// relay credential that is not valid is refused under every policy, rather than passed over.
-pub fn admit(policy: CallerPolicy, name: &AgentName, fields: &HeaderMap) -> Result<(), Failure> {
-    if shows_relay_credential(fields) {
-        return Err(Failure::Unauthenticated);
-    }
-    match (policy, name) {
-        (CallerPolicy::Link, AgentName::Address(_)) | (CallerPolicy::Open, _) => Ok(()),
-        _ => Err(Failure::Unauthenticated),
+/// `may_talk` says whether the agent of a workspace may talk to this one. No URL gets round that
+/// rule: an agent that shows who it is is held to it, whichever name it uses.
+pub fn admit(
+    workspace: &Workspace,
+    name: &AgentName,
+    principal: Option<&Principal>,
+    may_talk: impl FnOnce(&WorkspaceId) -> bool,
+) -> Result<(), Failure> {
+    let open = workspace.callers == CallerPolicy::Open;
+    match principal {
+        Some(principal) if principal.may_call() || open => Ok(()),
+        Some(Principal::Caller(id, _)) if *id == workspace.id => Ok(()),
+        Some(Principal::Workspace(id, _)) if may_talk(id) => Ok(()),
+        Some(_) => Err(Failure::Forbidden),
+        None if open => Ok(()),
+        None => match (workspace.callers, name) {
+            (CallerPolicy::Link, AgentName::Address(_)) => Ok(()),
+            _ => Err(Failure::Unauthenticated),
+        },
     }
 }
 
-/// Prefixes of caller tokens, which are checked wherever they stand.
-const CALLER_TOKEN: &[u8] = b"rcall_";
 /// Prefixes of the relay's credentials, which never cross to an agent.
-const NEVER_CROSS: [&[u8]; 4] = [CALLER_TOKEN, b"rtok_", b"okey_", b"radm_"];
-
-fn shows_relay_credential(fields: &HeaderMap) -> bool {
-    fields.contains_key("x-relay-authorization")
-        || fields
-            .get_all(AUTHORIZATION)
-            .iter()
-            .any(|value| bearer(value.as_bytes()).starts_with(CALLER_TOKEN))
-}
+const NEVER_CROSS: [&[u8]; 4] = [b"rcall_", b"rtok_", b"okey_", b"radm_"];
 
 /// Removes the fields that hold a credential of the relay, wherever a caller put it. `is_admin` knows
 /// the admin token, which has `admin_bytes`.
@@ -178,10 +180,18 @@ const fn binding(dialect: Dialect) -> Binding {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
+
     use http::HeaderValue;
+    use http::header::AUTHORIZATION;
     use shared::exposure::Rule;
     use shared::ids::Address;
+
+    use super::*;
+    use crate::registry::{NewCredential, Scope};
+
+    const MINE: &str = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    const OTHER: &str = "ws_01BX5ZZKBKACTAV9WEVGEMMVRZ";
 
     fn announced() -> Exposure {
         Exposure { all: false, endpoint: "/rpc".into(), rules: vec![Rule::HttpJson("/".into())] }
@@ -222,23 +232,72 @@ mod tests {
         }
     }
 
+    fn workspace(callers: CallerPolicy) -> Workspace {
+        let org = "org_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
+        let created_at_ms = 0;
+        Workspace {
+            id: MINE.parse().unwrap(),
+            org,
+            parent: None,
+            name: "mine".into(),
+            alias: None,
+            address: Address::new([1; 16]),
+            callers,
+            expose: ExposurePolicy::A2a,
+            paused: false,
+            url: None,
+            card: None,
+            registered_at_ms: None,
+            created_at_ms,
+            removed_at_ms: None,
+        }
+    }
+
+    fn key(scope: Scope) -> Principal {
+        let (new, _) = NewCredential::org_key("ci".into(), scope, 0).unwrap();
+        Principal::Key(Arc::new(new.credential))
+    }
+
+    fn caller(id: &str) -> Principal {
+        let id = id.parse().unwrap();
+        let (new, _) = NewCredential::caller_token(id, "ci".into(), None, 0).unwrap();
+        Principal::Caller(id, Arc::new(new.credential))
+    }
+
     #[test]
     fn the_address_is_a_credential_and_an_alias_is_not() {
+        use CallerPolicy::{Link, Open, Token, Workspaces};
         let address = AgentName::Address(Address::new([1; 16]));
         let alias = AgentName::Alias("echo".parse().unwrap());
-        let none = HeaderMap::new();
-        let mut bad = HeaderMap::new();
-        bad.insert(AUTHORIZATION, HeaderValue::from_static("bearer rcall_stale"));
-        for (policy, name, fields, admitted) in [
-            (CallerPolicy::Link, &address, &none, true),
-            (CallerPolicy::Link, &alias, &none, false),
-            (CallerPolicy::Open, &alias, &none, true),
-            (CallerPolicy::Open, &alias, &bad, false),
-            (CallerPolicy::Link, &address, &bad, false),
-            (CallerPolicy::Token, &address, &none, false),
-            (CallerPolicy::Workspaces, &address, &none, false),
+        let agent = |id: &str| Principal::Workspace(id.parse().unwrap(), None);
+        let (calls, reads) = (key(Scope::Call), key(Scope::Read));
+        let (own_caller, other_caller) = (caller(MINE), caller(OTHER));
+        let (sibling, stranger) = (agent(MINE), agent(OTHER));
+        for (policy, name, principal, verdict) in [
+            (Link, &address, None, "in"),
+            (Link, &alias, None, "RELAY_UNAUTHENTICATED"),
+            (Token, &address, None, "RELAY_UNAUTHENTICATED"),
+            (Workspaces, &address, None, "RELAY_UNAUTHENTICATED"),
+            (Open, &alias, None, "in"),
+            (Open, &alias, Some(&reads), "in"),
+            (Token, &alias, Some(&own_caller), "in"),
+            (Link, &alias, Some(&own_caller), "in"),
+            (Token, &alias, Some(&other_caller), "RELAY_FORBIDDEN"),
+            (Link, &address, Some(&other_caller), "RELAY_FORBIDDEN"),
+            (Workspaces, &alias, Some(&sibling), "in"),
+            (Link, &alias, Some(&sibling), "in"),
+            (Workspaces, &alias, Some(&stranger), "RELAY_FORBIDDEN"),
+            (Link, &address, Some(&stranger), "RELAY_FORBIDDEN"),
+            (Token, &alias, Some(&calls), "in"),
+            (Token, &alias, Some(&reads), "RELAY_FORBIDDEN"),
+            (Token, &alias, Some(&Principal::Operator), "in"),
         ] {
-            assert_eq!(admit(policy, name, fields).is_ok(), admitted, "{policy} {name:?}");
+            let may_talk = |id: &WorkspaceId| id.to_string() == MINE;
+            let judged = match admit(&workspace(policy), name, principal, may_talk) {
+                Ok(()) => "in",
+                Err(failure) => failure.verdict().code,
+            };
+            assert_eq!(judged, verdict, "{policy} {name:?} {principal:?}");
         }
     }
 

@@ -13,6 +13,8 @@ use shared::wire::Abort;
 pub enum Failure {
     /// No credential, or none that counts. One text for all, so that nothing can be guessed.
     Unauthenticated,
+    /// The credential is good, and not for this.
+    Forbidden,
     /// No agent has this address, id or alias.
     UnknownWorkspace,
     /// The workspace was removed.
@@ -118,6 +120,7 @@ impl Failure {
         match self {
             Self::BadRequest(_) => (400, "RELAY_BAD_REQUEST"),
             Self::Unauthenticated => (401, "RELAY_UNAUTHENTICATED"),
+            Self::Forbidden => (403, "RELAY_FORBIDDEN"),
             Self::PathDenied => (403, "RELAY_PATH_DENIED"),
             Self::UnknownWorkspace => (404, "RELAY_UNKNOWN_WORKSPACE"),
             Self::NotFound(_) => (404, "RELAY_NOT_FOUND"),
@@ -162,6 +165,9 @@ impl Failure {
             Self::Aborted(_, abort) if abort.code != AbortCode::PathDenied => abort.message.clone(),
             Self::Unauthenticated => "The request carries no credential that is valid here. Use \
                 the whole URL, or the token, that the agent's operator gave you."
+                .into(),
+            Self::Forbidden => "This credential is valid, and may not call this agent. An agent \
+                may call its siblings, ancestors and descendants; a caller token its own workspace."
                 .into(),
             Self::PathDenied | Self::Aborted(..) => "The agent's connector does not expose this \
                 path. Its owner can allow it with --allow PATH."

@@ -11,6 +11,7 @@ use shared::headers::{remove_hop_by_hop, remove_relay_fields};
 use shared::wire::Target;
 
 use super::trace::traceparent;
+use crate::principal::Principal;
 use crate::public::PublicUrl;
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -19,10 +20,11 @@ static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-prot
 static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 static X_WORKSPACE_ID: HeaderName = HeaderName::from_static("x-workspace-id");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static X_RELAY_CALLER: HeaderName = HeaderName::from_static("x-relay-caller");
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Fields that the relay adds.
-const OWN_FIELDS: usize = 8;
+const OWN_FIELDS: usize = 9;
 
 /// Who is at the other end of a connection, with the fields that say so: made once for all of its
 /// requests.
@@ -74,6 +76,8 @@ pub struct Origin<'o> {
     pub prefix: &'o str,
     /// The relay's name for the request.
     pub request_id: &'o HeaderValue,
+    /// Who sent it, if its credential told.
+    pub principal: Option<&'o Principal>,
 }
 
 /// Makes a caller's fields those that the agent gets: end to end ones as they are, forwarding ones
@@ -92,7 +96,7 @@ pub fn toward_agent(fields: &mut HeaderMap, origin: Origin<'_>, target: &Target)
     }
     join_cookies(fields);
     fields.reserve(OWN_FIELDS);
-    let Origin { caller, version, prefix, request_id } = origin;
+    let Origin { caller, version, prefix, request_id, principal } = origin;
     fields.insert(FORWARDED, caller.forwarded.clone());
     fields.insert(&X_FORWARDED_FOR, caller.forwarded_for.clone());
     fields.insert(&X_FORWARDED_HOST, caller.forwarded_host.clone());
@@ -101,6 +105,9 @@ pub fn toward_agent(fields: &mut HeaderMap, origin: Origin<'_>, target: &Target)
         fields.insert(&X_FORWARDED_PREFIX, prefix);
     }
     fields.insert(&X_REQUEST_ID, request_id.clone());
+    if let Some(Ok(name)) = principal.map(|principal| HeaderValue::try_from(principal.name())) {
+        fields.insert(&X_RELAY_CALLER, name);
+    }
     // RFC 9110, 7.6.3: the version in which the request was received.
     let via = if version == Version::HTTP_2 { "2 a2a-relay" } else { "1.1 a2a-relay" };
     fields.append(VIA, HeaderValue::from_static(via));
@@ -151,11 +158,13 @@ mod tests {
         let public = "https://relay.example".parse().unwrap();
         let caller = Caller::new("192.0.2.1".parse().unwrap(), 0, &public);
         let request_id = HeaderValue::from_static("r-1");
+        let sender = Principal::Workspace("ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(), None);
         let origin = Origin {
             caller: &caller,
             version: Version::HTTP_11,
             prefix: "/agents/echo",
             request_id: &request_id,
+            principal: Some(&sender),
         };
         fields.insert(&TRACEPARENT, HeaderValue::from_static("00-aa-bb-01"));
         toward_agent(&mut fields, origin, &Target::Endpoint);
@@ -176,6 +185,7 @@ mod tests {
                 "x-forwarded-host: relay.example",
                 "x-forwarded-prefix: /agents/echo",
                 "x-forwarded-proto: https",
+                "x-relay-caller: ws_01ARZ3NDEKTSV4RRFFQ69G5FAV",
                 "x-request-id: r-1",
             ]
         );

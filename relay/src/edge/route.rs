@@ -2,6 +2,8 @@
 
 use shared::ids::{Address, Alias, WorkspaceId};
 
+use crate::admin::Api;
+
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route<'p> {
@@ -11,6 +13,11 @@ pub enum Route<'p> {
     Ready,
     /// The registration API.
     Api,
+    /// A message from one agent, or an orchestrator, to another: to this workspace, or to the one
+    /// that a field names.
+    Send(Option<&'p str>),
+    /// Where somebody looks for secrets, which belong to a workspace.
+    Secrets,
     /// An agent, and what of it.
     Agent {
         /// By which of its names.
@@ -42,10 +49,16 @@ pub fn route(path: &str) -> Route<'_> {
     match path {
         "/healthz" => return Route::Health,
         "/readyz" => return Route::Ready,
-        "/a2a" | "/workspaces" => return Route::Api,
+        "/a2a" => return Route::Send(None),
+        "/secrets" => return Route::Secrets,
         _ => {}
     }
-    if path.starts_with("/workspaces/") || path.starts_with("/registry/") {
+    if let Some(id) = path.strip_prefix("/workspaces/").and_then(|rest| rest.strip_suffix("/a2a"))
+        && !id.contains('/')
+    {
+        return Route::Send(Some(id));
+    }
+    if Api::owns(path) {
         return Route::Api;
     }
     let Some(below) = path.strip_prefix("/agents/") else { return Route::Nothing };
@@ -87,7 +100,14 @@ mod tests {
             Route::Agent { name: AgentName::Alias(_), .. }
         ));
         assert_eq!(route("/agents/.well-known/agent-card.json"), Route::MissingSlash);
-        assert_eq!(route("/workspaces/x/tokens"), Route::Api);
+        for api in ["/workspaces", "/workspaces/x/tokens", "/registry/register", "/keys", "/events"]
+        {
+            assert_eq!(route(api), Route::Api, "{api}");
+        }
+        assert_eq!(route("/a2a"), Route::Send(None));
+        assert_eq!(route("/workspaces/x/a2a"), Route::Send(Some("x")));
+        assert_eq!(route("/workspaces/x/y/a2a"), Route::Api);
+        assert_eq!(route("/secrets"), Route::Secrets);
         for nothing in [
             "/",
             "/agents",

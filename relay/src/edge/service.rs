@@ -13,7 +13,7 @@ use http::{Request, Response, StatusCode, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use shared::ids::{ExchangeId, InstanceId};
+use shared::ids::{ExchangeId, InstanceId, WorkspaceId};
 use shared::wire::fields::within_limits;
 use shared::wire::{RequestHead, Target};
 use tokio::time::timeout;
@@ -32,8 +32,10 @@ use super::load::Load;
 use super::record::Record;
 use super::render::{Dialect, refusal};
 use super::route::{AgentName, Route, route};
+use crate::admin::api::{self, Asker};
 use crate::admin::{Api, readiness};
 use crate::metrics::Metrics;
+use crate::principal::{BadCredential, Principal};
 use crate::public::PublicUrl;
 use crate::registry::{Lookup, Registry, Workspace};
 use crate::shard::Home;
@@ -125,6 +127,7 @@ impl Edge {
         let found = route(path);
         let dialect = match &found {
             Route::Agent { rest, .. } => access::dialect(rest, &parts.method),
+            Route::Send(_) => Dialect::JsonRpc,
             _ => Dialect::Problem,
         };
         let has_body = !body.is_end_stream();
@@ -143,6 +146,13 @@ impl Edge {
             Route::Api => {
                 Box::pin(self.api(parts, path, body, caller, request_id)).await.map_err(plain)
             }
+            Route::Send(target) => {
+                let body = CallerBody::new(body, self.max_body_bytes);
+                Box::pin(self.send(parts, body, target, caller, request_id)).await
+            }
+            Route::Secrets => Err(plain(Failure::NotFound(
+                "Secrets belong to a workspace: ask for /workspaces/{id}/secrets.",
+            ))),
             Route::MissingSlash => Err(plain(Failure::NotFound(
                 "No card is here. The base URL of an agent needs its final slash.",
             ))),
@@ -151,9 +161,50 @@ impl Edge {
             ))),
             Route::Agent { name, text, rest } => {
                 let prefix = path.strip_suffix(rest).unwrap_or(path);
-                let asked = Asked { name, text, prefix, rest, dialect, caller };
+                let principal = self.api.doorman.judge(&parts.headers);
+                let asked = Asked { name, text, prefix, rest, dialect, caller, principal };
                 self.forward(parts, CallerBody::new(body, self.max_body_bytes), &asked, request_id)
                     .await
+            }
+        }
+    }
+
+    /// Forwards a message to the workspace that its URL or a field names, for a sender that its
+    /// credential names.
+    async fn send(
+        &self,
+        parts: &mut request::Parts,
+        mut body: Box<CallerBody>,
+        target: Option<&str>,
+        caller: &Caller,
+        request_id: &HeaderValue,
+    ) -> Result<Response<AnswerBody>, No> {
+        let dialect = Dialect::JsonRpc;
+        let principal = self.api.doorman.judge(&parts.headers);
+        let named = match (target, &principal) {
+            (_, Ok(None) | Err(BadCredential)) => Err(Failure::Unauthenticated),
+            (Some(text), Ok(Some(principal))) => named(text, principal),
+            (None, Ok(Some(principal))) => match parts.headers.get("x-workspace-id") {
+                Some(text) => named(text.to_str().unwrap_or_default(), principal),
+                None => Err(Failure::BadRequest(
+                    "Name the workspace that the message is for: POST to \
+                     /workspaces/{id}/a2a, or send X-Workspace-ID.",
+                )),
+            },
+        };
+        match named {
+            Ok(id) => {
+                let text = id.to_string();
+                let prefix = format!("/agents/{id}");
+                let name = AgentName::Id(id);
+                let (text, prefix) = (text.as_str(), prefix.as_str());
+                let asked = Asked { name, text, prefix, rest: "", dialect, caller, principal };
+                self.forward(parts, body, &asked, request_id).await
+            }
+            Err(failure) => {
+                let expects = parts.headers.contains_key(EXPECT);
+                let id = Box::pin(id_of(&mut body, dialect, expects)).await;
+                Err(No::new(failure, dialect, id))
             }
         }
     }
@@ -216,8 +267,7 @@ impl Edge {
         if self.draining.load(Ordering::Relaxed) {
             return Err(no(Failure::Draining));
         }
-        let workspace = self.look_up(&asked.name).map_err(no)?;
-        access::admit(workspace.callers, &asked.name, &parts.headers).map_err(no)?;
+        let workspace = self.admitted(asked).map_err(no)?;
         let (reach, elsewhere) = self.reach(&workspace, parts, asked).map_err(no)?;
         let Reach { target, binding, dialect } = reach;
         if workspace.paused {
@@ -240,13 +290,14 @@ impl Edge {
         });
         let streams = takes_events(&parts.headers);
         let mut fields = std::mem::take(&mut parts.headers);
-        let token = &self.api.token;
+        let token = &self.api.doorman.token;
         access::remove_relay_credentials(&mut fields, token.bytes(), |word| token.is(word));
         let origin = Origin {
             caller: asked.caller,
             version: parts.version,
             prefix: asked.prefix,
             request_id,
+            principal: asked.principal(),
         };
         toward_agent(&mut fields, origin, &target);
         // The relay's own fields may be what is too much.
@@ -276,6 +327,22 @@ impl Edge {
             streams,
             elsewhere,
         }))
+    }
+
+    /// The workspace that is asked, for a caller who may call it.
+    fn admitted(&self, asked: &Asked<'_>) -> Result<Arc<Workspace>, Failure> {
+        let Ok(principal) = &asked.principal else { return Err(Failure::Unauthenticated) };
+        let workspace = match self.look_up(&asked.name) {
+            Ok(workspace) => workspace,
+            // An agent is not told which of the others exist.
+            Err(_) if matches!(principal, Some(Principal::Workspace(..))) => {
+                return Err(Failure::Forbidden);
+            }
+            Err(failure) => return Err(failure),
+        };
+        let may_talk = |sender: &WorkspaceId| self.registry.may_talk(sender, &workspace.id);
+        access::admit(&workspace, &asked.name, principal.as_ref(), may_talk)?;
+        Ok(workspace)
     }
 
     fn look_up(&self, name: &AgentName) -> Result<Arc<Workspace>, Failure> {
@@ -325,11 +392,18 @@ impl Edge {
         caller: &Caller,
         request_id: &HeaderValue,
     ) -> Result<Response<AnswerBody>, Failure> {
-        // Nobody but the operator has a body read; the others are answered by the head alone.
-        let body = if self.api.knows(&parts.headers) { Some(body) } else { None };
-        let body = self.api_body(body).await?;
-        let query = parts.uri.query();
-        let mut answer = self.api.handle(&parts.method, path, query, &parts.headers, body).await;
+        let principal = self.api.doorman.judge(&parts.headers).ok().flatten();
+        let asker = principal.map(|principal| Asker { principal, source: Some(caller.ip) });
+        // Only those with a credential have a body read; the others are answered by the head alone.
+        let body = self.api_body(asker.is_some().then_some(body)).await?;
+        let request = api::Request {
+            method: &parts.method,
+            path,
+            query: parts.uri.query(),
+            headers: &parts.headers,
+            body: &body,
+        };
+        let mut answer = self.api.handle(&request, asker.as_ref()).await;
         if answer.status() == StatusCode::UNAUTHORIZED
             && !self.guesses.allow(caller.ip, Instant::now())
         {
@@ -400,6 +474,22 @@ struct Asked<'r> {
     rest: &'r str,
     dialect: Dialect,
     caller: &'r Caller,
+    /// Who asks, by a credential of the relay.
+    principal: Result<Option<Principal>, BadCredential>,
+}
+
+impl Asked<'_> {
+    fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref().ok().and_then(Option::as_ref)
+    }
+}
+
+/// The workspace that a sender names, where it may know of it.
+fn named(text: &str, principal: &Principal) -> Result<WorkspaceId, Failure> {
+    text.parse().map_err(|_| match principal.may_call() {
+        true => Failure::UnknownWorkspace,
+        false => Failure::Forbidden,
+    })
 }
 
 /// The JSON-RPC id for a refusal. A caller that waits for 100 is not asked for its body.

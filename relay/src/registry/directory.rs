@@ -5,8 +5,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use shared::ids::{Address, Alias, WorkspaceId};
+use tokio::sync::broadcast;
 
+use super::credential::{Credential, CredentialKind};
+use super::events::{EVENTS_WATCHED, Event};
+use super::keyring::Keyring;
 use super::model::{AgentKey, Workspace};
+use super::relations::Relations;
 
 /// What is behind an id, an address or an alias.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,24 +46,58 @@ pub(super) enum Change {
     KeyForgotten([u8; 32]),
     /// Every key of this workspace is revoked.
     KeysRevoked(WorkspaceId),
+    /// The credential with this hash is now so.
+    Credential([u8; 32], Credential),
+    /// The credential with this hash is no longer known.
+    CredentialForgotten([u8; 32]),
+    /// This was put into the trail.
+    Event(Arc<Event>),
+}
+
+impl Change {
+    fn event(&self) -> Option<Arc<Event>> {
+        match self {
+            Self::Event(event) => Some(Arc::clone(event)),
+            _ => None,
+        }
+    }
 }
 
 /// The committed state, shared. Clones are the same directory; no lookup waits for the store.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Directory {
     entries: Arc<RwLock<Entries>>,
+    events: broadcast::Sender<Arc<Event>>,
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self { entries: Arc::default(), events: broadcast::Sender::new(EVENTS_WATCHED) }
+    }
 }
 
 impl Directory {
-    /// Takes in what one commit changed, all at once, in the order it was done.
+    /// Takes in what one commit changed, all at once, in the order it was done, and then tells
+    /// the watchers.
     pub(super) fn apply(&self, changes: Vec<Change>) {
         if changes.is_empty() {
             return;
         }
+        let events: Vec<_> = changes.iter().filter_map(Change::event).collect();
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
             entries.apply(change);
         }
+        drop(entries);
+        for event in events {
+            // An error means that nobody watches.
+            let _ = self.events.send(event);
+        }
+    }
+
+    /// Every event from now on.
+    pub(super) fn watch_events(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.events.subscribe()
     }
 
     /// Looks with `look` at one moment of the state; `look` must not wait for anything.
@@ -78,6 +117,8 @@ pub(super) struct Entries {
     keys: HashMap<[u8; 32], AgentKey>,
     /// Workspaces that ever had a key.
     joined: HashSet<WorkspaceId>,
+    credentials: Keyring,
+    relations: Relations,
 }
 
 impl Entries {
@@ -105,6 +146,28 @@ impl Entries {
         self.joined.contains(id)
     }
 
+    pub(super) fn credential(&self, hash: &[u8; 32]) -> Option<Arc<Credential>> {
+        self.credentials.by_hash(hash)
+    }
+
+    pub(super) fn credentials(
+        &self,
+        kind: CredentialKind,
+        workspace: Option<WorkspaceId>,
+    ) -> Vec<Arc<Credential>> {
+        self.credentials.of(kind, workspace)
+    }
+
+    /// Those that were made under `id` and are there.
+    pub(super) fn children(&self, id: &WorkspaceId) -> Vec<WorkspaceId> {
+        self.relations.children(id).filter(|child| self.live.contains_key(child)).copied().collect()
+    }
+
+    /// Whether both are there and the communication rule lets them talk.
+    pub(super) fn may_talk(&self, a: &WorkspaceId, b: &WorkspaceId) -> bool {
+        self.live.contains_key(a) && self.live.contains_key(b) && self.relations.may_talk(a, b)
+    }
+
     /// An id wins over an alias, an alias over a name: the first two can mean only one.
     pub(super) fn find(&self, selector: &str) -> Found {
         let by_id = selector.parse().ok().and_then(|id| self.live.get(&id));
@@ -130,6 +193,7 @@ impl Entries {
     fn apply(&mut self, change: Change) {
         match change {
             Change::Workspace(workspace) if workspace.removed_at_ms.is_some() => {
+                self.relations.insert(workspace.id, workspace.parent);
                 self.remove(workspace.id);
                 self.gone.insert(workspace.id);
             }
@@ -146,11 +210,16 @@ impl Entries {
                     key.revoked = true;
                 }
             }
+            Change::Credential(hash, credential) => self.credentials.insert(hash, credential),
+            Change::CredentialForgotten(hash) => self.credentials.remove(&hash),
+            // The state does not have it: watchers are told.
+            Change::Event(_) => {}
         }
     }
 
     fn insert(&mut self, workspace: Workspace) {
         self.remove(workspace.id);
+        self.relations.insert(workspace.id, workspace.parent);
         self.by_address.insert(workspace.address, workspace.id);
         if let Some(alias) = &workspace.alias {
             self.by_alias.insert(alias.clone(), workspace.id);

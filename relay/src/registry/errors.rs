@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use shared::ids::{Alias, WorkspaceId};
 
+use super::credential::CredentialId;
 use super::model::BadName;
+use super::secret::SecretName;
 
 /// Why the store could not be opened. The file is as it was before.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +114,7 @@ pub enum StoreError {
         /// What should be fresh.
         what: &'static str,
     },
-    /// The name cannot be the name of a workspace.
+    /// The name cannot be the name of a workspace or of a credential.
     #[error(transparent)]
     BadName(#[from] BadName),
     /// The key speaks for another workspace.
@@ -129,6 +131,36 @@ pub enum StoreError {
     KeyRevoked {
         /// The workspace it spoke for.
         id: WorkspaceId,
+    },
+    /// There would be more than there may be.
+    #[error("There can be {most} {what} and no more; take some away first.")]
+    TooMany {
+        /// What there would be too many of.
+        what: &'static str,
+        /// How many there may be.
+        most: usize,
+    },
+    /// There is no such credential, or it is another's.
+    #[error("There is no credential {id}; list the credentials to see which there are.")]
+    UnknownCredential {
+        /// The id that was asked for.
+        id: CredentialId,
+    },
+    /// The workspace has no such secret.
+    #[error("There is no secret {name}; list the workspace's secrets to see which there are.")]
+    UnknownSecret {
+        /// The name that was asked for.
+        name: SecretName,
+    },
+    /// Secrets do not open: their sealing key is missing, or they are damaged.
+    #[error(
+        "The secrets {} cannot be opened; start the relay with the sealing key that was used for \
+         them, or set them again.",
+        names.iter().map(SecretName::as_str).collect::<Vec<_>>().join(", ")
+    )]
+    Sealed {
+        /// Which ones.
+        names: Vec<SecretName>,
     },
 }
 

@@ -1,10 +1,12 @@
 //! The intents about joining: join tokens, their redemption, the keys of connectors.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::json;
 use shared::ids::WorkspaceId;
 
 use super::directory::Change;
 use super::errors::{JoinRefusal, StoreError};
+use super::events::{Actor, tell};
 use super::model::AgentKey;
 use super::orders::NewJoinToken;
 use super::rows;
@@ -59,28 +61,31 @@ pub(super) fn add_join_token(
     id: WorkspaceId,
     token: &NewJoinToken,
     now_ms: i64,
+    by: Actor,
 ) -> Result<(), StoreError> {
     require_live(work.connection, id)?;
-    insert_join_token(work.connection, id, token, now_ms)
+    insert_join_token(work, id, token, now_ms, by)
 }
 
 /// Stores a join token and sweeps those that expired long ago, with their redemptions.
 pub(super) fn insert_join_token(
-    connection: &Connection,
+    work: &mut Work<'_>,
     id: WorkspaceId,
     token: &NewJoinToken,
     now_ms: i64,
+    by: Actor,
 ) -> Result<(), StoreError> {
     let swept_before = now_ms.saturating_sub(EXPIRED_KEPT_MS);
-    connection.execute("DELETE FROM join_tokens WHERE expires_at < ?1", [swept_before])?;
-    connection
+    work.connection.execute("DELETE FROM join_tokens WHERE expires_at < ?1", [swept_before])?;
+    work.connection
         .execute(
             "INSERT INTO join_tokens (hash, workspace_id, uses_left, expires_at, created_at) \
              VALUES (?1, ?2, ?3, ?4, ?5)",
             params![token.hash, id.to_string(), token.uses, token.expires_at_ms, now_ms],
         )
         .map_err(|error| on_conflict(error, || StoreError::NotFresh { what: "join token" }))?;
-    Ok(())
+    let detail = json!({ "uses": token.uses, "expires_at_ms": token.expires_at_ms });
+    tell(work, "join.issued", id, detail, now_ms, by)
 }
 
 /// Lets the key in by the token, if the token admits it.
@@ -89,6 +94,7 @@ pub(super) fn redeem(
     token_hash: [u8; 32],
     key_hash: [u8; 32],
     now_ms: i64,
+    by: Actor,
 ) -> Result<Result<WorkspaceId, JoinRefusal>, StoreError> {
     let Some(token) = token(work.connection, token_hash, key_hash)? else {
         return Ok(Err(JoinRefusal::Unknown));
@@ -105,6 +111,7 @@ pub(super) fn redeem(
                 "INSERT INTO redemptions (token_hash, key_hash, redeemed_at) VALUES (?1, ?2, ?3)",
                 params![token_hash, key_hash, now_ms],
             )?;
+            tell(work, "join.redeemed", token.workspace, json!({}), now_ms, by)?;
         }
     }
     match key(work.connection, key_hash)? {
@@ -126,12 +133,14 @@ pub(super) fn renew_agent_key(
     asking: [u8; 32],
     new: [u8; 32],
     now_ms: i64,
+    by: Actor,
 ) -> Result<(), StoreError> {
     match key(work.connection, asking)? {
         Some(key) if key.workspace == id && !key.revoked => {}
         Some(_) | None => return Err(StoreError::KeyRevoked { id }),
     }
-    add_agent_key(work, id, new, now_ms)
+    add_agent_key(work, id, new, now_ms)?;
+    tell(work, "certificate.renewed", id, json!({ "new_key": new != asking }), now_ms, by)
 }
 
 /// Gives the workspace a key.
@@ -220,7 +229,9 @@ fn use_key(
 fn forget_surplus_keys(work: &mut Work<'_>, id: WorkspaceId) -> Result<(), StoreError> {
     let count: i64 = work
         .connection
-        .prepare_cached("SELECT count(*) FROM credentials WHERE workspace_id = ?1")?
+        .prepare_cached(
+            "SELECT count(*) FROM credentials WHERE workspace_id = ?1 AND kind = 'agent_key'",
+        )?
         .query_row([id.to_string()], |row| row.get(0))?;
     if count < KEYS_MAX {
         return Ok(());

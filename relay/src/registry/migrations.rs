@@ -3,7 +3,10 @@
 use rusqlite::Connection;
 
 /// Version 1 is the first entry. Released entries never change; a new version is a new file.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_credentials_secrets_events.sql"),
+];
 
 /// The version that this relay reads and writes.
 pub(super) fn latest() -> i64 {

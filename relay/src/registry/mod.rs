@@ -1,17 +1,31 @@
 //! The registry: workspaces, their names and credentials, kept in a store and looked up in memory.
 //!
 //! Every change is one intent. It is answered after it is synced to the disk, and from that moment
-//! every lookup sees it. Nothing here reads a clock: times come in as unix milliseconds.
+//! every lookup sees it, and with it goes an event of the audit trail. Times come in as unix
+//! milliseconds.
 
+mod credential;
+mod credentials;
 mod directory;
 mod errors;
+mod events;
 mod joining;
+mod keyring;
 mod migrations;
 mod model;
 mod open;
 mod orders;
+mod registration;
+mod relations;
+mod rewrapping;
 mod rows;
+mod sealing;
+mod sealing_keys;
+mod secret;
+mod secrets;
 mod store;
+mod uses;
+mod words;
 mod workspaces;
 mod writer;
 
@@ -23,16 +37,27 @@ use std::sync::Arc;
 
 use shared::ids::{Address, Alias, OrgId, WorkspaceId};
 
+pub use self::credential::{
+    Credential, CredentialId, CredentialIdError, CredentialKind, NewCredential, Scope, hash_of,
+};
 pub use self::directory::{Found, Lookup};
 pub use self::errors::{JoinRefusal, OpenError, StoreError};
+pub use self::events::{Actor, EVENTS_KEPT, EVENTS_PAGE_MAX, Event, EventQuery, NewEvent};
 pub use self::model::{
-    AgentKey, AliasWithoutPolicy, BadName, CallerPolicy, ExposurePolicy, NAME_CHARS_MAX,
-    PolicyError, Workspace, check_alias_has_policy, check_name,
+    AgentKey, AliasWithoutPolicy, BadName, CallerPolicy, ExposurePolicy, NAME_CHARS_MAX, Workspace,
+    check_alias_has_policy, check_name,
 };
 pub use self::orders::{AliasChange, NewJoinToken, NewWorkspace, PolicyChange, fresh_address};
+pub use self::registration::{Registered, Registration};
+pub use self::sealing_keys::{SEALING_KEY_FILE, SealingKeys, SealingKeysError};
+pub use self::secret::{SecretInfo, SecretName, SecretNameError};
+pub use self::secrets::{SECRET_BYTES_MAX, SECRETS_MAX};
+pub use self::words::PolicyError;
 
 use self::directory::Directory;
 use self::store::Store;
+use self::uses::Uses;
+use crate::clock::unix_ms;
 
 /// The registry of one relay. Clones are the same registry; its file is closed when the last one
 /// is gone.
@@ -42,6 +67,8 @@ use self::store::Store;
 pub struct Registry {
     store: Store,
     directory: Directory,
+    uses: Uses,
+    keys: SealingKeys,
     org: OrgId,
 }
 
@@ -50,17 +77,20 @@ impl Registry {
     /// checked, for a second at most if another process has it.
     ///
     /// The file belongs to this process alone until the registry is closed. A file that is
-    /// damaged, foreign or too new is refused and not changed.
-    pub fn open(path: impl AsRef<Path>, now_ms: i64) -> Result<Self, OpenError> {
+    /// damaged, foreign or too new is refused and not changed. The first of `keys` seals secrets
+    /// from now on, and those there are too; the others still open them.
+    pub fn open(path: impl AsRef<Path>, keys: SealingKeys, now_ms: i64) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        let connection = open::open(path, now_ms)?;
+        let mut connection = open::open(path, now_ms)?;
         let refused = |error| open::refusal(path, &error);
         let org = rows::org(&connection).map_err(refused)?;
         let directory = Directory::default();
         directory.apply(rows::everything(&connection).map_err(refused)?);
+        let uses = Uses::load(&connection).map_err(refused)?;
+        rewrapping::rewrap_all(&mut connection, &keys);
         let store = Store::start(connection, path, directory.clone())
             .map_err(|error| open::unreachable(path, &error))?;
-        Ok(Self { store, directory, org })
+        Ok(Self { store, directory, uses, keys, org })
     }
 
     /// Carries out what is queued, closes the file and returns when it is closed. Later intents
@@ -101,13 +131,20 @@ impl Registry {
         new: NewWorkspace,
         join: Option<NewJoinToken>,
         now_ms: i64,
+        by: Actor,
     ) -> Result<Workspace, StoreError> {
-        self.store.run(move |work| workspaces::create(work, &new, join.as_ref(), now_ms)).await
+        self.store.run(move |work| workspaces::create(work, &new, join.as_ref(), now_ms, by)).await
     }
 
     /// Gives the workspace another name, see [`check_name`].
-    pub async fn rename(&self, id: WorkspaceId, name: String) -> Result<Workspace, StoreError> {
-        self.store.run(move |work| workspaces::rename(work, id, &name)).await
+    pub async fn rename(
+        &self,
+        id: WorkspaceId,
+        name: String,
+        by: Actor,
+    ) -> Result<Workspace, StoreError> {
+        let now_ms = unix_ms();
+        self.store.run(move |work| workspaces::rename(work, id, &name, now_ms, by)).await
     }
 
     /// Changes policies of the workspace, all of `change` or nothing.
@@ -116,24 +153,31 @@ impl Registry {
         id: WorkspaceId,
         change: PolicyChange,
         now_ms: i64,
+        by: Actor,
     ) -> Result<Workspace, StoreError> {
-        self.store.run(move |work| workspaces::set_policies(work, id, &change, now_ms)).await
+        self.store.run(move |work| workspaces::set_policies(work, id, &change, now_ms, by)).await
     }
 
-    /// Revokes every credential of the workspace, keys and join tokens alike. Who is connected
-    /// stays so until told otherwise.
+    /// Revokes what speaks for the workspace: connectors' keys, join tokens, workspace tokens. The
+    /// tokens of its callers stay, and who is connected stays so until told otherwise.
     pub async fn revoke_workspace_credentials(
         &self,
         id: WorkspaceId,
         now_ms: i64,
+        by: Actor,
     ) -> Result<(), StoreError> {
-        self.store.run(move |work| workspaces::revoke(work, id, now_ms)).await
+        self.store.run(move |work| workspaces::revoke(work, id, now_ms, by)).await
     }
 
-    /// Removes the workspace for good: its credentials are revoked, its alias is free, its
-    /// address leads nowhere, its id is gone.
-    pub async fn remove_workspace(&self, id: WorkspaceId, now_ms: i64) -> Result<(), StoreError> {
-        self.store.run(move |work| workspaces::remove(work, id, now_ms)).await
+    /// Removes the workspace for good: all its credentials are revoked, its secrets deleted, its
+    /// alias is free, its address leads nowhere, its id is gone.
+    pub async fn remove_workspace(
+        &self,
+        id: WorkspaceId,
+        now_ms: i64,
+        by: Actor,
+    ) -> Result<(), StoreError> {
+        self.store.run(move |work| workspaces::remove(work, id, now_ms, by)).await
     }
 }
 
@@ -145,8 +189,9 @@ impl Registry {
         id: WorkspaceId,
         token: NewJoinToken,
         now_ms: i64,
+        by: Actor,
     ) -> Result<(), StoreError> {
-        self.store.run(move |work| joining::add_join_token(work, id, &token, now_ms)).await
+        self.store.run(move |work| joining::add_join_token(work, id, &token, now_ms, by)).await
     }
 
     /// Trades a join token for the right to speak for its workspace with a key; both are given
@@ -159,8 +204,9 @@ impl Registry {
         token_hash: [u8; 32],
         key_hash: [u8; 32],
         now_ms: i64,
+        by: Actor,
     ) -> Result<Result<WorkspaceId, JoinRefusal>, StoreError> {
-        self.store.run(move |work| joining::redeem(work, token_hash, key_hash, now_ms)).await
+        self.store.run(move |work| joining::redeem(work, token_hash, key_hash, now_ms, by)).await
     }
 
     /// Notes that a connector of the workspace goes on with the key `new`, as the one that it has
@@ -171,8 +217,11 @@ impl Registry {
         asking: [u8; 32],
         new: [u8; 32],
         now_ms: i64,
+        by: Actor,
     ) -> Result<(), StoreError> {
-        self.store.run(move |work| joining::renew_agent_key(work, id, asking, new, now_ms)).await
+        self.store
+            .run(move |work| joining::renew_agent_key(work, id, asking, new, now_ms, by))
+            .await
     }
 
     /// Gives the workspace a key that nobody asked for.
@@ -222,6 +271,18 @@ impl Registry {
     /// Whether a connector has ever enrolled for this workspace.
     pub fn has_joined(&self, id: &WorkspaceId) -> bool {
         self.directory.read(|entries| entries.has_joined(id))
+    }
+
+    /// The workspaces that were made under this one and are there, by age.
+    pub fn children(&self, id: &WorkspaceId) -> Vec<WorkspaceId> {
+        self.directory.read(|entries| entries.children(id))
+    }
+
+    /// Whether the communication rule lets the two talk, in whichever direction: both are there,
+    /// and they are the same, or siblings (all roots are), or one is above the other by at most
+    /// 32 levels.
+    pub fn may_talk(&self, a: &WorkspaceId, b: &WorkspaceId) -> bool {
+        self.directory.read(|entries| entries.may_talk(a, b))
     }
 
     /// Whose key this is, by the SHA-256 of it; `None` if it is not known.

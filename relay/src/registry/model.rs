@@ -1,9 +1,11 @@
 //! What the registry knows about a workspace: its names, its policies, its state.
 
-use std::fmt;
-use std::str::FromStr;
+use std::sync::Arc;
 
+use serde_json::Value;
 use shared::ids::{Address, Alias, OrgId, WorkspaceId};
+
+use super::words::words;
 
 /// The longest name of a workspace, in characters: what a file name may have, and it fits a
 /// line of a terminal or of a log.
@@ -24,6 +26,10 @@ pub struct Workspace {
     pub alias: Option<Alias>,
     /// Its random public handle.
     pub address: Address,
+    /// Where its agent says that it serves; nobody has looked whether it does.
+    pub url: Option<String>,
+    /// The card that its agent registered, as it came.
+    pub card: Option<Arc<Value>>,
     /// Who may call it.
     pub callers: CallerPolicy,
     /// What of the agent a caller can reach.
@@ -32,6 +38,8 @@ pub struct Workspace {
     pub paused: bool,
     /// When it was made, in unix milliseconds.
     pub created_at_ms: i64,
+    /// When its agent last registered, in unix milliseconds; `None` before the first time.
+    pub registered_at_ms: Option<i64>,
     /// When it was removed, in unix milliseconds. A lookup that says it is live has `None` here.
     pub removed_at_ms: Option<i64>,
 }
@@ -60,70 +68,25 @@ pub enum ExposurePolicy {
     All,
 }
 
-/// A policy that does not exist.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("There is no {what} policy of that name; choose one of {choices}.")]
-pub struct PolicyError {
-    what: &'static str,
-    choices: &'static str,
-}
-
-macro_rules! policy_text {
-    ($type:ident, $what:literal, $choices:literal, $($variant:ident = $text:literal),+) => {
-        impl $type {
-            /// The policy as it is written in the store, in commands and in answers.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),+ }
-            }
-        }
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-        impl FromStr for $type {
-            type Err = PolicyError;
-            fn from_str(text: &str) -> Result<Self, PolicyError> {
-                match text {
-                    $($text => Ok(Self::$variant),)+
-                    _ => Err(PolicyError { what: $what, choices: $choices }),
-                }
-            }
-        }
-        impl serde::Serialize for $type {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-        impl<'de> serde::Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-
-policy_text!(
+words!(
     CallerPolicy,
-    "caller",
+    "caller policy",
     "link, token, workspaces and open",
     Link = "link",
     Token = "token",
     Workspaces = "workspaces",
     Open = "open"
 );
-policy_text!(ExposurePolicy, "exposure", "a2a and all", A2a = "a2a", All = "all");
+words!(ExposurePolicy, "exposure policy", "a2a and all", A2a = "a2a", All = "all");
 
-/// A name that no workspace can have.
+/// A name that neither a workspace nor a credential can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "The name of a workspace has 1 to {NAME_CHARS_MAX} characters and no control characters; \
-     choose another name."
+    "A name has 1 to {NAME_CHARS_MAX} characters and no control characters; choose another name."
 )]
 pub struct BadName;
 
-/// Checks that `name` can be the name of a workspace.
+/// Checks that `name` can be the name of a workspace or of a credential.
 pub fn check_name(name: &str) -> Result<(), BadName> {
     let length_fits = (1..=NAME_CHARS_MAX).contains(&name.chars().count());
     if length_fits && !name.chars().any(char::is_control) { Ok(()) } else { Err(BadName) }

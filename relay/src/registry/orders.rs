@@ -1,5 +1,6 @@
 //! What callers of the registry ask for: a new workspace, a join token, a change of policies.
 
+use serde_json::{Map, Value};
 use shared::ids::{Address, Alias, WorkspaceId};
 use ulid::Ulid;
 
@@ -23,6 +24,8 @@ pub struct NewWorkspace {
     pub expose: Option<ExposurePolicy>,
     /// The workspace it is made under.
     pub parent: Option<WorkspaceId>,
+    /// Where its agent is said to serve.
+    pub url: Option<String>,
 }
 
 impl NewWorkspace {
@@ -36,6 +39,7 @@ impl NewWorkspace {
             callers: None,
             expose: None,
             parent: None,
+            url: None,
         })
     }
 }
@@ -76,6 +80,29 @@ pub struct PolicyChange {
     pub paused: Option<bool>,
     /// A new public handle; the old one leads nowhere from then on. See [`fresh_address`].
     pub new_address: Option<Address>,
+}
+
+impl PolicyChange {
+    /// What the trail says of it, pausing apart; `None` if nothing else changes. Addresses are
+    /// credentials: that there is a new one is all that is said.
+    pub(super) fn told(&self) -> Option<Value> {
+        let mut told = Map::new();
+        match &self.alias {
+            AliasChange::Keep => {}
+            AliasChange::Give(alias) => drop(told.insert("alias".into(), alias.as_str().into())),
+            AliasChange::Free => drop(told.insert("alias".into(), Value::Null)),
+        }
+        if let Some(callers) = self.callers {
+            told.insert("callers".into(), callers.as_str().into());
+        }
+        if let Some(expose) = self.expose {
+            told.insert("expose".into(), expose.as_str().into());
+        }
+        if self.new_address.is_some() {
+            told.insert("new_address".into(), true.into());
+        }
+        (!told.is_empty()).then_some(Value::Object(told))
+    }
 }
 
 /// A random address.

@@ -1,19 +1,27 @@
 //! Rows to values: how what is stored is read back.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
+use serde_json::Value;
 use shared::ids::{OrgId, WorkspaceId};
 
+use super::credential::Credential;
 use super::directory::Change;
 use super::model::{AgentKey, Workspace};
 
 const WORKSPACE: &str = "SELECT w.id, w.org_id, w.parent_id, w.name, l.alias, a.address, \
-    w.callers, w.expose, w.paused, w.created_at, w.removed_at FROM workspaces w \
+    w.callers, w.expose, w.paused, w.created_at, w.removed_at, w.url, w.card, w.registered_at \
+    FROM workspaces w \
     LEFT JOIN aliases l ON l.workspace_id = w.id \
     JOIN addresses a ON a.workspace_id = w.id \
     AND a.rowid = (SELECT max(n.rowid) FROM addresses n WHERE n.workspace_id = w.id)";
+
+/// The columns that [`credential_from`] reads.
+pub(super) const CREDENTIAL: &str =
+    "hash, id, kind, workspace_id, scope, label, created_at, expires_at, revoked_at";
 
 /// The workspace `id`, removed or not.
 pub(super) fn workspace(
@@ -49,6 +57,12 @@ pub(super) fn everything(connection: &Connection) -> rusqlite::Result<Vec<Change
     for key in keys {
         all.push(key?);
     }
+    let mut credentials = connection
+        .prepare(&format!("SELECT {CREDENTIAL} FROM credentials WHERE id IS NOT NULL"))?;
+    for credential in credentials.query_map([], credential_from)? {
+        let (hash, credential) = credential?;
+        all.push(Change::Credential(hash, credential));
+    }
     Ok(all)
 }
 
@@ -65,7 +79,34 @@ fn workspace_from(row: &Row<'_>) -> rusqlite::Result<Workspace> {
         paused: row.get(8)?,
         created_at_ms: row.get(9)?,
         removed_at_ms: row.get(10)?,
+        url: row.get(11)?,
+        card: row
+            .get::<_, Option<String>>(12)?
+            .map(|text| json(12, &text))
+            .transpose()?
+            .map(Arc::new),
+        registered_at_ms: row.get(13)?,
     })
+}
+
+/// A credential and its hash, from the columns [`CREDENTIAL`].
+pub(super) fn credential_from(row: &Row<'_>) -> rusqlite::Result<([u8; 32], Credential)> {
+    let credential = Credential {
+        id: parsed(row, 1)?,
+        kind: parsed(row, 2)?,
+        workspace: parsed_if_any(row, 3)?,
+        scope: parsed_if_any(row, 4)?,
+        label: row.get(5)?,
+        created_at_ms: row.get(6)?,
+        expires_at_ms: row.get(7)?,
+        revoked_at_ms: row.get(8)?,
+    };
+    Ok((row.get(0)?, credential))
+}
+
+/// The JSON `text` that lies in column `index`.
+pub(super) fn json(index: usize, text: &str) -> rusqlite::Result<Value> {
+    value(index, text)
 }
 
 /// The text in column `index` as a value.
@@ -76,7 +117,8 @@ where
     value(index, &row.get::<_, String>(index)?)
 }
 
-fn parsed_if_any<T>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>>
+/// The text in column `index` as a value, if there is one.
+pub(super) fn parsed_if_any<T>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>>
 where
     T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
 {

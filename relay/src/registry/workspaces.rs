@@ -1,15 +1,18 @@
 //! The intents about workspaces: make, rename, set policies, revoke, remove.
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use serde_json::json;
 use shared::ids::{Address, Alias, WorkspaceId};
 
+use super::credential::CredentialKind;
 use super::directory::Change;
 use super::errors::StoreError;
+use super::events::{Actor, tell};
 use super::joining::insert_join_token;
 use super::model::{Workspace, check_name};
 use super::orders::{AliasChange, NewJoinToken, NewWorkspace, PolicyChange};
-use super::rows;
 use super::store::Work;
+use super::{credentials, rows};
 
 /// Makes a workspace and, in the same transaction, a join token for it.
 pub(super) fn create(
@@ -17,14 +20,15 @@ pub(super) fn create(
     new: &NewWorkspace,
     join: Option<&NewJoinToken>,
     now_ms: i64,
+    by: Actor,
 ) -> Result<Workspace, StoreError> {
     check_name(&new.name)?;
     if let Some(parent) = new.parent {
         require_live(work.connection, parent)?;
     }
     let insert = "INSERT INTO workspaces \
-        (id, org_id, parent_id, name, callers, expose, created_at) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        (id, org_id, parent_id, name, callers, expose, created_at, url) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     work.connection
         .prepare_cached(insert)?
         .execute(params![
@@ -35,14 +39,17 @@ pub(super) fn create(
             new.callers.unwrap_or_default().as_str(),
             new.expose.unwrap_or_default().as_str(),
             now_ms,
+            new.url,
         ])
         .map_err(|error| on_conflict(error, || StoreError::NotFresh { what: "workspace id" }))?;
     insert_address(work.connection, new.id, new.address, now_ms)?;
     if let Some(alias) = &new.alias {
         give_alias(work.connection, new.id, alias)?;
     }
+    let detail = json!({ "name": new.name, "alias": new.alias, "parent": new.parent });
+    tell(work, "workspace.created", new.id, detail, now_ms, by.clone())?;
     if let Some(join) = join {
-        insert_join_token(work.connection, new.id, join, now_ms)?;
+        insert_join_token(work, new.id, join, now_ms, by)?;
     }
     reread(work, new.id)
 }
@@ -52,11 +59,14 @@ pub(super) fn rename(
     work: &mut Work<'_>,
     id: WorkspaceId,
     name: &str,
+    now_ms: i64,
+    by: Actor,
 ) -> Result<Workspace, StoreError> {
     check_name(name)?;
     require_live(work.connection, id)?;
     work.connection
         .execute("UPDATE workspaces SET name = ?2 WHERE id = ?1", params![id.to_string(), name])?;
+    tell(work, "workspace.renamed", id, json!({ "name": name }), now_ms, by)?;
     reread(work, id)
 }
 
@@ -66,6 +76,7 @@ pub(super) fn set_policies(
     id: WorkspaceId,
     change: &PolicyChange,
     now_ms: i64,
+    by: Actor,
 ) -> Result<Workspace, StoreError> {
     require_live(work.connection, id)?;
     work.connection.execute(
@@ -87,29 +98,54 @@ pub(super) fn set_policies(
         retire_addresses(work.connection, id, now_ms)?;
         insert_address(work.connection, id, address, now_ms)?;
     }
+    if let Some(paused) = change.paused {
+        let action = if paused { "workspace.paused" } else { "workspace.resumed" };
+        tell(work, action, id, json!({}), now_ms, by.clone())?;
+    }
+    if let Some(detail) = change.told() {
+        tell(work, "workspace.changed", id, detail, now_ms, by)?;
+    }
     reread(work, id)
 }
 
-/// Revokes every credential of a workspace, join tokens included.
-pub(super) fn revoke(work: &mut Work<'_>, id: WorkspaceId, now_ms: i64) -> Result<(), StoreError> {
+/// Revokes what speaks for a workspace: agent keys, join tokens, workspace tokens.
+pub(super) fn revoke(
+    work: &mut Work<'_>,
+    id: WorkspaceId,
+    now_ms: i64,
+    by: Actor,
+) -> Result<(), StoreError> {
     require_live(work.connection, id)?;
-    revoke_credentials(work, id, now_ms)?;
+    let keys = revoke_keys(work, id, now_ms)?;
+    let tokens = credentials::revoke_all(work, CredentialKind::WorkspaceToken, id, now_ms)?;
     // Used-up ones too: a key that was let in by one could be let in by it again.
-    work.connection.execute("DELETE FROM join_tokens WHERE workspace_id = ?1", [id.to_string()])?;
-    Ok(())
+    let delete = "DELETE FROM join_tokens WHERE workspace_id = ?1";
+    let joins = work.connection.execute(delete, [id.to_string()])?;
+    let detail = json!({ "agent_keys": keys, "tokens": tokens, "join_tokens": joins });
+    tell(work, "workspace.revoked", id, detail, now_ms, by)
 }
 
 /// Removes a workspace for good. Its join tokens stay until they are swept, to say so.
-pub(super) fn remove(work: &mut Work<'_>, id: WorkspaceId, now_ms: i64) -> Result<(), StoreError> {
+pub(super) fn remove(
+    work: &mut Work<'_>,
+    id: WorkspaceId,
+    now_ms: i64,
+    by: Actor,
+) -> Result<(), StoreError> {
     require_live(work.connection, id)?;
-    revoke_credentials(work, id, now_ms)?;
+    revoke_keys(work, id, now_ms)?;
+    for kind in [CredentialKind::WorkspaceToken, CredentialKind::CallerToken] {
+        credentials::revoke_all(work, kind, id, now_ms)?;
+    }
+    work.connection.execute("DELETE FROM secrets WHERE workspace_id = ?1", [id.to_string()])?;
     free_alias(work.connection, id)?;
     retire_addresses(work.connection, id, now_ms)?;
     work.connection.execute(
-        "UPDATE workspaces SET removed_at = ?2 WHERE id = ?1",
+        "UPDATE workspaces SET removed_at = ?2, url = NULL, card = NULL WHERE id = ?1",
         params![id.to_string(), now_ms],
     )?;
-    reread(work, id).map(drop)
+    let removed = reread(work, id)?;
+    tell(work, "workspace.removed", id, json!({ "name": removed.name }), now_ms, by)
 }
 
 /// Refuses workspaces that are not there, and those that have been removed.
@@ -137,20 +173,21 @@ pub(super) fn on_conflict(
 }
 
 /// The workspace as it now is, for the answer and for the directory.
-fn reread(work: &mut Work<'_>, id: WorkspaceId) -> Result<Workspace, StoreError> {
+pub(super) fn reread(work: &mut Work<'_>, id: WorkspaceId) -> Result<Workspace, StoreError> {
     let now = rows::workspace(work.connection, id)?;
     let now = now.ok_or(StoreError::UnknownWorkspace { id })?;
     work.changes.push(Change::Workspace(now.clone()));
     Ok(now)
 }
 
-fn revoke_credentials(work: &mut Work<'_>, id: WorkspaceId, now_ms: i64) -> Result<(), StoreError> {
-    work.connection.execute(
-        "UPDATE credentials SET revoked_at = ?2 WHERE workspace_id = ?1 AND revoked_at IS NULL",
+fn revoke_keys(work: &mut Work<'_>, id: WorkspaceId, now_ms: i64) -> Result<usize, StoreError> {
+    let revoked = work.connection.execute(
+        "UPDATE credentials SET revoked_at = ?2 \
+         WHERE workspace_id = ?1 AND kind = 'agent_key' AND revoked_at IS NULL",
         params![id.to_string(), now_ms],
     )?;
     work.changes.push(Change::KeysRevoked(id));
-    Ok(())
+    Ok(revoked)
 }
 
 fn give_alias(connection: &Connection, id: WorkspaceId, alias: &Alias) -> Result<(), StoreError> {

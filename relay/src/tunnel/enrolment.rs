@@ -12,7 +12,7 @@ use shared::ids::WorkspaceId;
 use super::admission::{check_identity, check_version, refusal};
 use super::listener::Tunnel;
 use crate::clock::unix_ms;
-use crate::registry::{JoinRefusal, Lookup, StoreError};
+use crate::registry::{Actor, JoinRefusal, Lookup, StoreError};
 
 /// A join token is this long, bytes.
 const TOKEN_BYTES: usize = 32;
@@ -33,7 +33,10 @@ pub async fn join(
     // until the registry knows that key.
     let certificate = sign(tunnel, &csr, claimed)?;
     let hash = Sha256::digest(&token).into();
-    let redeemed = tunnel.registry.redeem_join_token(hash, certificate.key_hash.0, unix_ms()).await;
+    let redeemed = tunnel
+        .registry
+        .redeem_join_token(hash, certificate.key_hash.0, unix_ms(), Actor::relay())
+        .await;
     match redeemed.map_err(|error| store_refusal(&error))? {
         Ok(workspace) if workspace == claimed => {
             certificate_message(tunnel, workspace, &certificate)
@@ -68,7 +71,8 @@ pub async fn renew(
     let certificate = sign(tunnel, &decode_csr(csr)?, workspace)?;
     let KeyHash(key) = certificate.key_hash;
     let asking = identity.map_or([0; 32], |identity| identity.key_hash.0);
-    let added = tunnel.registry.renew_agent_key(workspace, asking, key, unix_ms()).await;
+    let added =
+        tunnel.registry.renew_agent_key(workspace, asking, key, unix_ms(), Actor::relay()).await;
     added.map_err(|error| store_refusal(&error))?;
     tracing::info!(%workspace, "certificate renewed");
     certificate_message(tunnel, workspace, &certificate)

@@ -14,6 +14,7 @@ use shared::flow::LinkFlow;
 use shared::ids::{ExchangeId, Generation, InstanceId, WorkspaceId};
 use tokio::sync::mpsc;
 
+use crate::health::is_degraded;
 use crate::shard::Home;
 
 /// What a connector announced of its agent; replaced whole.
@@ -64,6 +65,8 @@ pub struct Reported {
     pub status: Status,
     /// When the connector first said that the local agent does not answer; cleared when it does.
     pub refusing_since: Option<Instant>,
+    /// Whether the agent's errors make it degraded: from half of its tasks on, until they are few.
+    pub degraded: bool,
 }
 
 /// What a [`Link`] is made of, besides its connection.
@@ -145,6 +148,7 @@ impl Link {
         let refuses = status.local_agent == Some(false);
         reported.refusing_since =
             refuses.then(|| reported.refusing_since.unwrap_or_else(Instant::now));
+        reported.degraded = is_degraded(reported.degraded, status.error_rate);
         reported.status = status;
     }
 

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::admission::{KeyStanding, check_hello, check_identity, no_common_version, refusal};
 use super::live::LiveLinks;
 use super::{enrolment, session};
+use crate::housekeeping::Diary;
 use crate::metrics::Metrics;
 use crate::public::PublicUrl;
 use crate::registry::{Lookup, Registry};
@@ -49,6 +50,8 @@ pub struct Tunnel {
     pub public: PublicUrl,
     /// Where connectors reach the tunnel, `host:port`.
     pub endpoints: Vec<String>,
+    /// Where links that come and go are noted.
+    pub diary: Diary,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whether the relay shuts down.

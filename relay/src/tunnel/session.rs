@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use certs::AgentIdentity;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
+use serde_json::json;
 use shared::codes::{CloseCode, StreamCode};
 use shared::control::{ToConnector, ToRelay, Welcome};
 use shared::control_stream::{ControlEvent, ControlReader, ControlStreamError, ControlWriter};
@@ -17,7 +18,8 @@ use super::enrolment;
 use super::link::{Announced, Founding, Link};
 use super::listener::{Admitted, Tunnel};
 use super::silence::Silence;
-use crate::registry::Lookup;
+use crate::clock::unix_ms;
+use crate::registry::{Actor, Lookup, NewEvent};
 use crate::shard::Home;
 
 /// Control messages that wait for the writer; more means that the connector takes none.
@@ -68,6 +70,7 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
     tunnel.metrics.links.up();
     tracing::info!(workspace = %link.workspace, link = link.generation.0, remote = %link.remote,
         software = %hello.software, "link up");
+    note(&tunnel, &link, "link.up", &hello.software);
 
     let ended = serve(&link, &identity, reader, writer, outbox, &tunnel).await;
     let (code, reason) = match &ended {
@@ -86,6 +89,20 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
     tunnel.metrics.links.down();
     let why = connection.close_reason().map_or_else(String::new, |reason| reason.to_string());
     tracing::info!(workspace = %link.workspace, link = link.generation.0, %why, "link down");
+    tunnel.registry.note_seen(link.workspace, unix_ms());
+    note(&tunnel, &link, "link.down", &why);
+}
+
+/// Puts a link that came or went into the trail.
+fn note(tunnel: &Tunnel, link: &Link, action: &'static str, what: &str) {
+    let (workspace, source) = (link.workspace, Some(link.remote.ip()));
+    tunnel.diary.note(NewEvent {
+        action,
+        workspace: Some(workspace),
+        detail: json!({ "link": link.generation.0, "what": what }),
+        by: Actor { name: workspace.to_string(), source },
+        at_ms: unix_ms(),
+    });
 }
 
 /// Serves the control stream; answers why it ended.

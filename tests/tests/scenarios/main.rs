@@ -1,9 +1,11 @@
 //! The stories: real binaries, real sockets, one harness.
 
+mod agents;
 mod bodies;
 mod callers;
 mod cards;
 mod command;
+mod credentials;
 mod enrolment;
 mod first_light;
 mod hostile_callers;
@@ -20,4 +22,5 @@ mod revocation;
 mod state_files;
 mod streams;
 mod tls;
+mod tutorial;
 mod versions;

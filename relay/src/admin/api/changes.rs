@@ -4,7 +4,7 @@ use shared::control::ToConnector;
 use shared::ids::{Alias, WorkspaceId};
 
 use super::joining::{check_alias_policy, read_name};
-use super::{Answer, Api, done};
+use super::{Answer, Api, Asker, done};
 use crate::admin::body::{Fields, Given};
 use crate::admin::problem::Problem;
 use crate::clock::unix_ms;
@@ -18,15 +18,17 @@ impl Api {
         &self,
         workspace: &Workspace,
         fields: &Fields,
+        asker: &Asker,
     ) -> Result<Answer, Problem> {
         let id = workspace.id;
         let name = read_name(fields)?;
         let change = read_policies(fields)?;
         let new_address = change.new_address.is_some();
         // Policies first: a taken alias must not leave a new name behind.
-        let mut now = self.timed(self.registry.set_policies(id, change, unix_ms())).await?;
+        let mut now =
+            self.timed(self.registry.set_policies(id, change, unix_ms(), asker.actor())).await?;
         if let Some(name) = name {
-            now = self.timed(self.registry.rename(id, name)).await?;
+            now = self.timed(self.registry.rename(id, name, asker.actor())).await?;
         }
         if new_address && let Some(link) = self.live.newest(&id) {
             link.tell(ToConnector::PublicUrl { public_url: self.public.base_of(&now) });
@@ -40,16 +42,19 @@ impl Api {
         &self,
         id: WorkspaceId,
         paused: bool,
+        asker: &Asker,
     ) -> Result<Answer, Problem> {
         let change = PolicyChange { paused: Some(paused), ..PolicyChange::default() };
-        let now = self.timed(self.registry.set_policies(id, change, unix_ms())).await?;
+        let set = self.registry.set_policies(id, change, unix_ms(), asker.actor());
+        let now = self.timed(set).await?;
         tracing::info!(workspace = %id, paused, "workspace paused or resumed");
         Ok(done(id, self.status_of(&now).name()))
     }
 
     /// Revokes every credential of a workspace and ends its link.
-    pub(super) async fn revoke(&self, id: WorkspaceId) -> Result<Answer, Problem> {
-        self.timed(self.registry.revoke_workspace_credentials(id, unix_ms())).await?;
+    pub(super) async fn revoke(&self, id: WorkspaceId, asker: &Asker) -> Result<Answer, Problem> {
+        let actor = asker.actor();
+        self.timed(self.registry.revoke_workspace_credentials(id, unix_ms(), actor)).await?;
         self.cut(
             id,
             "The operator revoked the credentials of this workspace. Ask for a new join string \
@@ -60,10 +65,11 @@ impl Api {
     }
 
     /// Removes a workspace for good and ends its link.
-    pub(super) async fn remove(&self, id: WorkspaceId) -> Result<Answer, Problem> {
-        self.timed(self.registry.remove_workspace(id, unix_ms())).await?;
+    pub(super) async fn remove(&self, id: WorkspaceId, asker: &Asker) -> Result<Answer, Problem> {
+        self.timed(self.registry.remove_workspace(id, unix_ms(), asker.actor())).await?;
         self.cut(id, "The operator removed this workspace. Ask for another one.");
         self.live.forget(&id);
+        self.pulses.forget(&id);
         tracing::info!(workspace = %id, "workspace removed");
         Ok(done(id, "removed"))
     }

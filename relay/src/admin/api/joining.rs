@@ -6,7 +6,8 @@ use certs::{JoinString, JoinToken};
 use serde_json::{Value, json};
 use shared::ids::{Alias, WorkspaceId};
 
-use super::{Answer, Api};
+use super::registration::read_url;
+use super::{Answer, Api, Asker};
 use crate::admin::body::{Fields, Given};
 use crate::admin::problem::Problem;
 use crate::clock::unix_ms;
@@ -32,7 +33,7 @@ struct Invitation {
 
 impl Api {
     /// Makes a workspace and its first join string.
-    pub(super) async fn create(&self, fields: &Fields) -> Result<Answer, Problem> {
+    pub(super) async fn create(&self, fields: &Fields, asker: &Asker) -> Result<Answer, Problem> {
         let now_ms = unix_ms();
         let mut new = NewWorkspace::named(read_name(fields)?.unwrap_or_default(), now_ms)?;
         if new.name.is_empty() {
@@ -44,11 +45,13 @@ impl Api {
         new.callers = fields.parsed::<CallerPolicy>("callers")?.value();
         new.expose = fields.parsed::<ExposurePolicy>("expose")?.value();
         new.parent = self.read_parent(fields)?;
-        let url = fields.text("url")?.value();
+        let url = read_url(fields)?;
+        new.url = url.as_ref().map(|url| url.text.clone());
         check_external(fields)?;
         check_alias_policy(new.alias.as_ref(), new.callers)?;
         let invitation = self.invite(new.id, USES, LIFE, now_ms)?;
-        let made = self.registry.create_workspace(new, Some(invitation.token), now_ms);
+        let made =
+            self.registry.create_workspace(new, Some(invitation.token), now_ms, asker.actor());
         let workspace = self.timed(made).await?;
         tracing::info!(workspace = %workspace.id, "workspace made");
         let mut body = self.joined(&workspace, &invitation);
@@ -58,7 +61,8 @@ impl Api {
             body.insert("external".into(), true.into());
             body.insert("runtime".into(), "external".into());
             if let Some(url) = url {
-                body.insert("url".into(), url.into());
+                body.insert("url".into(), url.text.into());
+                body.insert("warnings".into(), url.warnings.into());
             }
         }
         Ok(Answer::created(body))
@@ -69,13 +73,15 @@ impl Api {
         &self,
         workspace: &Workspace,
         fields: &Fields,
+        asker: &Asker,
     ) -> Result<Answer, Problem> {
         let now_ms = unix_ms();
         let uses = fields.count("uses", USES_MAX)?.unwrap_or(USES);
         let life =
             fields.count("expires_seconds", LIFE_SECONDS_MAX)?.map_or(LIFE, Duration::from_secs);
         let invitation = self.invite(workspace.id, uses, life, now_ms)?;
-        let added = self.registry.add_join_token(workspace.id, invitation.token, now_ms);
+        let added =
+            self.registry.add_join_token(workspace.id, invitation.token, now_ms, asker.actor());
         self.timed(added).await?;
         tracing::info!(workspace = %workspace.id, uses, "join string made");
         Ok(Answer::ok(self.joined(workspace, &invitation)))

@@ -5,10 +5,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::admin::AdminToken;
 use crate::clock::unix_ms;
-use crate::registry::JoinRefusal;
+use crate::registry::{JoinRefusal, SealingKeys};
 
+mod credentials;
 mod refusals;
+mod tutorial;
 
 const TOKEN: &str = "radm_test";
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
@@ -21,13 +24,16 @@ struct Desk {
 impl Desk {
     fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let keys = SealingKeys::read_or_make(folder.path()).unwrap();
+        let registry = Registry::open(folder.path().join("relay.db"), keys, unix_ms()).unwrap();
         let api = Api {
-            registry: Registry::open(folder.path().join("relay.db"), unix_ms()).unwrap(),
+            registry: registry.clone(),
             live: LiveLinks::default(),
+            pulses: Pulses::default(),
             public: "https://relay.example.com".parse().unwrap(),
             endpoints: vec!["relay.example.com:4433".into()],
             relay_ca: CaFingerprint::of(b"ca"),
-            token: AdminToken::new(TOKEN).unwrap(),
+            doorman: Doorman { registry, token: AdminToken::new(TOKEN).unwrap() },
             metrics: Arc::new(Metrics::default()),
         };
         Self { api, _folder: folder }
@@ -35,20 +41,29 @@ impl Desk {
 
     async fn raw(&self, call: &str, fields: &[(&str, &str)], body: &str) -> Response<Bytes> {
         let (method, path) = call.split_once(' ').unwrap();
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, q)| (path, Some(q)));
         let headers = fields.iter().map(|(name, value)| {
             (name.parse::<http::HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap())
         });
-        let headers = headers.collect();
-        let body = Bytes::copy_from_slice(body.as_bytes());
-        self.api.handle(&method.parse().unwrap(), path, None, &headers, body).await
+        let headers: HeaderMap = headers.collect();
+        let principal = self.api.doorman.judge(&headers).ok().flatten();
+        let asker = principal.map(|principal| Asker { principal, source: None });
+        let method = &method.parse().unwrap();
+        let request = Request { method, path, query, headers: &headers, body: body.as_bytes() };
+        self.api.handle(&request, asker.as_ref()).await
+    }
+
+    /// A call with another credential; its status and its body.
+    async fn ask_as(&self, token: &str, call: &str, body: &str) -> (u16, Value) {
+        let bearer = format!("Bearer {token}");
+        let fields = [JSON, &[("authorization", bearer.as_str())]].concat();
+        let answer = self.raw(call, &fields, body).await;
+        (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap())
     }
 
     /// A call with the admin token; its status and its body.
     async fn ask(&self, call: &str, body: &str) -> (u16, Value) {
-        let bearer = format!("Bearer {TOKEN}");
-        let fields = [JSON, &[("authorization", bearer.as_str())]].concat();
-        let answer = self.raw(call, &fields, body).await;
-        (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap())
+        self.ask_as(TOKEN, call, body).await
     }
 
     /// A call that is refused; its status, code and sentence.
@@ -73,10 +88,10 @@ fn text(answer: &Value, field: &str) -> String {
 
 #[test]
 fn the_api_owns_its_paths_and_no_others() {
-    for own in ["/workspaces", "/workspaces/x/y", "/registry/register", "/a2a"] {
+    for own in ["/workspaces", "/workspaces/x/y", "/registry/register", "/keys", "/events"] {
         assert!(Api::owns(own), "{own}");
     }
-    for other in ["/", "/agents/x", "/workspacesx", "/a2ax", "/healthz"] {
+    for other in ["/", "/agents/x", "/workspacesx", "/a2a", "/healthz"] {
         assert!(!Api::owns(other), "{other}");
     }
 }
@@ -103,7 +118,9 @@ async fn a_new_workspace_comes_with_a_url_and_a_join_string() {
     assert_eq!((join.ca, join.workspace.to_string()), (desk.api.relay_ca, id));
     let hours_left = (join.expires_at - u64::try_from(unix_ms()).unwrap() / 1000) / 3600;
     assert!((23..=24).contains(&hours_left), "{hours_left} h");
-    let redeem = |key| desk.api.registry.redeem_join_token(join.token.hash(), [key; 32], unix_ms());
+    let redeem = |key| {
+        desk.api.registry.redeem_join_token(join.token.hash(), [key; 32], unix_ms(), Actor::relay())
+    };
     assert_eq!(redeem(1).await.unwrap(), Ok(join.workspace));
     assert_eq!(redeem(2).await.unwrap(), Err(JoinRefusal::Used));
 }
@@ -224,7 +241,11 @@ async fn revoking_ends_every_join_string() {
     let (status, answer) = desk.ask("DELETE /workspaces/a/tokens", "").await;
     assert_eq!((status, &answer["status"]), (200, &json!("revoked")));
     let join: JoinString = text(&made, "join").parse().unwrap();
-    let redeemed = desk.api.registry.redeem_join_token(join.token.hash(), [1; 32], unix_ms()).await;
+    let redeemed = desk
+        .api
+        .registry
+        .redeem_join_token(join.token.hash(), [1; 32], unix_ms(), Actor::relay())
+        .await;
     assert_eq!(redeemed.unwrap(), Err(JoinRefusal::Unknown));
     assert_eq!(desk.ask("GET /workspaces/a", "").await.0, 200);
 }

@@ -5,19 +5,24 @@ use http::StatusCode;
 
 use super::*;
 use crate::admin::AdminToken;
+use crate::admin::pulse::Pulses;
 use crate::clock::unix_ms;
 use crate::metrics::Metrics;
-use crate::registry::Registry;
+use crate::principal::Doorman;
+use crate::registry::{Registry, SealingKeys};
 use crate::tunnel::LiveLinks;
 
 fn api(folder: &std::path::Path) -> Api {
+    let keys = SealingKeys::read_or_make(folder).unwrap();
+    let registry = Registry::open(folder.join("relay.db"), keys, unix_ms()).unwrap();
     Api {
-        registry: Registry::open(folder.join("relay.db"), unix_ms()).unwrap(),
+        registry: registry.clone(),
+        pulses: Pulses::default(),
         live: LiveLinks::default(),
         public: "http://127.0.0.1:8080".parse().unwrap(),
         endpoints: vec!["127.0.0.1:4433".into()],
         relay_ca: CaFingerprint::of(b"ca"),
-        token: AdminToken::new("x").unwrap(),
+        doorman: Doorman { registry, token: AdminToken::new("x").unwrap() },
         metrics: Arc::new(Metrics::default()),
     }
 }

@@ -6,17 +6,7 @@ use certs::JoinString;
 use serde_json::Value;
 
 use crate::commands::output;
-
-/// The text of a field; a dash where there is none.
-fn field(answer: &Value, name: &str) -> String {
-    match answer.get(name) {
-        Some(Value::String(text)) if !text.is_empty() => output::plain(text),
-        Some(Value::Number(number)) => number.to_string(),
-        Some(Value::Bool(true)) => "yes".into(),
-        Some(Value::Bool(false)) => "no".into(),
-        _ => "-".into(),
-    }
-}
+use crate::commands::text::field;
 
 pub(super) fn added(answer: &Value) -> String {
     format!(

@@ -23,6 +23,9 @@ fn workspace() -> Workspace {
         callers: CallerPolicy::Link,
         expose: ExposurePolicy::A2a,
         paused: false,
+        url: None,
+        card: None,
+        registered_at_ms: None,
         created_at_ms: 0,
         removed_at_ms: None,
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{NOW, folder, made, named, registry, token};
+use super::{NOW, admin, folder, keys, made, named, registry, token};
 use crate::registry::store::Store;
 use crate::registry::{
     AgentKey, Lookup, OpenError, PolicyChange, Registry, StoreError, migrations, open,
@@ -21,7 +21,7 @@ pub(super) fn mode(path: &Path) -> u32 {
 /// A sound store with a hundred workspaces in it, closed.
 pub(super) async fn closed_store() -> (TempDir, PathBuf) {
     let (folder, path) = folder();
-    let registry = Registry::open(&path, NOW).unwrap();
+    let registry = Registry::open(&path, keys(), NOW).unwrap();
     for number in 0..100 {
         made(&registry, &format!("agent {number}")).await;
     }
@@ -32,31 +32,31 @@ pub(super) async fn closed_store() -> (TempDir, PathBuf) {
 #[tokio::test]
 async fn everything_is_there_after_a_reopening() {
     let (_folder, path) = folder();
-    let registry = Registry::open(&path, NOW).unwrap();
+    let registry = Registry::open(&path, keys(), NOW).unwrap();
     let org = registry.org_id();
     let (kept, removed) = (named("kept"), named("removed"));
-    let kept = registry.create_workspace(kept, Some(token(1, 2)), NOW).await.unwrap();
-    let removed = registry.create_workspace(removed, None, NOW).await.unwrap();
-    registry.redeem_join_token([1; 32], [2; 32], NOW).await.unwrap().unwrap();
+    let kept = registry.create_workspace(kept, Some(token(1, 2)), NOW, admin()).await.unwrap();
+    let removed = registry.create_workspace(removed, None, NOW, admin()).await.unwrap();
+    registry.redeem_join_token([1; 32], [2; 32], NOW, admin()).await.unwrap().unwrap();
     let change = PolicyChange { paused: Some(true), ..PolicyChange::default() };
-    let kept = registry.set_policies(kept.id, change, NOW).await.unwrap();
-    registry.remove_workspace(removed.id, NOW).await.unwrap();
+    let kept = registry.set_policies(kept.id, change, NOW, admin()).await.unwrap();
+    registry.remove_workspace(removed.id, NOW, admin()).await.unwrap();
     registry.close().await;
 
-    let registry = Registry::open(&path, NOW + 1).unwrap();
+    let registry = Registry::open(&path, keys(), NOW + 1).unwrap();
     assert_eq!(registry.org_id(), org);
     assert_eq!(registry.workspaces(), [kept.clone().into()]);
     assert_eq!(registry.by_id(&removed.id), Lookup::Gone);
     assert_eq!(registry.by_address(&removed.address), Lookup::Unknown);
     assert_eq!(registry.agent_key(&[2; 32]), Some(AgentKey { workspace: kept.id, revoked: false }));
-    let again = registry.redeem_join_token([1; 32], [3; 32], NOW).await.unwrap();
+    let again = registry.redeem_join_token([1; 32], [3; 32], NOW, admin()).await.unwrap();
     assert_eq!(again, Ok(kept.id));
 }
 
 #[tokio::test]
 async fn two_hundred_at_once_are_all_there_after_a_reopening() {
     let (_folder, path) = folder();
-    let registry = Registry::open(&path, NOW).unwrap();
+    let registry = Registry::open(&path, keys(), NOW).unwrap();
     let making: Vec<_> = (0..200)
         .map(|number| {
             let registry = registry.clone();
@@ -69,17 +69,17 @@ async fn two_hundred_at_once_are_all_there_after_a_reopening() {
     }
     acknowledged.sort_by_key(|workspace| workspace.id);
     registry.close().await;
-    assert_eq!(Registry::open(&path, NOW).unwrap().workspaces(), acknowledged);
+    assert_eq!(Registry::open(&path, keys(), NOW).unwrap().workspaces(), acknowledged);
 }
 
 #[tokio::test]
 async fn what_is_acknowledged_is_in_the_files_though_nobody_closed_them() {
     let (_folder, path) = folder();
-    let registry = Registry::open(&path, NOW).unwrap();
+    let registry = Registry::open(&path, keys(), NOW).unwrap();
     let one = made(&registry, "one").await;
     let (_copies, copy) = folder_with_copy_of(&path);
     assert!(fs::metadata(open::wal_path(&copy)).unwrap().len() > 0);
-    assert_eq!(Registry::open(&copy, NOW).unwrap().workspaces(), [one.into()]);
+    assert_eq!(Registry::open(&copy, keys(), NOW).unwrap().workspaces(), [one.into()]);
 }
 
 /// The files of an open store, as a crash would leave them.
@@ -93,7 +93,7 @@ pub(super) fn folder_with_copy_of(path: &Path) -> (TempDir, PathBuf) {
 #[tokio::test]
 async fn the_log_is_taken_in_before_it_grows_long() {
     let (_folder, path) = folder();
-    let registry = Registry::open(&path, NOW).unwrap();
+    let registry = Registry::open(&path, keys(), NOW).unwrap();
     for _ in 0..40 {
         let fill = registry.store.run(|work| {
             let insert = "INSERT INTO meta VALUES (hex(randomblob(8)), hex(randomblob(100000)))";
@@ -110,7 +110,7 @@ async fn the_log_is_taken_in_before_it_grows_long() {
 #[tokio::test]
 async fn a_fresh_store_has_the_latest_version_and_is_for_its_owner_alone() {
     let (folder, path) = folder();
-    let registry = Registry::open(&path, NOW).unwrap();
+    let registry = Registry::open(&path, keys(), NOW).unwrap();
     registry.ready().await.unwrap();
     registry.ready().await.unwrap();
     assert_eq!((mode(&path), mode(&open::wal_path(&path))), (0o600, 0o600));
@@ -134,7 +134,7 @@ async fn a_fresh_store_has_the_latest_version_and_is_for_its_owner_alone() {
 async fn a_backup_with_a_wide_mode_is_narrowed() {
     let (_folder, path) = closed_store().await;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    let registry = Registry::open(&path, NOW).unwrap();
+    let registry = Registry::open(&path, keys(), NOW).unwrap();
     registry.ready().await.unwrap();
     assert_eq!((mode(&path), mode(&open::wal_path(&path))), (0o600, 0o600));
 }
@@ -142,25 +142,25 @@ async fn a_backup_with_a_wide_mode_is_narrowed() {
 #[tokio::test]
 async fn a_second_opener_is_refused_until_the_first_closes() {
     let (_folder, path) = folder();
-    let first = Registry::open(&path, NOW).unwrap();
-    let refused = Registry::open(&path, NOW).map(drop).unwrap_err();
+    let first = Registry::open(&path, keys(), NOW).unwrap();
+    let refused = Registry::open(&path, keys(), NOW).map(drop).unwrap_err();
     assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
     first.ready().await.unwrap();
     first.close().await;
     assert!(matches!(first.ready().await, Err(StoreError::Unavailable { .. })));
-    Registry::open(&path, NOW).unwrap().ready().await.unwrap();
+    Registry::open(&path, keys(), NOW).unwrap().ready().await.unwrap();
 }
 
 #[tokio::test]
 async fn dropping_the_last_handle_closes_the_file() {
     let (_folder, path) = folder();
-    let registry = Registry::open(&path, NOW).unwrap();
+    let registry = Registry::open(&path, keys(), NOW).unwrap();
     let another = registry.clone();
     drop(registry);
     another.ready().await.unwrap();
     drop(another);
     // The opener waits for the ending writer by itself.
-    Registry::open(&path, NOW).unwrap();
+    Registry::open(&path, keys(), NOW).unwrap();
 }
 
 #[tokio::test]
@@ -170,7 +170,8 @@ async fn a_full_disk_refuses_changes_until_there_is_room() {
     limit_pages(&registry.store, 1).await;
     let mut refused = 0;
     for number in 0..100 {
-        let result = registry.create_workspace(named(&format!("agent {number}")), None, NOW).await;
+        let result =
+            registry.create_workspace(named(&format!("agent {number}")), None, NOW, admin()).await;
         refused += usize::from(matches!(result, Err(StoreError::Unavailable { .. })));
     }
     assert!(refused > 0);

@@ -1,15 +1,21 @@
 //! The registry as its users see it, over files of its own.
 
+mod credentials;
+mod events;
 mod files;
 mod joining;
+mod migrations;
 mod refusals;
+mod registration;
+mod sealing;
+mod secrets;
 mod workspaces;
 
 use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::{NewJoinToken, NewWorkspace, Registry, Workspace};
+use super::{Actor, NewJoinToken, NewWorkspace, Registry, SealingKeys, Workspace};
 
 /// The moment at which the tests begin.
 const NOW: i64 = 1_750_000_000_000;
@@ -22,9 +28,17 @@ fn folder() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
+fn keys() -> SealingKeys {
+    SealingKeys::parse(&"07".repeat(32)).unwrap()
+}
+
+fn admin() -> Actor {
+    Actor { name: "admin".into(), source: None }
+}
+
 fn registry() -> (TempDir, Registry) {
     let (folder, path) = folder();
-    (folder, Registry::open(path, NOW).unwrap())
+    (folder, Registry::open(path, keys(), NOW).unwrap())
 }
 
 fn named(name: &str) -> NewWorkspace {
@@ -32,7 +46,7 @@ fn named(name: &str) -> NewWorkspace {
 }
 
 async fn made(registry: &Registry, name: &str) -> Workspace {
-    registry.create_workspace(named(name), None, NOW).await.unwrap()
+    registry.create_workspace(named(name), None, NOW, admin()).await.unwrap()
 }
 
 fn token(hash: u8, uses: u32) -> NewJoinToken {

@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::files::{closed_store, folder_with_copy_of, mode};
-use super::{NOW, folder, made};
+use super::{NOW, folder, keys, made};
 use crate::registry::{OpenError, Registry, migrations, open};
 
 /// Opens `path`, which is refused, and checks that every file there is as it was.
@@ -21,7 +21,7 @@ fn refusal(path: &Path) -> OpenError {
         all
     };
     let before = all();
-    let refusal = Registry::open(path, NOW).map(drop).unwrap_err();
+    let refusal = Registry::open(path, keys(), NOW).map(drop).unwrap_err();
     assert!(all() == before, "the files were changed");
     let text = refusal.to_string();
     assert!(text.contains(&path.display().to_string()), "{text}");
@@ -56,7 +56,7 @@ async fn a_truncated_store_is_refused() {
         assert!(named, "{length}: {refusal}");
     }
     fs::write(&path, &whole).unwrap();
-    assert_eq!(Registry::open(&path, NOW).unwrap().workspaces().len(), 100);
+    assert_eq!(Registry::open(&path, keys(), NOW).unwrap().workspaces().len(), 100);
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn a_store_overwritten_in_the_middle_is_refused() {
 #[tokio::test]
 async fn a_damaged_store_is_refused_and_its_log_stays_apart() {
     let (_folder, path) = closed_store().await;
-    let registry = Registry::open(&path, NOW).unwrap();
+    let registry = Registry::open(&path, keys(), NOW).unwrap();
     made(&registry, "in the log").await;
     let (_copies, copy) = folder_with_copy_of(&path);
     let mut bytes = fs::read(&copy).unwrap();
@@ -120,6 +120,6 @@ fn a_log_without_its_store_is_refused() {
 fn a_folder_that_is_not_there_is_named() {
     let (folder, _) = folder();
     let path = folder.path().join("nowhere").join("relay.db");
-    let refused = Registry::open(&path, NOW).map(drop).unwrap_err();
+    let refused = Registry::open(&path, keys(), NOW).map(drop).unwrap_err();
     assert!(matches!(refused, OpenError::Unreachable { .. }), "{refused}");
 }

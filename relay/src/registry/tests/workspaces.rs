@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared::ids::Alias;
 
-use super::{NOW, made, named, registry};
+use super::{NOW, admin, made, named, registry};
 use crate::registry::{
     AliasChange, CallerPolicy, ExposurePolicy, Found, Lookup, NAME_CHARS_MAX, PolicyChange,
     StoreError, check_alias_has_policy, check_name, fresh_address,
@@ -23,7 +23,7 @@ async fn a_made_workspace_is_listed_and_found_by_everything_it_has() {
     let (_folder, registry) = registry();
     let mut new = named("planner");
     new.alias = Some(alias("plan"));
-    let made = registry.create_workspace(new, None, NOW).await.unwrap();
+    let made = registry.create_workspace(new, None, NOW, admin()).await.unwrap();
     assert_eq!(made.org, registry.org_id());
     assert_eq!((made.callers, made.expose), (CallerPolicy::Link, ExposurePolicy::A2a));
     assert!(!made.paused);
@@ -48,7 +48,7 @@ async fn a_name_of_two_is_ambiguous_until_one_is_renamed() {
     both.sort();
     assert_eq!(registry.find("twin"), Found::Ambiguous(both));
 
-    let renamed = registry.rename(two.id, "other".to_owned()).await.unwrap();
+    let renamed = registry.rename(two.id, "other".to_owned(), admin()).await.unwrap();
     assert_eq!(registry.find("twin"), Found::One(Arc::new(one)));
     assert_eq!(registry.find("other"), Found::One(Arc::new(renamed)));
 }
@@ -57,18 +57,18 @@ async fn a_name_of_two_is_ambiguous_until_one_is_renamed() {
 async fn an_alias_belongs_to_one_workspace_until_it_is_freed() {
     let (_folder, registry) = registry();
     let (one, two) = (made(&registry, "one").await, made(&registry, "two").await);
-    registry.set_policies(one.id, give("shop"), NOW).await.unwrap();
+    registry.set_policies(one.id, give("shop"), NOW, admin()).await.unwrap();
     let taken = Err(StoreError::AliasTaken { alias: alias("shop") });
-    assert_eq!(registry.set_policies(two.id, give("shop"), NOW).await, taken);
+    assert_eq!(registry.set_policies(two.id, give("shop"), NOW, admin()).await, taken);
     let mut third = named("three");
     third.alias = Some(alias("shop"));
-    assert_eq!(registry.create_workspace(third, None, NOW).await, taken);
+    assert_eq!(registry.create_workspace(third, None, NOW, admin()).await, taken);
     assert_eq!(registry.find("three"), Found::None);
 
     let free = PolicyChange { alias: AliasChange::Free, ..PolicyChange::default() };
-    registry.set_policies(one.id, free, NOW).await.unwrap();
+    registry.set_policies(one.id, free, NOW, admin()).await.unwrap();
     assert_eq!(registry.by_alias(&alias("shop")), Lookup::Unknown);
-    let two = registry.set_policies(two.id, give("shop"), NOW).await.unwrap();
+    let two = registry.set_policies(two.id, give("shop"), NOW, admin()).await.unwrap();
     assert_eq!(registry.by_alias(&alias("shop")), Lookup::Live(Arc::new(two)));
 }
 
@@ -81,7 +81,7 @@ async fn a_refused_change_changes_nothing() {
         new_address: Some(one.address),
         ..PolicyChange::default()
     };
-    let refused = registry.set_policies(two.id, change, NOW).await;
+    let refused = registry.set_policies(two.id, change, NOW, admin()).await;
     assert_eq!(refused, Err(StoreError::NotFresh { what: "address" }));
     assert_eq!(registry.by_id(&two.id), Lookup::Live(Arc::new(two.clone())));
     assert_eq!(registry.by_address(&two.address), Lookup::Live(Arc::new(two)));
@@ -98,7 +98,7 @@ async fn a_new_address_takes_the_place_of_the_old_one_for_good() {
         new_address: Some(fresh_address().unwrap()),
         ..PolicyChange::default()
     };
-    let new = registry.set_policies(old.id, change, NOW).await.unwrap();
+    let new = registry.set_policies(old.id, change, NOW, admin()).await.unwrap();
     assert_ne!(new.address, old.address);
     assert_eq!((new.callers, new.expose), (CallerPolicy::Token, ExposurePolicy::All));
     assert!(new.paused);
@@ -107,7 +107,7 @@ async fn a_new_address_takes_the_place_of_the_old_one_for_good() {
 
     let mut reused = named("two");
     reused.address = old.address;
-    let refused = registry.create_workspace(reused, None, NOW).await;
+    let refused = registry.create_workspace(reused, None, NOW, admin()).await;
     assert_eq!(refused, Err(StoreError::NotFresh { what: "address" }));
 }
 
@@ -115,8 +115,8 @@ async fn a_new_address_takes_the_place_of_the_old_one_for_good() {
 async fn a_removed_workspace_is_gone_by_id_and_unknown_by_the_rest() {
     let (_folder, registry) = registry();
     let one = made(&registry, "one").await;
-    let one = registry.set_policies(one.id, give("shop"), NOW).await.unwrap();
-    registry.remove_workspace(one.id, NOW + 1).await.unwrap();
+    let one = registry.set_policies(one.id, give("shop"), NOW, admin()).await.unwrap();
+    registry.remove_workspace(one.id, NOW + 1, admin()).await.unwrap();
     assert_eq!(registry.by_id(&one.id), Lookup::Gone);
     assert_eq!(registry.by_address(&one.address), Lookup::Unknown);
     assert_eq!(registry.by_alias(&alias("shop")), Lookup::Unknown);
@@ -126,15 +126,15 @@ async fn a_removed_workspace_is_gone_by_id_and_unknown_by_the_rest() {
     assert!(registry.workspaces().is_empty());
 
     let gone = StoreError::WorkspaceGone { id: one.id };
-    assert_eq!(registry.remove_workspace(one.id, NOW).await, Err(gone.clone()));
-    assert_eq!(registry.rename(one.id, "again".to_owned()).await, Err(gone.clone()));
-    assert_eq!(registry.revoke_workspace_credentials(one.id, NOW).await, Err(gone));
+    assert_eq!(registry.remove_workspace(one.id, NOW, admin()).await, Err(gone.clone()));
+    assert_eq!(registry.rename(one.id, "again".to_owned(), admin()).await, Err(gone.clone()));
+    assert_eq!(registry.revoke_workspace_credentials(one.id, NOW, admin()).await, Err(gone));
     let mut next = named("two");
     next.alias = Some(alias("shop"));
-    registry.create_workspace(next, None, NOW).await.unwrap();
+    registry.create_workspace(next, None, NOW, admin()).await.unwrap();
     let mut again = named("three");
     again.id = one.id;
-    let refused = registry.create_workspace(again, None, NOW).await;
+    let refused = registry.create_workspace(again, None, NOW, admin()).await;
     assert_eq!(refused, Err(StoreError::NotFresh { what: "workspace id" }));
 }
 
@@ -144,16 +144,16 @@ async fn a_parent_must_be_there() {
     let parent = made(&registry, "parent").await;
     let mut child = named("child");
     child.parent = Some(parent.id);
-    let child = registry.create_workspace(child, None, NOW).await.unwrap();
+    let child = registry.create_workspace(child, None, NOW, admin()).await.unwrap();
     assert_eq!(child.parent, Some(parent.id));
 
     let mut orphan = named("orphan");
     orphan.parent = Some(named("nobody").id);
-    let refused = registry.create_workspace(orphan.clone(), None, NOW).await;
+    let refused = registry.create_workspace(orphan.clone(), None, NOW, admin()).await;
     assert_eq!(refused, Err(StoreError::UnknownWorkspace { id: orphan.parent.unwrap() }));
-    registry.remove_workspace(parent.id, NOW).await.unwrap();
+    registry.remove_workspace(parent.id, NOW, admin()).await.unwrap();
     orphan.parent = Some(parent.id);
-    let refused = registry.create_workspace(orphan, None, NOW).await;
+    let refused = registry.create_workspace(orphan, None, NOW, admin()).await;
     assert_eq!(refused, Err(StoreError::WorkspaceGone { id: parent.id }));
     assert!(matches!(registry.by_id(&child.id), Lookup::Live(_)));
 }
@@ -163,9 +163,9 @@ async fn a_bad_name_is_refused_at_making_and_at_renaming() {
     let (_folder, registry) = registry();
     let one = made(&registry, "one").await;
     for bad in ["", "two\nlines", "bell\u{7}", &"x".repeat(NAME_CHARS_MAX + 1)] {
-        let refused = registry.create_workspace(named(bad), None, NOW).await;
+        let refused = registry.create_workspace(named(bad), None, NOW, admin()).await;
         assert!(matches!(refused, Err(StoreError::BadName(_))), "{bad:?}");
-        let refused = registry.rename(one.id, bad.to_owned()).await;
+        let refused = registry.rename(one.id, bad.to_owned(), admin()).await;
         assert!(matches!(refused, Err(StoreError::BadName(_))), "{bad:?}");
     }
     assert!(check_name(&"ü".repeat(NAME_CHARS_MAX)).is_ok());

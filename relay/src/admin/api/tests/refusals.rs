@@ -22,12 +22,31 @@ async fn only_the_admin_token_opens_anything() {
         "DELETE /workspaces/a/tokens",
         "POST /workspaces/a/pause",
         "POST /workspaces/a/resume",
+        "POST /registry/register",
+        "POST /registry/heartbeat",
+        "POST /registry/update-card",
+        "GET /registry/discover/a",
+        "GET /registry/a/peers",
+        "GET /workspaces/a/state",
+        "GET /workspaces/a/secrets",
+        "GET /workspaces/a/secrets/values",
+        "PUT /workspaces/a/secrets/KEY",
+        "GET /workspaces/a/tokens",
+        "POST /workspaces/a/tokens",
+        "DELETE /workspaces/a/tokens/01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "GET /workspaces/a/callers",
+        "GET /keys",
+        "POST /keys",
+        "GET /events",
     ] {
         for credentials in [
             &[][..],
             &[("authorization", "Bearer wrong")],
             &[("authorization", "Basic cmFkbV90ZXN0")],
             &[("authorization", TOKEN)],
+            &[("authorization", "Bearer rtok_01ARZ3NDEKTSV4RRFFQ69G5FAVx")],
+            &[("authorization", "Bearer okey_")],
+            &[("x-relay-authorization", "Bearer rcall_x")],
             &[("authorization", right.as_str()), ("authorization", "Bearer x")],
         ] {
             let answer = desk.raw(call, credentials, "").await;
@@ -46,7 +65,7 @@ async fn only_the_admin_token_opens_anything() {
 #[tokio::test]
 async fn paths_and_methods_are_refused_in_that_order() {
     let desk = Desk::open();
-    for call in ["GET /registry/register", "POST /a2a", "PUT /workspaces/a/b", "GET /workspaces/"] {
+    for call in ["GET /registry", "POST /a2a", "PUT /workspaces/a/b", "GET /workspaces/"] {
         let (status, code, _) = desk.refused(call, "").await;
         assert_eq!((status, code.as_str()), (404, "RELAY_NOT_FOUND"), "{call}");
     }

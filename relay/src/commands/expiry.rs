@@ -1,7 +1,7 @@
 //! Reads how long something is good: `90s`, `30m`, `24h`, `7d`, or a number of seconds.
 
 /// The seconds that `text` means, at least 1.
-pub(super) fn seconds(text: &str) -> Result<u64, String> {
+pub fn seconds(text: &str) -> Result<u64, String> {
     let (number, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
         Some(number) => (number, text.chars().last()),
         None => (text, None),

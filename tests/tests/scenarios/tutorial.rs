@@ -1,0 +1,121 @@
+//! The tutorial "Register a Remote Agent", step by step, against a relay that is the platform.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tests::{Agent, Connector, Process, Relay, sdk, until, world::message};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Runs one step of the tutorial's `curl` commands; answers its JSON.
+async fn step(relay: &Relay, name: &str, known: &[(&str, &str)]) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/tutorial/steps.sh");
+    let mut command = tokio::process::Command::new("bash");
+    command.arg(script).arg(name).stdin(Stdio::null()).kill_on_drop(true);
+    command.env("PLATFORM_URL", relay.public_url()).env("ADMIN_TOKEN", relay.admin_token());
+    command.envs(known.iter().copied());
+    let output = command.output().await.expect("bash and curl run");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "step {name}: {output:?}");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("step {name}: {error}: {text}"))
+}
+
+fn text(answer: &Value, field: &str) -> String {
+    answer[field].as_str().unwrap_or_else(|| panic!("no {field} in {answer}")).to_owned()
+}
+
+#[tokio::test]
+async fn every_step_works_with_the_tutorials_own_commands() {
+    let relay = Relay::start().await;
+    let made = step(&relay, "create", &[]).await;
+    let id = text(&made, "id");
+    assert!(id.starts_with("ws_"), "{id}");
+    assert!(text(&made, "public_url").starts_with(relay.public_url()));
+    let workspace = ("WORKSPACE_ID", id.as_str());
+    let registered = step(&relay, "register", &[workspace]).await;
+    let token = text(&registered, "auth_token");
+    assert!(token.starts_with("rtok_") && text(&registered, "org_id").starts_with("org_"));
+    assert_eq!(
+        (&registered["workspace_id"], registered.get("expires_at")),
+        (&json!(id), Some(&Value::Null))
+    );
+    let known = [workspace, ("AUTH_TOKEN", token.as_str())];
+
+    let set = relay.cli_with_stdin(&["secret", "set", &id, "OPENAI_API_KEY"], "sk-1").await;
+    assert_eq!(set.code, 0, "{set:?}");
+    let secrets = step(&relay, "secrets", &known).await;
+    assert_eq!(secrets, json!({"secrets": {"OPENAI_API_KEY": "sk-1"}}));
+    assert_eq!(step(&relay, "heartbeat", &known).await["status"], "ok");
+    let row = relay.show_workspace(&id).await;
+    assert_eq!((&row["status"], &row["connected"]), (&json!("online"), &json!(false)));
+
+    // The reader needs no tunnel of somebody else: the answer of the first step had a join string.
+    let agent = Agent::start("a2a");
+    let connector = Connector::builder(&text(&made, "join"), agent.port()).start_online().await;
+    let answer = step(&relay, "message", &known).await;
+    assert_eq!((&answer["id"], answer.get("error")), (&json!(1), None), "{answer}");
+    assert_eq!(relay.show_workspace(&id).await["connected"], true);
+
+    assert_eq!(step(&relay, "revoke", &known).await["status"], "revoked");
+    assert_eq!(connector.process().exit_code(SOON).await, 4, "its credential is no longer good");
+    assert_eq!(step(&relay, "heartbeat", &known).await["code"], "RELAY_UNAUTHENTICATED");
+    let again = step(&relay, "register", &known).await;
+    assert_ne!(text(&again, "auth_token"), token, "revoked and registered again: a new token");
+    assert_eq!(step(&relay, "remove", &known).await["status"], "removed");
+    assert_eq!(step(&relay, "register", &known).await["code"], "RELAY_WORKSPACE_GONE");
+}
+
+/// The tutorial's agent on Python, and what it printed.
+async fn python_agent(relay: &Relay, token_file: &Path) -> Option<(Process, Value)> {
+    let python = sdk::python().await?;
+    let mut command = Command::new(python);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python/tutorial_agent.py"));
+    command.env("PLATFORM_URL", relay.public_url()).env("ADMIN_TOKEN", relay.admin_token());
+    command.env("TOKEN_FILE", token_file);
+    let process = Process::spawn("tutorial-agent", command);
+    let line = process.wait_for_line(|line| line.starts_with('{'), Duration::from_secs(60)).await;
+    Some((process, serde_json::from_str(&line).expect("its answers")))
+}
+
+#[tokio::test]
+async fn the_tutorials_agent_gets_a_tunnel_by_its_own_token() {
+    let mut relay = Relay::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let token_file = folder.path().join("token");
+    let Some((_agent, told)) = python_agent(&relay, &token_file).await else { return };
+    assert_eq!(told["heartbeat"]["status"], "ok");
+    let id = text(&told["workspace"], "id");
+    let port = told["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
+
+    let row = relay.show_workspace(&id).await;
+    let connector = Connector::without_join(port)
+        .args(["--relay", &text(&row, "tunnel"), "--relay-ca", &text(&row, "relay_ca")])
+        .arg("--token-file")
+        .arg(token_file.to_str().expect("a path"))
+        .start_online()
+        .await;
+    until("the agent is purple", Duration::from_secs(2), async || {
+        let row = relay.show_workspace(&id).await;
+        (row["status"] == "online" && row["connected"] == true).then_some(())
+    })
+    .await;
+
+    let other = relay.add_workspace("other", &[]).await;
+    let made = format!("POST /workspaces/{}/tokens", other.workspace_id);
+    let token = text(&relay.operate(&made, None).await, "auth_token");
+    let sent = message("message/send", "t", "hello");
+    let call = format!("POST /workspaces/{id}/a2a");
+    let answer = relay.api(&token, &call, Some(&sent)).await.json();
+    let said = &answer["result"]["parts"][0]["text"];
+    assert_eq!(said, &json!(format!("from {}", other.workspace_id)));
+
+    let before = connector.status().expect("a status");
+    relay.restart().await;
+    connector.until_online_again(&before, Duration::from_secs(20)).await;
+    let answer = relay.api(&token, &call, Some(&sent)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
