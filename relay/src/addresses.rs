@@ -191,7 +191,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::config::AdminTokenSource;
+    use crate::config::{AdminTokenSource, SealingSource};
 
     fn config(http: SocketAddr, tunnel: SocketAddr) -> Config {
         Config {
@@ -202,6 +202,7 @@ mod tests {
             public_url: None,
             tunnel_host: None,
             admin_token: AdminTokenSource::DataDir,
+            sealing: SealingSource::DataDir,
             shards: 2,
             congestion: endpoint::Congestion::default(),
             tls: None,

@@ -8,6 +8,7 @@ use http::uri::Authority;
 
 use crate::admin::token::{ADMIN_TOKEN_VARIABLE, AdminToken};
 use crate::public::PublicUrl;
+use crate::registry::SealingKeys;
 use crate::tunnel::endpoint::Congestion;
 
 /// The largest request body that crosses unless configured: a document or two in base64.
@@ -36,6 +37,8 @@ pub struct Config {
     pub tunnel_host: Option<String>,
     /// Where the admin token comes from.
     pub admin_token: AdminTokenSource,
+    /// Where the keys of the secrets come from.
+    pub sealing: SealingSource,
     /// Threads that own links and callers, at least 1.
     pub shards: usize,
     /// How links decide how fast to send.
@@ -70,6 +73,20 @@ pub enum AdminTokenSource {
     DataDir,
 }
 
+/// Where the keys come from under which secrets are sealed.
+#[derive(Debug, Clone)]
+pub enum SealingSource {
+    /// The environment held them.
+    Given(SealingKeys),
+    /// This file holds them.
+    File(PathBuf),
+    /// `sealing-key` in the data directory holds one, and is made on first start.
+    DataDir,
+}
+
+/// The variable that holds the keys themselves.
+pub const SEALING_KEY_VARIABLE: &str = "RELAY_SEALING_KEY";
+
 /// The flags of `relay serve`, as they were typed. An empty text is no text.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServeArgs {
@@ -101,6 +118,11 @@ pub struct ServeArgs {
     /// [default: admin-token in the data directory, made on first start]
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
+    /// A file with the keys of the secrets, one a line, the first for new ones;
+    /// RELAY_SEALING_KEY holds the keys themselves
+    /// [default: sealing-key in the data directory, made on first start]
+    #[arg(long, value_name = "FILE")]
+    pub sealing_key_file: Option<PathBuf>,
     /// Threads that carry the data [default: one per core, 1 on two cores or fewer]
     #[arg(long, value_name = "N", env = "RELAY_SHARDS")]
     pub shards: Option<String>,
@@ -125,13 +147,18 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// The configuration that the flags, and the admin token in the environment, describe; or a
+    /// The configuration that the flags, and the credentials in the environment, describe; or a
     /// sentence for each mistake. Nothing is opened.
     pub fn into_config(self) -> Result<Config, Vec<String>> {
-        self.with_admin_token(std::env::var(ADMIN_TOKEN_VARIABLE).ok())
+        let keys = std::env::var(SEALING_KEY_VARIABLE).ok();
+        self.with_credentials(std::env::var(ADMIN_TOKEN_VARIABLE).ok(), keys)
     }
 
-    fn with_admin_token(self, given: Option<String>) -> Result<Config, Vec<String>> {
+    fn with_credentials(
+        self,
+        given: Option<String>,
+        given_keys: Option<String>,
+    ) -> Result<Config, Vec<String>> {
         let mut mistakes = Mistakes::default();
         if self.data_dir.as_os_str().is_empty() {
             mistakes.add("--data-dir is empty; name a folder.".into());
@@ -149,6 +176,11 @@ impl ServeArgs {
             (None, Some(text)) => mistakes.of(given_token(&text)),
             (None, None) => Some(AdminTokenSource::DataDir),
         };
+        let sealing = match (self.sealing_key_file, filled(given_keys)) {
+            (Some(file), _) => Some(SealingSource::File(file)),
+            (None, Some(text)) => mistakes.of(given_keys_of(&text)),
+            (None, None) => Some(SealingSource::DataDir),
+        };
         let shards = mistakes.of(shards(filled(self.shards)));
         let congestion = mistakes.of(congestion(filled(self.congestion)));
         let max_body_bytes = mistakes.of(max_body(filled(self.max_body)));
@@ -162,6 +194,7 @@ impl ServeArgs {
                 public_url,
                 tunnel_host,
                 admin_token: admin_token?,
+                sealing: sealing?,
                 shards: shards?,
                 congestion: congestion?,
                 tls: tls?,
@@ -266,6 +299,12 @@ fn given_token(text: &str) -> Result<AdminTokenSource, String> {
     AdminToken::new(text)
         .map(AdminTokenSource::Given)
         .map_err(|error| format!("{ADMIN_TOKEN_VARIABLE}: {error}"))
+}
+
+fn given_keys_of(text: &str) -> Result<SealingSource, String> {
+    SealingKeys::parse(text)
+        .map(SealingSource::Given)
+        .map_err(|error| format!("{SEALING_KEY_VARIABLE}: {error}"))
 }
 
 fn shards(text: Option<String>) -> Result<usize, String> {

@@ -37,7 +37,7 @@ use tokio::sync::{Barrier, watch};
 use crate::addresses::{Addresses, BindError, Sockets};
 use crate::admin::pulse::Pulses;
 use crate::admin::{AdminToken, AdminTokenError, Api};
-use crate::config::{AdminTokenSource, Config};
+use crate::config::{AdminTokenSource, Config, SealingSource};
 use crate::edge::Edge;
 use crate::edge::guesses::Guesses;
 use crate::edge::load::Load;
@@ -120,7 +120,11 @@ impl Relay {
         certs::files::create_private_dir(&config.data_dir)?;
         let authority = Arc::new(Authority::open_or_create(&config.data_dir, now)?);
         let keys = TunnelKeys::open_or_create(&config.data_dir)?;
-        let sealing = SealingKeys::read_or_make(&config.data_dir)?;
+        let sealing = match &config.sealing {
+            SealingSource::Given(keys) => keys.clone(),
+            SealingSource::File(path) => SealingKeys::read(path)?,
+            SealingSource::DataDir => SealingKeys::read_or_make(&config.data_dir)?,
+        };
         let store = config.data_dir.join("relay.db");
         let registry = Registry::open(store, sealing, clock::unix_ms())?;
         let token = match &config.admin_token {

@@ -15,7 +15,7 @@ fn args(words: &[&str]) -> ServeArgs {
 }
 
 fn config(words: &[&str]) -> Result<Config, Vec<String>> {
-    args(words).with_admin_token(None)
+    args(words).with_credentials(None, None)
 }
 
 #[test]
@@ -78,10 +78,25 @@ fn a_tunnel_host_is_a_host_with_or_without_a_port() {
 #[test]
 fn a_token_file_wins_over_the_environment() {
     let given = || Some("a-token-of-the-operator".to_owned());
-    let source = |words: &[&str], given| args(words).with_admin_token(given).unwrap().admin_token;
+    let source =
+        |words: &[&str], given| args(words).with_credentials(given, None).unwrap().admin_token;
     assert!(matches!(source(&[], given()), AdminTokenSource::Given(_)));
     assert!(matches!(source(&["--admin-token-file=x"], given()), AdminTokenSource::File(_)));
     assert!(matches!(source(&[], Some(String::new())), AdminTokenSource::DataDir));
-    let mistakes = args(&[]).with_admin_token(Some("two words".into())).unwrap_err();
+    let mistakes = args(&[]).with_credentials(Some("two words".into()), None).unwrap_err();
     assert!(!mistakes[0].contains("two words"), "the token is in {mistakes:?}");
+}
+
+#[test]
+fn the_keys_of_secrets_come_from_a_file_or_the_environment_and_never_from_an_argument() {
+    let key = "00".repeat(32);
+    let read = |words: &[&str], keys| args(words).with_credentials(None, keys);
+    assert!(matches!(read(&[], None).unwrap().sealing, SealingSource::DataDir));
+    assert!(matches!(read(&[], Some(key.clone())).unwrap().sealing, SealingSource::Given(_)));
+    let file = read(&["--sealing-key-file", "/k"], Some(key)).unwrap();
+    assert!(
+        matches!(file.sealing, SealingSource::File(path) if path == std::path::Path::new("/k"))
+    );
+    let mistakes = read(&[], Some("too short".into())).unwrap_err();
+    assert!(mistakes[0].contains("RELAY_SEALING_KEY"), "{mistakes:?}");
 }

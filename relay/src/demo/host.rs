@@ -10,7 +10,7 @@ use super::story::failed;
 use crate::Relay;
 use crate::addresses::Addresses;
 use crate::commands::exit::Failure;
-use crate::config::{AdminTokenSource, BODY_BYTES_MAX, Config, IN_FLIGHT_MAX};
+use crate::config::{AdminTokenSource, BODY_BYTES_MAX, Config, IN_FLIGHT_MAX, SealingSource};
 use crate::tunnel::endpoint::Congestion;
 
 /// A relay that serves.
@@ -33,6 +33,7 @@ impl Host {
             public_url: None,
             tunnel_host: None,
             admin_token: AdminTokenSource::DataDir,
+            sealing: SealingSource::DataDir,
             shards: 1,
             tls: None,
             congestion: Congestion::default(),

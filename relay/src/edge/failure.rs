@@ -53,6 +53,8 @@ pub enum Failure {
     Overloaded,
     /// Too many requests of one source had no valid credential or named no agent.
     RateLimited,
+    /// A caller that is known by its credential asks too much; the words say of what.
+    CallerBusy(&'static str),
     /// The relay shuts down.
     Draining,
     /// The link was lost before the head of the answer.
@@ -129,7 +131,7 @@ impl Failure {
             Self::BodyTooLarge(_) => (413, "RELAY_BODY_TOO_LARGE"),
             Self::UriTooLong => (414, "RELAY_URI_TOO_LONG"),
             Self::UnsupportedMediaType => (415, "RELAY_UNSUPPORTED_MEDIA_TYPE"),
-            Self::RateLimited => (429, "RELAY_RATE_LIMITED"),
+            Self::RateLimited | Self::CallerBusy(_) => (429, "RELAY_RATE_LIMITED"),
             Self::HeadersTooLarge => (431, "RELAY_HEADERS_TOO_LARGE"),
             Self::NotImplemented(_) => (501, "RELAY_NOT_IMPLEMENTED"),
             Self::TunnelLost(_) => (502, "RELAY_TUNNEL_LOST"),
@@ -224,6 +226,7 @@ impl Failure {
             Self::RateLimited => "Too many requests from this address named no agent or carried \
                 no valid credential. Check the URL or the token, and try again in a second."
                 .into(),
+            Self::CallerBusy(what) => format!("The holder of this credential {what}."),
             Self::Draining => "The relay is shutting down. Try again in a moment.".into(),
             Self::StoreUnavailable => {
                 "The relay cannot reach its store. Try again in a moment.".into()
@@ -255,9 +258,11 @@ impl Failure {
                 let long = last_seen.is_some_and(|since| since > LONG_OFFLINE);
                 Some(if long { 30 } else { 5 })
             }
-            Self::LinkLost(_) | Self::AgentDraining(_) | Self::Draining | Self::RateLimited => {
-                Some(1)
-            }
+            Self::LinkLost(_)
+            | Self::AgentDraining(_)
+            | Self::Draining
+            | Self::RateLimited
+            | Self::CallerBusy(_) => Some(1),
             // Spread, so that those who were refused together do not come back together.
             Self::Overloaded => Some(1 + getrandom::u32().unwrap_or_default() % 5),
             Self::AgentPaused(_) | Self::AgentBusy(_) => Some(30),

@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod answer_body;
+pub mod budgets;
 pub mod caller_body;
 pub mod card;
 pub mod card_answer;

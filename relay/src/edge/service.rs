@@ -229,8 +229,9 @@ impl Edge {
             }
         };
         // Who is refused for want of room is not read either.
-        let Some(place) = self.load.enter() else {
-            return Err(No::new(Failure::Overloaded, dialect, None));
+        let place = match self.load.enter(asked.principal()) {
+            Ok(place) => place,
+            Err(failure) => return Err(No::new(failure, dialect, None)),
         };
         let (workspace, binding) = (admitted.workspace.id, admitted.head.binding);
         let record = Record::begin(&self.metrics, request_id.clone(), workspace, binding, place);
