@@ -20,6 +20,11 @@ use crate::logging::Format;
 const TARGET: &str = "relay::access";
 /// Lines are gathered for this long before they are written.
 const GATHERING: Duration = Duration::from_millis(20);
+/// Bytes that are written at a time: whoever reads them slowly must not keep others from standard
+/// error for long.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Between two pieces, so that others come in between.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Bytes of lines that may wait, some ten thousand: whoever reads them slowly loses the rest.
 const BYTES_MAX: usize = 2 * 1024 * 1024;
 
@@ -103,12 +108,44 @@ impl AccessLog {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes what waits by now, in pieces.
     fn write_waiting(&self) {
-        let Waiting { lines, lost } = mem::take(&mut *self.lock());
-        // Nobody can be told that the log cannot be written.
-        let _ = io::stderr().lock().write_all(lines.as_bytes());
+        let mut left = self.lock().lines.len();
+        loop {
+            let written = self.write_piece();
+            left = left.saturating_sub(written);
+            if written == 0 || left == 0 {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        let lost = mem::take(&mut self.lock().lost);
         if lost > 0 {
             tracing::warn!(lost, "access lines were lost: whatever reads the log is too slow");
+        }
+    }
+
+    /// Writes some lines, and tells how many bytes they had. They are taken behind the lock of standard
+    /// error: whoever finds none at the end of the process has waited until the last were written.
+    fn write_piece(&self) -> usize {
+        let mut stderr = io::stderr().lock();
+        let lines = self.lock().take_piece();
+        // Nobody can be told that the log cannot be written.
+        let _ = stderr.write_all(lines.as_bytes());
+        lines.len()
+    }
+}
+
+impl Waiting {
+    /// The first lines, as many as go into one piece.
+    fn take_piece(&mut self) -> String {
+        let piece = self.lines.as_bytes().get(..PIECE_BYTES);
+        match piece.and_then(|piece| piece.iter().rposition(|byte| *byte == b'\n')) {
+            Some(newline) => {
+                let rest = self.lines.split_off(newline + 1);
+                mem::replace(&mut self.lines, rest)
+            }
+            None => mem::take(&mut self.lines),
         }
     }
 }
@@ -127,6 +164,22 @@ fn write_for_ever() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_taken_in_pieces_and_none_is_torn() {
+        let mut waiting = Waiting::default();
+        for number in 0..10_000 {
+            writeln!(waiting.lines, "line {number} für alle").unwrap();
+        }
+        let (all, mut taken) = (waiting.lines.clone(), String::new());
+        while !waiting.lines.is_empty() {
+            let piece = waiting.take_piece();
+            assert!(piece.ends_with('\n') && piece.len() <= PIECE_BYTES, "{}", piece.len());
+            taken.push_str(&piece);
+        }
+        assert!(taken == all && taken.len() > 2 * PIECE_BYTES, "{}", taken.len());
+        assert_eq!(waiting.take_piece(), "");
+    }
 
     #[test]
     fn a_line_is_one_object_or_one_line_of_words() {

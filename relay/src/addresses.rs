@@ -99,7 +99,11 @@ fn tunnel(
 /// Takes a TCP port without listening on it: who dials it is refused at once.
 fn reserve(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // After a restart the ports of old connections must not be in the way, but once it is bound,
+    // whoever allows the same could listen here.
+    socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
+    socket.set_reuse_address(false)?;
     Ok(socket)
 }
 
@@ -188,6 +192,8 @@ impl Addresses {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::net::TcpStream;
     use std::path::PathBuf;
 
     use super::*;
@@ -226,6 +232,21 @@ mod tests {
         let taken = TcpListener::bind(free).unwrap();
         let refused = bind(&config(free, taken.local_addr().unwrap())).unwrap_err();
         assert!(refused.to_string().contains("--tunnel"), "{refused}");
+    }
+
+    #[test]
+    fn an_old_connection_is_not_in_the_way_of_the_tunnels_tcp_port() {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = TcpListener::bind(free).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut caller = TcpStream::connect(address).unwrap();
+        // Whoever closes first keeps the connection for a minute.
+        drop((listener.accept().unwrap(), listener));
+        assert_eq!(caller.read(&mut [0]).unwrap(), 0);
+        drop(caller);
+        let _reserved = reserve(address).unwrap();
+        let other = TcpListener::bind(address).unwrap_err();
+        assert_eq!(other.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

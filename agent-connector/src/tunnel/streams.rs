@@ -32,9 +32,6 @@ struct Count {
     idle: Notify,
 }
 
-/// Finished answers that are remembered: more than can be on their way in a round trip.
-const FINISHED_MAX: usize = 1024;
-
 /// What may begin. One lock, so that no exchange begins behind the number that DRAIN tells.
 #[derive(Default)]
 struct Door {
@@ -72,7 +69,8 @@ impl Count {
     /// Remembers an answer that is out.
     fn keep(&self, answer: SendStream) {
         let mut finished = self.finished();
-        if finished.len() >= FINISHED_MAX {
+        // All that were open may have been finished within one round trip.
+        if finished.len() >= IN_FLIGHT_MAX {
             finished.pop_front();
         }
         finished.push_back(answer);
@@ -145,12 +143,15 @@ impl Streams {
                     notified.await;
                     continue;
                 }
-                let Some(delivered) = count.finished().front().map(SendStream::stopped) else {
-                    return;
-                };
+                let oldest = count.finished().front().map(|answer| (answer.id(), answer.stopped()));
+                let Some((id, delivered)) = oldest else { return };
                 // An error means that the link is lost, and everything with it.
                 let _ = delivered.await;
-                count.finished().pop_front();
+                // Another one may have taken its place meanwhile.
+                let mut finished = count.finished();
+                if finished.front().is_some_and(|answer| answer.id() == id) {
+                    finished.pop_front();
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -40,22 +40,34 @@ pub enum BodyBroken {
 #[derive(Debug)]
 pub struct CallerBody {
     incoming: Incoming,
+    /// Whether it comes over HTTP/2, where hyper knows an end from a reset.
+    over_http2: bool,
     /// What was taken before and given back.
     again: VecDeque<Bytes>,
     prefix: Prefix,
     taken: u64,
     limit: u64,
     over: bool,
+    /// It broke, and stays so.
+    broken: Option<BodyBroken>,
     trailers: HeaderMap,
 }
 
 impl CallerBody {
-    /// A body of at most `limit` bytes. Boxed, since it goes from hand to hand.
-    pub fn new(incoming: Incoming, limit: u64) -> Box<Self> {
-        let over = incoming.is_end_stream();
-        let (prefix, trailers) = (Prefix::default(), HeaderMap::new());
-        let again = VecDeque::new();
-        Box::new(Self { incoming, again, prefix, taken: 0, limit, over, trailers })
+    /// A body of at most `limit` bytes, of a request of this version of HTTP. Boxed, since it goes
+    /// from hand to hand.
+    pub fn new(incoming: Incoming, version: Version, limit: u64) -> Box<Self> {
+        Box::new(Self {
+            over: incoming.is_end_stream(),
+            incoming,
+            over_http2: version == Version::HTTP_2,
+            again: VecDeque::new(),
+            prefix: Prefix::default(),
+            taken: 0,
+            limit,
+            broken: None,
+            trailers: HeaderMap::new(),
+        })
     }
 
     /// Whether every byte of it was taken.
@@ -74,7 +86,7 @@ impl CallerBody {
         !self.trailers.is_empty()
     }
 
-    /// What comes next. Cancel safe.
+    /// What comes next. An error comes again each time. Cancel safe.
     pub async fn next(&mut self) -> Result<Piece, BodyBroken> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -127,12 +139,20 @@ impl CallerBody {
             return Poll::Ready(Ok(Piece::Data(data)));
         }
         loop {
+            if let Some(broken) = self.broken {
+                return Poll::Ready(Err(broken));
+            }
             if self.over {
                 return Poll::Ready(Ok(Piece::End(std::mem::take(&mut self.trailers))));
             }
             let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
                 Some(Ok(frame)) => frame,
-                Some(Err(_)) => return Poll::Ready(Err(BodyBroken::Cut)),
+                Some(Err(_)) => return Poll::Ready(Err(self.breaks(BodyBroken::Cut))),
+                // hyper takes a reset with NO_ERROR for an end (RFC 9113, 8.1), which it is for an
+                // answer alone.
+                None if self.over_http2 && !self.incoming.is_end_stream() => {
+                    return Poll::Ready(Err(self.breaks(BodyBroken::Cut)));
+                }
                 None => {
                     self.over = true;
                     self.prefix.end();
@@ -145,7 +165,8 @@ impl CallerBody {
                     self.prefix.remember(&data);
                     self.taken += data.len() as u64;
                     if self.taken > self.limit {
-                        return Poll::Ready(Err(BodyBroken::TooLarge(self.limit)));
+                        let limit = self.limit;
+                        return Poll::Ready(Err(self.breaks(BodyBroken::TooLarge(limit))));
                     }
                     self.over = self.incoming.is_end_stream();
                     return Poll::Ready(Ok(Piece::Data(data)));
@@ -158,10 +179,43 @@ impl CallerBody {
             }
         }
     }
+
+    const fn breaks(&mut self, why: BodyBroken) -> BodyBroken {
+        self.broken = Some(why);
+        why
+    }
 }
 
 impl Drop for CallerBody {
     fn drop(&mut self) {
         self.prefix.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::arriving::Arriving;
+
+    #[tokio::test]
+    async fn a_body_that_broke_stays_broken_whatever_comes_behind() {
+        let (mut body, mut caller) = Arriving::body(8).await;
+        caller.chunk(b"0123456789").await;
+        caller.end().await;
+        for _ in 0..3 {
+            assert_eq!(body.next().await.unwrap_err(), BodyBroken::TooLarge(8));
+        }
+        body.give_back(vec![Bytes::from_static(b"0123")], HeaderMap::new());
+        let again = body.next().await.unwrap();
+        assert!(matches!(&again, Piece::Data(bytes) if &bytes[..] == b"0123"), "{again:?}");
+        assert_eq!(body.next().await.unwrap_err(), BodyBroken::TooLarge(8));
+
+        let (mut body, mut caller) = Arriving::body(8).await;
+        caller.chunk(b"01").await;
+        assert!(matches!(body.next().await, Ok(Piece::Data(_))));
+        caller.leave().await;
+        for _ in 0..3 {
+            assert_eq!(body.next().await.unwrap_err(), BodyBroken::Cut);
+        }
     }
 }

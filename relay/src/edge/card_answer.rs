@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::answer_body::AnswerBody;
 use super::card;
+use super::deadline::patience;
 use super::exchange::{Admitted, CardAsked};
 use super::failure::Failure;
 use super::judge::is_json;
@@ -47,7 +48,8 @@ pub async fn respond(
     mut record: Box<Record>,
 ) -> Result<Response<AnswerBody>, Failure> {
     let announced = answer.link().announced();
-    let whole = match timeout(READ_TIMEOUT, read(&mut answer, admitted)).await {
+    let (patience, named) = patience(admitted.deadline.as_ref(), READ_TIMEOUT);
+    let whole = match timeout(patience, read(&mut answer, admitted)).await {
         Ok(Ok(whole)) => whole,
         Ok(Err(failure)) => {
             let verdict = failure.verdict();
@@ -55,7 +57,7 @@ pub async fn respond(
             return Err(failure);
         }
         Err(_) => {
-            let failure = Failure::Deadline(READ_TIMEOUT);
+            let failure = Failure::Deadline(named);
             record.refused(failure.verdict().status.as_u16(), failure.verdict().delivery);
             return Err(failure);
         }

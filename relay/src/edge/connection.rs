@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::forwarded::Caller;
 use super::http2;
@@ -47,16 +48,33 @@ pub(super) struct Host {
     pub(super) stop: watch::Receiver<bool>,
 }
 
+impl Host {
+    /// Resolves when the drain begins; never for a connection that comes during it, which hears of
+    /// it first. Cancel safe.
+    async fn drain_begins(&mut self) {
+        if *self.stop.borrow() {
+            return std::future::pending().await;
+        }
+        // An error means that the relay has ended.
+        let _ = self.stop.changed().await;
+    }
+}
+
 /// Serves one connection until its caller leaves, breaks the rules, or is overdue.
-pub(super) async fn serve(stream: TcpStream, remote: SocketAddr, host: Host) {
+pub(super) async fn serve(stream: TcpStream, remote: SocketAddr, mut host: Host) {
     // Without it each small answer waits for an acknowledgement; the failure costs only that.
     let _ = stream.set_nodelay(true);
     let Some(tls) = host.tls.clone() else {
         return serve_plain(stream, remote, host).await;
     };
-    match timeout(TLS_TIMEOUT, tls.accept(stream)).await {
+    let shaken = tokio::select! {
+        biased;
+        shaken = timeout(TLS_TIMEOUT, tls.accept(stream)) => shaken,
+        () = host.drain_begins() => return,
+    };
+    match shaken {
         Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-            http2::serve(stream, Bytes::new(), remote, host).await;
+            serve_http2(stream, remote, host).await;
         }
         Ok(Ok(stream)) => serve_http1(stream, Bytes::new(), remote, host).await,
         Ok(Err(error)) => tracing::debug!(%remote, %error, "a caller's TLS handshake failed"),
@@ -65,8 +83,8 @@ pub(super) async fn serve(stream: TcpStream, remote: SocketAddr, host: Host) {
 }
 
 /// Without TLS nothing is negotiated: whoever begins with the preface speaks HTTP/2 (RFC 9113, 3.3).
-async fn serve_plain(mut stream: TcpStream, remote: SocketAddr, host: Host) {
-    match first_bytes(&mut stream).await {
+async fn serve_plain(mut stream: TcpStream, remote: SocketAddr, mut host: Host) {
+    match first_bytes(&mut stream, &mut host).await {
         Ok(begun) if begun.starts_with(PREFACE) => {
             http2::serve(stream, begun, remote, host).await;
         }
@@ -75,10 +93,23 @@ async fn serve_plain(mut stream: TcpStream, remote: SocketAddr, host: Host) {
     }
 }
 
-/// Reads until it is clear whether the connection begins with the preface.
-async fn first_bytes(stream: &mut TcpStream) -> io::Result<Bytes> {
+/// Serves HTTP/2 once the caller has begun: before that, hyper does not end it for a drain.
+async fn serve_http2(mut stream: TlsStream<TcpStream>, remote: SocketAddr, mut host: Host) {
+    match first_bytes(&mut stream, &mut host).await {
+        Ok(begun) => http2::serve(stream, begun, remote, host).await,
+        Err(error) => tracing::debug!(%remote, %error, "a caller's connection never began"),
+    }
+}
+
+/// Reads until it is clear whether the connection begins with the preface. An error, too, where
+/// nothing came before the drain.
+async fn first_bytes(stream: &mut (impl AsyncRead + Unpin), host: &mut Host) -> io::Result<Bytes> {
     let mut begun = BytesMut::with_capacity(FIRST_READ_BYTES);
-    timeout(IDLE_TIMEOUT, stream.read_buf(&mut begun)).await??;
+    tokio::select! {
+        biased;
+        begins = timeout(IDLE_TIMEOUT, stream.read_buf(&mut begun)) => begins??,
+        () = host.drain_begins() => return Err(io::Error::other("the relay drains")),
+    };
     let rest = async {
         let mut more = !begun.is_empty();
         while more && begun.len() < PREFACE.len() && PREFACE.starts_with(&begun) {

@@ -40,6 +40,15 @@ impl Deadline {
     }
 }
 
+/// How long to wait where the relay itself would wait for `own`, and the time to name to the caller
+/// when that has passed.
+pub fn patience(deadline: Option<&Deadline>, own: Duration) -> (Duration, Duration) {
+    match deadline.map(|deadline| (deadline.left(), deadline.total)) {
+        Some((left, total)) if left < own => (left, total),
+        _ => (own, own),
+    }
+}
+
 fn seconds(text: &str) -> Option<Duration> {
     let digits = text.strip_suffix('s').unwrap_or(text);
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -50,6 +59,19 @@ fn seconds(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_shorter_patience_holds_and_gives_its_name() {
+        let seconds = Duration::from_secs;
+        let deadline = |total| Deadline { total, at: Instant::now() + total };
+        assert_eq!(patience(None, seconds(30)), (seconds(30), seconds(30)));
+        let (left, named) = patience(Some(&deadline(seconds(20))), seconds(30));
+        assert!(left <= seconds(20) && named == seconds(20), "{left:?}, {named:?}");
+        let longer = patience(Some(&deadline(seconds(3_600))), seconds(30));
+        assert_eq!(longer, (seconds(30), seconds(30)), "the relay's own ends it");
+        let gone = Deadline { total: seconds(1), at: Instant::now() };
+        assert_eq!(patience(Some(&gone), seconds(30)), (Duration::ZERO, seconds(1)));
+    }
 
     #[test]
     fn a_timeout_is_a_number_of_seconds() {

@@ -9,12 +9,12 @@ use shared::codes::Delivery;
 use shared::ids::Generation;
 use shared::limits::{ANSWER_HEAD_TIMEOUT, FIRST_CREDIT};
 use shared::wire::{Frame, RequestHead, ResponseHead};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::answer_body::{AnswerBody, Streamed};
 use super::caller_body::{BodyBroken, CallerBody};
 use super::card_answer;
-use super::deadline::Deadline;
+use super::deadline::{Deadline, patience};
 use super::failure::Failure;
 use super::forwarded::toward_caller;
 use super::prefix::Prefix;
@@ -93,7 +93,15 @@ pub async fn run(
     let prefix = body.prefix();
     let mut passed = None;
     loop {
-        let opened = match begin(live, &mut admitted, &mut body, &mut record, &mut passed).await {
+        let begun = match admitted.deadline {
+            None => begin(live, &mut admitted, &mut body, &mut record, &mut passed).await,
+            // Few callers set one, and need not make every future large.
+            Some(deadline) => {
+                let begun = begin(live, &mut admitted, &mut body, &mut record, &mut passed);
+                Box::pin(within(deadline, begun)).await
+            }
+        };
+        let opened = match begun {
             Ok(opened) => opened,
             Err(failure) => {
                 return Err(Refused { failure, body: Some(body), record: Some(record) });
@@ -177,6 +185,15 @@ async fn begin(
     Ok(Opened { first, upload: (!complete).then_some(upload), answer })
 }
 
+/// Opens the exchange as long as the caller waits. Given up half-way, its body cannot be sent again.
+async fn within(
+    deadline: Deadline,
+    opening: impl Future<Output = Result<Opened, Failure>>,
+) -> Result<Opened, Failure> {
+    let late = |_| Failure::Deadline(deadline.total);
+    timeout(deadline.left(), opening).await.map_err(late).flatten()
+}
+
 /// Opens the exchange on the newest link; once more on a newer one, if the first was lost before it
 /// took anything.
 async fn open(
@@ -227,9 +244,7 @@ async fn head(
     carrying: &mut Carrying,
     admitted: &Admitted,
 ) -> Result<ResponseHead, Failure> {
-    let deadline = admitted.deadline.as_ref();
-    let patience = deadline.map_or(ANSWER_HEAD_TIMEOUT, |deadline| deadline.left());
-    let total = deadline.map_or(ANSWER_HEAD_TIMEOUT, |deadline| deadline.total);
+    let (patience, named) = patience(admitted.deadline.as_ref(), ANSWER_HEAD_TIMEOUT);
     tokio::select! {
         biased;
         head = await_head(answer, admitted) => head.map_err(|failure| {
@@ -237,7 +252,7 @@ async fn head(
             carrying.ended_already().and_then(upload_failure).unwrap_or(failure)
         }),
         failure = broken_upload(carrying) => Err(failure),
-        () = sleep(patience.min(ANSWER_HEAD_TIMEOUT)) => Err(Failure::Deadline(total)),
+        () = sleep(patience) => Err(Failure::Deadline(named)),
     }
 }
 
@@ -367,4 +382,4 @@ fn last_event(admitted: &Admitted, id: Option<&[u8]>, request: &str) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::edge) mod tests;

@@ -1,5 +1,8 @@
-//! Slows down who tries URLs and credentials until one fits: only requests that were refused for
-//! them count, so nobody with a valid one is ever held up.
+//! Answers 429 to whoever tries too many URLs and credentials that do not fit.
+//!
+//! Only requests that were refused for them count, and only those get this answer in place of their
+//! own: nobody with a valid one is ever held up, nor is a guess that fits. What keeps guesses from
+//! fitting is the length of what has to be guessed.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;

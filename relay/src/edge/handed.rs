@@ -3,7 +3,7 @@
 //! All that touches the link runs on its shard; between the threads pass the request, whose body
 //! hyper brings wherever it is asked from, and the frames of the answer.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::Response;
@@ -21,8 +21,8 @@ use crate::tunnel::LiveLinks;
 /// Frames of an answer under way between two shards.
 const FRAMES_MAX: usize = 4;
 
-/// One frame, and whether it is the last.
-type Piece = (Result<Frame<Bytes>, Cut>, bool);
+/// One frame, or none at the end, and whether nothing follows it.
+type Piece = (Option<Result<Frame<Bytes>, Cut>>, bool);
 
 /// The frames of an answer that comes from another shard. Dropping it ends the exchange there.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ pub async fn run(
     admitted: Box<Admitted>,
     pending: Pending,
 ) -> Result<Response<AnswerBody>, Refused> {
+    let workspace = admitted.workspace.id;
     let (tell, told) = oneshot::channel();
     let mut exchange = JoinSet::new();
     let carrying = async move {
@@ -61,14 +62,18 @@ pub async fn run(
             Ok(Response::from_parts(head, AnswerBody::handed(handed)))
         }
         Ok(Err(refused)) => Err(refused),
-        // A shard ends before the others only when the relay does.
-        Err(_) => Err(Refused { failure: Failure::Draining, body: None, record: None }),
+        // Its task died, and nobody can say how far it came.
+        Err(_) => {
+            Err(Refused { failure: Failure::TunnelLost(workspace), body: None, record: None })
+        }
     }
 }
 
 async fn pass_on(mut body: AnswerBody, frames: mpsc::Sender<Piece>) {
-    while let Some(frame) = body.frame().await {
-        let last = body.is_end_stream();
+    let mut last = false;
+    while !last {
+        let frame = body.frame().await;
+        last = !matches!(frame, Some(Ok(_))) || body.is_end_stream();
         if frames.send((frame, last)).await.is_err() {
             return;
         }
@@ -76,23 +81,71 @@ async fn pass_on(mut body: AnswerBody, frames: mpsc::Sender<Piece>) {
 }
 
 impl Handed {
-    /// The next frame.
+    /// The next frame. A task that ended without having told the end has cut the answer.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        self.frames.poll_recv(cx).map(|piece| match piece {
-            Some((frame, last)) => {
-                self.over = last;
-                Some(frame)
-            }
-            None if self.over => None,
-            None => {
-                self.over = true;
-                None
-            }
-        })
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let (frame, last) = ready!(self.frames.poll_recv(cx)).unwrap_or((Some(Err(Cut)), true));
+        self.over = last;
+        Poll::Ready(frame)
     }
 
     /// Whether nothing comes any more.
     pub const fn is_over(&self) -> bool {
         self.over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::exchange::tests::{admitted, pending, workspace};
+
+    fn handed(received: mpsc::Receiver<Piece>) -> AnswerBody {
+        AnswerBody::handed(Handed { frames: received, over: false, _exchange: JoinSet::new() })
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_whole_only_where_its_end_was_told() {
+        let whole = AnswerBody::whole(Bytes::from_static(b"all"));
+        let (frames, received) = mpsc::channel(FRAMES_MAX);
+        pass_on(whole, frames).await;
+        assert_eq!(handed(received).collect().await.unwrap().to_bytes(), "all");
+
+        let (frames, received) = mpsc::channel(FRAMES_MAX);
+        pass_on(AnswerBody::whole(Bytes::new()), frames).await;
+        assert_eq!(handed(received).collect().await.unwrap().to_bytes(), "");
+
+        let (frames, received) = mpsc::channel(FRAMES_MAX);
+        frames.send((Some(Ok(Frame::data(Bytes::from_static(b"some")))), false)).await.unwrap();
+        drop(frames);
+        let mut body = handed(received);
+        assert!(body.frame().await.unwrap().is_ok());
+        assert_eq!(body.frame().await.unwrap().err(), Some(Cut), "it broke off");
+    }
+
+    #[tokio::test]
+    async fn a_cut_is_passed_on_once() {
+        let (frames, received) = mpsc::channel::<Piece>(FRAMES_MAX);
+        drop(frames);
+        let (frames, mut passed) = mpsc::channel(FRAMES_MAX);
+        pass_on(handed(received), frames).await;
+        assert!(matches!(passed.recv().await, Some((Some(Err(Cut)), true))));
+        assert!(passed.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_task_died_may_have_been_done() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let home = {
+            let _entered = runtime.enter();
+            Home::here(1)
+        };
+        runtime.shutdown_background();
+        let (pending, _caller) = pending().await;
+        let refused = run(&home, LiveLinks::default(), Box::new(admitted()), pending).await;
+        let failure = refused.err().map(|refused| refused.failure);
+        assert_eq!(failure, Some(Failure::TunnelLost(workspace().id)));
     }
 }

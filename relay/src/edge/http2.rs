@@ -41,6 +41,9 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// … has this long to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bytes of an answer that are offered at a time: whoever takes so many before [`STALL_TIMEOUT`]
+/// goes on. hyper sends no larger frames either.
+const OFFER_BYTES_MAX: usize = 16 * 1024;
 
 tokio::task_local! {
     /// What the stream of this task has offered its caller.
@@ -61,8 +64,8 @@ where
         async move {
             let response = edge.answer(request, &caller).await;
             let offer = OFFER.with(Arc::clone);
-            let body = |body: AnswerBody| Offered { body: body.serving(serving), offer };
-            Ok::<_, Infallible>(response.map(body))
+            let offered = |body: AnswerBody| Offered::new(body.serving(serving), offer);
+            Ok::<_, Infallible>(response.map(offered))
         }
     });
     let io = TokioIo::new(Watched::new(stream, begun, Arc::clone(&watch)));
@@ -163,7 +166,30 @@ impl Offer {
 /// A body that notes whether the piece it gave last was taken: hyper asks for the next one then.
 struct Offered {
     body: AnswerBody,
+    /// What is left of a piece that was too large to be offered at once.
+    rest: Bytes,
     offer: Arc<Offer>,
+}
+
+impl Offered {
+    const fn new(body: AnswerBody, offer: Arc<Offer>) -> Self {
+        Self { body, rest: Bytes::new(), offer }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if !self.rest.is_empty() {
+            let now = self.rest.len().min(OFFER_BYTES_MAX);
+            return Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(now)))));
+        }
+        let mut frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &mut frame
+            && let Some(data) = frame.data_mut()
+            && data.len() > OFFER_BYTES_MAX
+        {
+            self.rest = data.split_off(OFFER_BYTES_MAX);
+        }
+        frame
+    }
 }
 
 impl Body for Offered {
@@ -174,7 +200,7 @@ impl Body for Offered {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let frame = self.poll_piece(cx);
         let gave = matches!(frame, Poll::Ready(Some(Ok(_))));
         let since = if gave { self.offer.now() } else { 0 };
         self.offer.since.store(since, Ordering::Relaxed);
@@ -182,10 +208,43 @@ impl Body for Offered {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, behind) = (self.rest.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest + behind.lower());
+        if let Some(upper) = behind.upper() {
+            hint.set_upper(rest + upper);
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_large_answer_is_offered_in_parts_and_ends_with_the_last_one() {
+        for bytes in [0, 1, OFFER_BYTES_MAX, OFFER_BYTES_MAX + 1, 100_000] {
+            let all: Vec<u8> = (0..=u8::MAX).cycle().take(bytes).collect();
+            let body = AnswerBody::whole(all.clone().into());
+            let mut offered = Offered::new(body, Arc::default());
+            let mut came = Vec::new();
+            while !offered.is_end_stream() {
+                let left = (bytes - came.len()) as u64;
+                assert_eq!(offered.size_hint().exact(), Some(left), "{bytes}");
+                let part = offered.frame().await.unwrap().unwrap().into_data().unwrap();
+                assert!((1..=OFFER_BYTES_MAX).contains(&part.len()), "{bytes}: {}", part.len());
+                assert!(offered.offer.since.load(Ordering::Relaxed) > 0, "{bytes}");
+                came.extend_from_slice(&part);
+            }
+            assert_eq!(came, all, "{bytes}");
+            assert!(offered.frame().await.is_none(), "{bytes}");
+        }
     }
 }

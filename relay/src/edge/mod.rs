@@ -9,6 +9,8 @@
 
 pub mod access;
 pub mod answer_body;
+#[cfg(test)]
+pub(crate) mod arriving;
 pub mod budgets;
 pub mod caller_body;
 pub mod card;

@@ -135,7 +135,7 @@ impl Edge {
         if let Err(failure) = judged {
             // A body is read for its id only where its framing is beyond doubt.
             let readable = matches!(failure, Failure::HeadersTooLarge | Failure::UriTooLong);
-            let mut body = CallerBody::new(body, self.max_body_bytes);
+            let mut body = CallerBody::new(body, parts.version, self.max_body_bytes);
             let id = if readable { Box::pin(id_of(&mut body, dialect, false)).await } else { None };
             return Err(No { failure, dialect, id, last: !readable });
         }
@@ -147,7 +147,7 @@ impl Edge {
                 Box::pin(self.api(parts, path, body, caller, request_id)).await.map_err(plain)
             }
             Route::Send(target) => {
-                let body = CallerBody::new(body, self.max_body_bytes);
+                let body = CallerBody::new(body, parts.version, self.max_body_bytes);
                 Box::pin(self.send(parts, body, target, caller, request_id)).await
             }
             Route::Secrets => Err(plain(Failure::NotFound(
@@ -163,8 +163,8 @@ impl Edge {
                 let prefix = path.strip_suffix(rest).unwrap_or(path);
                 let principal = self.api.doorman.judge(&parts.headers);
                 let asked = Asked { name, text, prefix, rest, dialect, caller, principal };
-                self.forward(parts, CallerBody::new(body, self.max_body_bytes), &asked, request_id)
-                    .await
+                let body = CallerBody::new(body, parts.version, self.max_body_bytes);
+                self.forward(parts, body, &asked, request_id).await
             }
         }
     }

@@ -67,7 +67,8 @@ pub struct Sent {
 #[derive(Debug)]
 enum Pieces {
     Kept(Vec<Bytes>, usize),
-    TooMany,
+    /// They were too many, or the body broke: it must not come again as if it were whole.
+    Gone,
 }
 
 impl Pieces {
@@ -75,7 +76,7 @@ impl Pieces {
         let Self::Kept(pieces, bytes) = self else { return };
         *bytes += piece.len();
         if *bytes > FIRST_CREDIT as usize {
-            *self = Self::TooMany;
+            *self = Self::Gone;
         } else {
             pieces.push(piece.clone());
         }
@@ -152,7 +153,8 @@ impl Sent {
         self.body
     }
 
-    /// The body as if nothing of it had gone up, and true; false where more went up than is kept.
+    /// The body as if nothing of it had gone up, and true; false where more went up than is kept, or
+    /// the body broke.
     pub fn unsend(self) -> (Box<CallerBody>, bool) {
         let Self { mut body, pieces, trailers } = self;
         let Pieces::Kept(pieces, _) = pieces else { return (body, false) };
@@ -218,5 +220,11 @@ async fn carry(
             }
         }
     };
+    if !matches!(carried, Carried::Whole | Carried::Unwanted) {
+        sent.pieces = Pieces::Gone;
+    }
     (carried, sent)
 }
+
+#[cfg(test)]
+mod tests;

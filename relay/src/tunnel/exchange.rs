@@ -195,8 +195,11 @@ impl Upload {
             Ok(Err(WriteError::Stopped(_))) => return Ok(()),
             Ok(Err(_)) | Err(_) => return Err(OpenError::Lost),
         };
-        if let Some(rest @ [_, ..]) = chunks.get_mut(written..) {
-            let _ = self.write(rest).await;
+        if let Some(rest @ [_, ..]) = chunks.get_mut(written..)
+            && self.write(rest).await == Err(UploadEnd::Lost)
+        {
+            // A part of a frame went out: whatever came behind it would be read as its rest.
+            self.abandon(StreamCode::Timeout);
         }
         Ok(())
     }

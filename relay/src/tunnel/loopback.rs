@@ -8,7 +8,11 @@ use std::time::SystemTime;
 use certs::Authority;
 use http::{HeaderMap, Method};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, Connection, Endpoint, ServerConfig, TransportConfig, VarInt};
+use quinn::{
+    ClientConfig, Connection, Endpoint, ReadError, ReadToEndError, ServerConfig, TransportConfig,
+    VarInt,
+};
+use shared::codes::StreamCode;
 use shared::control::Status;
 use shared::ids::{ExchangeId, InstanceId, WorkspaceId};
 use shared::limits::ALPN;
@@ -67,6 +71,17 @@ impl Wire {
     ) -> (Arc<Link>, FarEnd) {
         let mut transport = TransportConfig::default();
         transport.max_concurrent_bidi_streams(VarInt::from_u32(streams));
+        self.link_with(live, workspace, instance, transport).await
+    }
+
+    /// The same, whose end has these settings.
+    pub(crate) async fn link_with(
+        &self,
+        live: &LiveLinks,
+        workspace: WorkspaceId,
+        instance: u64,
+        transport: TransportConfig,
+    ) -> (Arc<Link>, FarEnd) {
         let mut client = self.client.clone();
         client.transport_config(Arc::new(transport));
         let address = self.relay.local_addr().unwrap();
@@ -96,5 +111,16 @@ impl FarEnd {
     /// Whether the relay opens a stream.
     pub(crate) async fn got_a_stream(&self) -> bool {
         self.0.accept_bi().await.is_ok()
+    }
+
+    /// Reads the stream that the relay opens; tells with which code it was reset, if it was.
+    pub(crate) async fn got_a_reset(&self) -> Option<StreamCode> {
+        let (_send, mut recv) = self.0.accept_bi().await.ok()?;
+        match recv.read_to_end(usize::MAX).await {
+            Err(ReadToEndError::Read(ReadError::Reset(code))) => {
+                StreamCode::from_number(code.into_inner())
+            }
+            _ => None,
+        }
     }
 }

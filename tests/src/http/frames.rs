@@ -46,7 +46,9 @@ pub const PADDED: u8 = 0x8;
 /// A header block with a priority in front.
 pub const WITH_PRIORITY: u8 = 0x20;
 
-/// Codes of errors (RFC 9113, 7).
+/// Codes of errors (RFC 9113, 7). With this one, all is well.
+pub const NO_ERROR: u32 = 0x0;
+/// Against the rules.
 pub const PROTOCOL_ERROR: u32 = 0x1;
 /// More bytes than were allowed, or more allowed than there can be.
 pub const FLOW_CONTROL_ERROR: u32 = 0x3;

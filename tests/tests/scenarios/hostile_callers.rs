@@ -6,6 +6,7 @@ mod heads;
 mod http2_floods;
 mod http2_frames;
 mod http2_requests;
+mod http2_resets;
 mod http2_stalls;
 mod ids;
 mod inputs;

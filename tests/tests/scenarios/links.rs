@@ -4,12 +4,12 @@ use crate::command;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use tests::{
-    Agent, Connector, Ending, RawClient, Weather, World,
+    Agent, Connector, Ending, RawClient, Relay, Weather, World,
     http::{post_json, request_bytes},
     until,
     world::message,
 };
-use tokio::task::JoinSet;
+use tokio::{net::TcpStream, task::JoinSet};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -161,6 +161,19 @@ async fn a_connector_that_is_told_to_end_finishes_what_is_open() {
     let answer = call.await.expect("a call");
     assert_eq!((answer.status, answer.is_complete()), (200, true), "{answer:?}");
     assert_eq!(world.connector.process().exit_code(SOON).await, 0);
+}
+
+#[tokio::test]
+async fn a_relay_that_is_told_to_end_waits_for_no_caller_that_has_said_nothing() {
+    let relay = Relay::start().await;
+    let before = relay.process().open_files();
+    let _silent = TcpStream::connect(relay.http()).await.expect("the relay");
+    let taken = async || relay.process().open_files() > before;
+    until("the relay has taken the connection", SOON, taken).await;
+    let began = Instant::now();
+    assert_eq!(relay.stop().await, 0);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(10), "it took {took:?}");
 }
 
 #[tokio::test]

@@ -12,16 +12,25 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use serde_json::Value;
-use std::{io, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tempfile::TempDir;
 use tests::{
     Agent, Connector, Relay,
     http::Version,
     operator::{Output, WorkspaceHandle},
     refusal::call_with_id,
+    until,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
+
+const SOON: Duration = Duration::from_secs(10);
 
 /// A certificate for loopback that vouches for itself, and its key.
 struct Files(TempDir);
@@ -163,6 +172,24 @@ async fn plain_http_gets_no_answer_where_there_is_a_certificate() {
     let url = format!("{}/healthz", relay.public_url());
     let answer = exchange(stream, Request::get(url), Vec::new()).await;
     assert_eq!(answer.status().as_u16(), 200, "the listener lives");
+}
+
+#[tokio::test]
+async fn a_relay_that_is_told_to_end_waits_for_no_handshake_and_for_nobody_who_is_silent_behind_it()
+{
+    let files = Files::new();
+    let relay = Relay::builder().args(files.args()).start().await;
+    let before = relay.process().open_files();
+    let _silent = TcpStream::connect(relay.http()).await.expect("the relay");
+    let taken = async || relay.process().open_files() > before;
+    until("the relay has taken the connection", SOON, taken).await;
+    let _http1 = files.dial(&relay, &["http/1.1"]).await.expect("TLS");
+    let _http2 = files.dial(&relay, &["h2"]).await.expect("TLS");
+    let began = Instant::now();
+    assert_eq!(relay.stop().await, 0);
+    let took = began.elapsed();
+    // A handshake may take 10 s, and a drain 30 s.
+    assert!(took < Duration::from_secs(8), "it took {took:?}");
 }
 
 #[tokio::test]

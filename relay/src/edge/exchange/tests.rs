@@ -1,18 +1,26 @@
-//! A link that is lost before it took anything: the request goes to a newer one, once, or nowhere.
+//! A link that is lost before it took anything: the request goes to a newer one, once, or nowhere;
+//! and one that takes nothing keeps nobody longer than they wait.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use shared::codes::{CloseCode, Delivery};
 use shared::ids::{Address, OrgId};
+use shared::wire::Binding;
 
-use super::{Admitted, open};
+use super::{Admitted, Pending, open, run};
+use crate::edge::arriving::Arriving;
+use crate::edge::deadline::Deadline;
 use crate::edge::failure::Failure;
+use crate::edge::load::Load;
+use crate::edge::record::Record;
 use crate::edge::render::Dialect;
 use crate::registry::{CallerPolicy, ExposurePolicy, Workspace};
 use crate::tunnel::LiveLinks;
 use crate::tunnel::loopback::{Wire, head};
 
-fn workspace() -> Workspace {
+pub(in crate::edge) fn workspace() -> Workspace {
     Workspace {
         id: "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
         org: "org_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse::<OrgId>().unwrap(),
@@ -31,7 +39,7 @@ fn workspace() -> Workspace {
     }
 }
 
-fn admitted() -> Admitted {
+pub(in crate::edge) fn admitted() -> Admitted {
     Admitted {
         workspace: Arc::new(workspace()),
         head: head(),
@@ -41,6 +49,27 @@ fn admitted() -> Admitted {
         streams: false,
         elsewhere: None,
     }
+}
+
+/// A request whose body has not come yet, and its caller.
+pub(in crate::edge) async fn pending() -> (Pending, Arriving) {
+    let (body, caller) = Arriving::body(1).await;
+    let name = HeaderValue::from_static("r-1");
+    let place = Load::new(1).enter(None).unwrap();
+    let record = Record::begin(&Arc::default(), name, workspace().id, Binding::JsonRpc, place);
+    (Pending { body, record }, caller)
+}
+
+#[tokio::test]
+async fn a_caller_that_says_how_long_it_waits_waits_no_longer_for_a_place_on_the_link() {
+    let (wire, live) = (Wire::new(), LiveLinks::default());
+    let (link, _end) = wire.link(&live, workspace().id, 1, 0).await;
+    let _seat = live.register(&link).unwrap();
+    let total = Duration::from_millis(50);
+    let deadline = Some(Deadline { total, at: Instant::now() + total });
+    let (pending, _caller) = pending().await;
+    let refused = run(&live, Box::new(Admitted { deadline, ..admitted() }), pending).await;
+    assert_eq!(refused.err().map(|refused| refused.failure), Some(Failure::Deadline(total)));
 }
 
 #[tokio::test]

@@ -3,11 +3,15 @@
 use shared::codes::{AbortCode, Delivery};
 use shared::control::{ToConnector, ToRelay};
 use shared::wire::{Abort, Frame};
+use std::time::{Duration, Instant};
 use tests::{
     Call, Ending, RawClient, RawIdentity, RawLink, Refusal, Relay, World,
     http::{begin, post, request_bytes, send},
     operator::WorkspaceHandle,
-    raw_connector::{RawExchange, frames::encode},
+    raw_connector::{
+        RawExchange,
+        frames::{data, encode, head},
+    },
     refusal::{call_with_id, post_with_id},
 };
 
@@ -181,7 +185,7 @@ async fn a_full_relay_says_so_and_serves_again_when_there_is_room() {
 }
 
 #[tokio::test]
-async fn who_tries_urls_until_one_fits_is_slowed_down_and_nobody_else_is() {
+async fn who_tries_too_many_urls_that_do_not_fit_is_told_so_and_nobody_else_is() {
     let world = World::new().await;
     let mut client = RawClient::connect(world.relay.http()).await.expect("the relay");
     let wrong = format!("{}/agents/nobody/a2a", world.relay.public_url());
@@ -245,4 +249,20 @@ async fn a_caller_that_says_how_long_it_waits_waits_no_longer() {
     let last = last.expect("events").json();
     assert_eq!(last["error"]["data"][0]["reason"], "RELAY_STREAM_LOST", "{last}");
     world.until_quiet().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_says_how_long_it_waits_waits_no_longer_for_a_card_that_stops() {
+    let puppet = Puppet::online().await;
+    let asked = Instant::now();
+    let patience = [("X-Timeout", "0.4")];
+    let caller = send("GET", &puppet.workspace.card(), &patience, None).await;
+    let mut caller = caller.expect("the relay");
+    let mut exchange = puppet.link.accept().await;
+    let json = [("content-type", "application/json")];
+    assert!(exchange.send(&encode(&[head(200, &json), data("{\"name\":")])).await);
+    let answer = caller.response().await.expect("an answer");
+    Refusal::maybe(504, "RELAY_DEADLINE").assert_marks(&answer);
+    assert!(answer.text().contains("0.4 s"), "{answer:?}");
+    assert!(asked.elapsed() < Duration::from_secs(10), "after {:?}", asked.elapsed());
 }
