@@ -6,6 +6,7 @@
 pub mod access_log;
 pub mod addresses;
 pub mod admin;
+pub mod card;
 pub mod clock;
 pub mod commands;
 pub mod config;

@@ -14,12 +14,12 @@ use shared::wire::Frame;
 use tokio::time::timeout;
 
 use super::answer_body::AnswerBody;
-use super::card;
 use super::deadline::patience;
 use super::exchange::{Admitted, CardAsked};
 use super::failure::Failure;
 use super::judge::is_json;
 use super::record::Record;
+use crate::card;
 use crate::tunnel::{Answer, AnswerCut};
 
 /// Patience for a card that has begun: it is small, and read whole.

@@ -5,7 +5,8 @@
 //! check its `access`, then `exchange` carries it to a link of [`crate::tunnel`], on the shard that
 //! owns it (`handed`). Whatever goes wrong
 //! is a `failure`, which `render` alone turns into an answer. The only bodies that are read are the
-//! first bytes of a request (`prefix`, `envelope`) and an agent's `card`.
+//! first bytes of a request (`prefix`, `envelope`) and an agent's card ([`crate::card`]).
+//! `own_api` serves the registration API, and `send` what agents say to each other.
 
 pub mod access;
 pub mod answer_body;
@@ -13,7 +14,6 @@ pub mod answer_body;
 pub(crate) mod arriving;
 pub mod budgets;
 pub mod caller_body;
-pub mod card;
 pub mod card_answer;
 mod connection;
 pub mod deadline;
@@ -28,10 +28,12 @@ mod http2;
 pub mod judge;
 pub mod listener;
 pub mod load;
+mod own_api;
 pub mod prefix;
 pub mod record;
 pub mod render;
 pub mod route;
+mod send;
 pub mod service;
 pub mod sse;
 pub mod trace;

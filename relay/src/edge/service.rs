@@ -5,18 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::header::{
-    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, IF_NONE_MATCH,
+    ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue, IF_NONE_MATCH,
 };
 use http::{Request, Response, StatusCode, request};
 use http_body::Body;
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use shared::ids::{ExchangeId, InstanceId, WorkspaceId};
 use shared::wire::fields::within_limits;
 use shared::wire::{RequestHead, Target};
-use tokio::time::timeout;
 
 use super::access::{self, Reach};
 use super::answer_body::AnswerBody;
@@ -29,11 +26,11 @@ use super::guesses::Guesses;
 use super::handed;
 use super::judge::judge;
 use super::load::Load;
+use super::own_api;
 use super::record::Record;
 use super::render::{Dialect, refusal};
 use super::route::{AgentName, Route, route};
-use crate::admin::api::{self, Asker};
-use crate::admin::{Api, readiness};
+use crate::admin::Api;
 use crate::metrics::Metrics;
 use crate::principal::{BadCredential, Principal};
 use crate::public::PublicUrl;
@@ -41,13 +38,8 @@ use crate::registry::{Lookup, Registry, Workspace};
 use crate::shard::Home;
 use crate::tunnel::{LiveLinks, Presence};
 
-/// Largest body of a call to the relay's own API, bytes. A card is the largest thing in one.
-const API_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// What a connector waits longer than its relay.
 const HEAD_TIMEOUT_LEEWAY: Duration = Duration::from_secs(1);
-/// Patience for the body of such a call.
-const API_BODY_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// The public face of the relay. One for the process.
 #[derive(Debug)]
 pub struct Edge {
@@ -78,7 +70,7 @@ pub struct Edge {
 }
 
 /// A request that is to be refused.
-struct No {
+pub(super) struct No {
     failure: Failure,
     dialect: Dialect,
     id: Option<Vec<u8>>,
@@ -87,7 +79,7 @@ struct No {
 }
 
 impl No {
-    const fn new(failure: Failure, dialect: Dialect, id: Option<Vec<u8>>) -> Self {
+    pub(super) const fn new(failure: Failure, dialect: Dialect, id: Option<Vec<u8>>) -> Self {
         Self { failure, dialect, id, last: false }
     }
 }
@@ -140,7 +132,7 @@ impl Edge {
             return Err(No { failure, dialect, id, last: !readable });
         }
         match found {
-            Route::Health => Ok(text(StatusCode::OK, "ok\n")),
+            Route::Health => Ok(own_api::text(StatusCode::OK, "ok\n")),
             // What is seldom awaited is boxed: the future of each request is as large as its largest part.
             Route::Ready => Ok(Box::pin(self.ready()).await),
             Route::Api => {
@@ -169,48 +161,8 @@ impl Edge {
         }
     }
 
-    /// Forwards a message to the workspace that its URL or a field names, for a sender that its
-    /// credential names.
-    async fn send(
-        &self,
-        parts: &mut request::Parts,
-        mut body: Box<CallerBody>,
-        target: Option<&str>,
-        caller: &Caller,
-        request_id: &HeaderValue,
-    ) -> Result<Response<AnswerBody>, No> {
-        let dialect = Dialect::JsonRpc;
-        let principal = self.api.doorman.judge(&parts.headers);
-        let named = match (target, &principal) {
-            (_, Ok(None) | Err(BadCredential)) => Err(Failure::Unauthenticated),
-            (Some(text), Ok(Some(principal))) => named(text, principal),
-            (None, Ok(Some(principal))) => match parts.headers.get("x-workspace-id") {
-                Some(text) => named(text.to_str().unwrap_or_default(), principal),
-                None => Err(Failure::BadRequest(
-                    "Name the workspace that the message is for: POST to \
-                     /workspaces/{id}/a2a, or send X-Workspace-ID.",
-                )),
-            },
-        };
-        match named {
-            Ok(id) => {
-                let text = id.to_string();
-                let prefix = format!("/agents/{id}");
-                let name = AgentName::Id(id);
-                let (text, prefix) = (text.as_str(), prefix.as_str());
-                let asked = Asked { name, text, prefix, rest: "", dialect, caller, principal };
-                self.forward(parts, body, &asked, request_id).await
-            }
-            Err(failure) => {
-                let expects = parts.headers.contains_key(EXPECT);
-                let id = Box::pin(id_of(&mut body, dialect, expects)).await;
-                Err(No::new(failure, dialect, id))
-            }
-        }
-    }
-
     /// Forwards a request to its agent.
-    async fn forward(
+    pub(super) async fn forward(
         &self,
         parts: &mut request::Parts,
         mut body: Box<CallerBody>,
@@ -384,62 +336,6 @@ impl Edge {
         Ok((reach, elsewhere))
     }
 
-    /// The registration API reads its bodies whole: they are its own.
-    async fn api(
-        &self,
-        parts: &request::Parts,
-        path: &str,
-        body: Incoming,
-        caller: &Caller,
-        request_id: &HeaderValue,
-    ) -> Result<Response<AnswerBody>, Failure> {
-        let principal = self.api.doorman.judge(&parts.headers).ok().flatten();
-        let asker = principal.map(|principal| Asker { principal, source: Some(caller.ip) });
-        // Only those with a credential have a body read; the others are answered by the head alone.
-        let body = self.api_body(asker.is_some().then_some(body)).await?;
-        let request = api::Request {
-            method: &parts.method,
-            path,
-            query: parts.uri.query(),
-            headers: &parts.headers,
-            body: &body,
-        };
-        let mut answer = self.api.handle(&request, asker.as_ref()).await;
-        if answer.status() == StatusCode::UNAUTHORIZED
-            && !self.guesses.allow(caller.ip, Instant::now())
-        {
-            return Err(Failure::RateLimited);
-        }
-        answer.headers_mut().insert("x-request-id", request_id.clone());
-        Ok(answer.map(AnswerBody::whole))
-    }
-
-    async fn api_body(&self, body: Option<Incoming>) -> Result<Bytes, Failure> {
-        let Some(body) = body else { return Ok(Bytes::new()) };
-        if body.size_hint().lower() > API_BODY_BYTES_MAX as u64 {
-            return Err(Failure::BodyTooLarge(API_BODY_BYTES_MAX as u64));
-        }
-        let whole = timeout(API_BODY_TIMEOUT, Limited::new(body, API_BODY_BYTES_MAX).collect());
-        match whole.await {
-            Ok(Ok(whole)) => Ok(whole.to_bytes()),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                Err(Failure::BodyTooLarge(API_BODY_BYTES_MAX as u64))
-            }
-            Ok(Err(_)) => Err(Failure::BadRequest("The body was cut before its end.")),
-            Err(_) => Err(Failure::BadRequest("The body stopped for 30 s before its end.")),
-        }
-    }
-
-    async fn ready(&self) -> Response<AnswerBody> {
-        if self.draining.load(Ordering::Relaxed) {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
-        }
-        match readiness(&self.api).await {
-            Ok(()) => text(StatusCode::OK, "ready\n"),
-            Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {why}\n")),
-        }
-    }
-
     fn refuse(&self, no: &No, request_id: &HeaderValue) -> Response<AnswerBody> {
         let verdict = no.failure.verdict();
         self.metrics.refusal(verdict.code);
@@ -467,16 +363,16 @@ impl Edge {
 }
 
 /// By which URL an agent was asked, and by whom.
-struct Asked<'r> {
-    name: AgentName,
-    text: &'r str,
+pub(super) struct Asked<'r> {
+    pub(super) name: AgentName,
+    pub(super) text: &'r str,
     /// The path up to and with it.
-    prefix: &'r str,
-    rest: &'r str,
-    dialect: Dialect,
-    caller: &'r Caller,
+    pub(super) prefix: &'r str,
+    pub(super) rest: &'r str,
+    pub(super) dialect: Dialect,
+    pub(super) caller: &'r Caller,
     /// Who asks, by a credential of the relay.
-    principal: Result<Option<Principal>, BadCredential>,
+    pub(super) principal: Result<Option<Principal>, BadCredential>,
 }
 
 impl Asked<'_> {
@@ -485,16 +381,12 @@ impl Asked<'_> {
     }
 }
 
-/// The workspace that a sender names, where it may know of it.
-fn named(text: &str, principal: &Principal) -> Result<WorkspaceId, Failure> {
-    text.parse().map_err(|_| match principal.may_call() {
-        true => Failure::UnknownWorkspace,
-        false => Failure::Forbidden,
-    })
-}
-
 /// The JSON-RPC id for a refusal. A caller that waits for 100 is not asked for its body.
-async fn id_of(body: &mut CallerBody, dialect: Dialect, expects: bool) -> Option<Vec<u8>> {
+pub(super) async fn id_of(
+    body: &mut CallerBody,
+    dialect: Dialect,
+    expects: bool,
+) -> Option<Vec<u8>> {
     if dialect != Dialect::JsonRpc || expects {
         return None;
     }
@@ -506,13 +398,4 @@ fn takes_events(fields: &HeaderMap) -> bool {
     let events =
         |value: &HeaderValue| value.to_str().is_ok_and(|media| media.contains("text/event-stream"));
     fields.get_all(ACCEPT).iter().any(events)
-}
-
-fn text(status: StatusCode, text: &str) -> Response<AnswerBody> {
-    let mut response = Response::new(AnswerBody::whole(Bytes::copy_from_slice(text.as_bytes())));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
 }

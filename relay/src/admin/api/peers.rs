@@ -6,7 +6,7 @@ use shared::ids::WorkspaceId;
 
 use super::{Answer, Api, Asker};
 use crate::admin::problem::Problem;
-use crate::edge::card;
+use crate::card;
 use crate::registry::{Lookup, Workspace};
 
 impl Api {

@@ -1,0 +1,64 @@
+//! A message from one agent to another, or from an orchestrator: told by its credential and a target.
+
+use http::header::{EXPECT, HeaderValue};
+use http::{Response, request};
+use shared::ids::WorkspaceId;
+
+use super::answer_body::AnswerBody;
+use super::caller_body::CallerBody;
+use super::failure::Failure;
+use super::forwarded::Caller;
+use super::render::Dialect;
+use super::route::AgentName;
+use super::service::{Asked, Edge, No, id_of};
+use crate::principal::{BadCredential, Principal};
+
+impl Edge {
+    /// Forwards a message to the workspace that its URL or a field names, for a sender that its
+    /// credential names.
+    pub(super) async fn send(
+        &self,
+        parts: &mut request::Parts,
+        mut body: Box<CallerBody>,
+        target: Option<&str>,
+        caller: &Caller,
+        request_id: &HeaderValue,
+    ) -> Result<Response<AnswerBody>, No> {
+        let dialect = Dialect::JsonRpc;
+        let principal = self.api.doorman.judge(&parts.headers);
+        let named = match (target, &principal) {
+            (_, Ok(None) | Err(BadCredential)) => Err(Failure::Unauthenticated),
+            (Some(text), Ok(Some(principal))) => named(text, principal),
+            (None, Ok(Some(principal))) => match parts.headers.get("x-workspace-id") {
+                Some(text) => named(text.to_str().unwrap_or_default(), principal),
+                None => Err(Failure::BadRequest(
+                    "Name the workspace that the message is for: POST to \
+                     /workspaces/{id}/a2a, or send X-Workspace-ID.",
+                )),
+            },
+        };
+        match named {
+            Ok(id) => {
+                let text = id.to_string();
+                let prefix = format!("/agents/{id}");
+                let name = AgentName::Id(id);
+                let (text, prefix) = (text.as_str(), prefix.as_str());
+                let asked = Asked { name, text, prefix, rest: "", dialect, caller, principal };
+                self.forward(parts, body, &asked, request_id).await
+            }
+            Err(failure) => {
+                let expects = parts.headers.contains_key(EXPECT);
+                let id = Box::pin(id_of(&mut body, dialect, expects)).await;
+                Err(No::new(failure, dialect, id))
+            }
+        }
+    }
+}
+
+/// The workspace that a sender names, where it may know of it.
+fn named(text: &str, principal: &Principal) -> Result<WorkspaceId, Failure> {
+    text.parse().map_err(|_| match principal.may_call() {
+        true => Failure::UnknownWorkspace,
+        false => Failure::Forbidden,
+    })
+}
