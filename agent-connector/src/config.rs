@@ -1,10 +1,12 @@
 //! What a connector is told when it starts.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use certs::{CaFingerprint, JoinString};
 use shared::ids::WorkspaceId;
+use shared::secret::Secret;
 
 use crate::forward::exposure::Policy;
 use crate::forward::origin::LocalTarget;
@@ -28,6 +30,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// To join with, unless there is an identity for its workspace already.
     pub join: Option<JoinString>,
+    /// The workspace token to dial with, in place of an identity.
+    pub token: Option<Secret>,
     /// Which identity to use, where there are several.
     pub workspace: Option<WorkspaceId>,
     /// Where to dial, over what is stored; `host:port`.
@@ -38,6 +42,8 @@ pub struct Config {
     pub policy: Policy,
     /// How fast to send.
     pub congestion: Congestion,
+    /// Where the agent finds the platform, on loopback.
+    pub platform_listen: Option<SocketAddr>,
     /// Give up when the first attempt does not reach the relay.
     pub once: bool,
     /// Give up when the agent does not answer at the start.
@@ -56,11 +62,13 @@ impl Config {
             target,
             state_dir: state_dir.into(),
             join: None,
+            token: None,
             workspace: None,
             relay: None,
             relay_ca: None,
             policy,
             congestion: Congestion::default(),
+            platform_listen: None,
             once: false,
             require_local: false,
             heartbeat_interval: None,

@@ -13,7 +13,9 @@ pub mod error;
 pub mod forward;
 pub mod identity;
 pub mod logging;
+mod platform;
 pub mod status;
+mod taken;
 pub mod tunnel;
 
 use std::future::Future;
@@ -21,7 +23,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certs::StateDir;
 use shared::ids::InstanceId;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -34,13 +35,17 @@ pub use forward::origin::LocalTarget;
 pub use status::{Report, State};
 
 use forward::Agent;
-use identity::Choice;
+use platform::Bootstrap;
 use status::Reporter;
+use taken::{Held, Start, Taken};
 use tunnel::session::Process;
-use tunnel::{Credential, Tunnel, TunnelEnd, Wishes, reconnect::End};
+use tunnel::uplink::Uplinks;
+use tunnel::{Tunnel, TunnelEnd, Wishes, reconnect::End};
 
 /// The first look at the agent's card may hold the first dial up for this long.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
+/// Why a connector without a credential waits.
+const REGISTRATION_AWAITED: &str = "waiting for the agent's registration";
 
 /// Runs a connector until `shutdown` resolves: then it refuses what is new, lets what is open
 /// finish, and ends. `reports` is told each change of its state; begin it with
@@ -50,26 +55,50 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
     reports: watch::Sender<Report>,
 ) -> Result<(), ConnectorError> {
-    let state = StateDir::open(&config.state_dir)?;
-    let choice = identity::choose_from(&state, config.join.as_ref(), config.workspace)??;
-    let workspace = choice.workspace();
-    let _lock = identity::lock(&state, &workspace).await?;
-    let (credential, join) = match (choice, config.join.map(Box::new)) {
-        (Choice::Join(_), Some(join)) => (Credential::Join(join), None),
-        (_, join) => (Credential::Identity(Arc::new(state.load(&workspace)?)), join),
+    let mut shutdown = pin!(shutdown);
+    let Taken { state, start, join } = taken::take(&config).await?;
+    let instance = instance()?;
+    let uplinks = Uplinks::new(instance);
+    let opened = match config.platform_listen {
+        Some(address) => Some(platform::open(address).await?),
+        None => None,
     };
-
-    let own_file = state.path().join(workspace.to_string()).join(status::FILE);
-    let reporter = Arc::new(Reporter::new(reports, own_file, config.status_file));
+    let platform_url = opened.as_ref().map(|opened| format!("http://{}", opened.address));
+    let reporter = Arc::new(Reporter::new(reports, config.status_file));
     let agent = Arc::new(Agent::new(config.target.origin, config.policy)?);
-    let known_url = match &credential {
-        Credential::Identity(identity) => identity.public_url.clone(),
-        Credential::Join(_) => None,
+    let mut parts = JoinSet::new();
+    let serve = |bootstrap| opened.map(|opened| opened.serve(uplinks.clone(), bootstrap));
+    let Held { credential, workspace, lock } = match start {
+        Start::Held(held) => {
+            parts.extend(serve(None));
+            held
+        }
+        Start::Awaited(relay) => {
+            reporter.begin(None, None, platform_url.clone());
+            let (links, state) = (uplinks.clone(), state.clone());
+            let (bootstrap, adopted) = Bootstrap::new(relay, config.congestion, links, state);
+            parts.extend(serve(Some(bootstrap)));
+            reporter.tell(State::Waiting, Some(REGISTRATION_AWAITED.into()));
+            let adopted = tokio::select! {
+                biased;
+                () = shutdown.as_mut() => None,
+                adopted = adopted => adopted.ok(),
+            };
+            let Some(adopted) = adopted else {
+                reporter.tell(State::Waiting, Some("STOPPED".into()));
+                return Ok(());
+            };
+            adopted?
+        }
     };
+    if let Some(workspace) = workspace.filter(|_| lock.is_some()) {
+        reporter.keep_in(status::own_file(state.path(), &workspace));
+    }
+    let known_url = credential.public_url();
     if let Some(public_url) = &known_url {
         agent.set_public_url(public_url);
     }
-    reporter.begin(workspace, known_url);
+    reporter.begin(workspace, known_url, platform_url);
 
     // A slow agent is looked at again later; the link does not wait for it.
     let _ = timeout(FIRST_LOOK, forward::watch::refresh(&agent)).await;
@@ -80,11 +109,11 @@ pub async fn run(
             return Err(ConnectorError::LocalDown(agent.name().to_owned()));
         }
     }
-    let mut watch = JoinSet::new();
-    watch.spawn(forward::watch::run(Arc::clone(&agent)));
+    parts.spawn(forward::watch::run(Arc::clone(&agent)));
 
     let process = Arc::new(Process {
-        instance: instance()?,
+        instance,
+        uplinks,
         started: Instant::now(),
         agent,
         state,
@@ -98,7 +127,7 @@ pub async fn run(
         join,
     };
     let tunnel = Tunnel::new(process, credential, wishes, Arc::clone(&reporter));
-    let ended = tunnel.run(pin!(shutdown)).await;
+    let ended = tunnel.run(shutdown.as_mut()).await;
     match ended {
         Ok(()) => {
             reporter.tell(State::Waiting, Some("STOPPED".into()));

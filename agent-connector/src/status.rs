@@ -1,7 +1,8 @@
 //! The connector's state: for those who watch the process, and for files.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,11 @@ use crate::clock::rfc3339;
 
 /// The file that every running connector keeps beside its identity.
 pub(crate) const FILE: &str = "status.json";
+
+/// Where the connector of `workspace` keeps it.
+pub(crate) fn own_file(state_dir: &Path, workspace: &WorkspaceId) -> PathBuf {
+    state_dir.join(workspace.to_string()).join(FILE)
+}
 
 /// What the connector is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +79,9 @@ pub struct Report {
     pub since: String,
     /// Why, in one word, where there is a reason.
     pub reason: Option<String>,
+    /// Where the agent finds the platform, if it is served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
 }
 
 impl Report {
@@ -85,6 +94,7 @@ impl Report {
             transport: None,
             since: rfc3339(SystemTime::now()),
             reason: None,
+            platform: None,
         }
     }
 }
@@ -102,36 +112,44 @@ pub(crate) struct OwnFile {
 #[derive(Debug)]
 pub(crate) struct Reporter {
     watchers: watch::Sender<Report>,
-    /// Beside the identity.
-    own_file: PathBuf,
+    /// Beside the identity, once there is one that is kept.
+    own_file: OnceLock<PathBuf>,
     /// Where the owner wants one.
     status_file: Option<PathBuf>,
 }
 
 impl Reporter {
-    pub(crate) fn new(
-        watchers: watch::Sender<Report>,
-        own_file: PathBuf,
-        status_file: Option<PathBuf>,
-    ) -> Self {
-        Self { watchers, own_file, status_file }
+    pub(crate) fn new(watchers: watch::Sender<Report>, status_file: Option<PathBuf>) -> Self {
+        Self { watchers, own_file: OnceLock::new(), status_file }
+    }
+
+    /// Keeps the state in this file from now on, besides the owner's; the first one counts.
+    pub(crate) fn keep_in(&self, own_file: PathBuf) {
+        let _ = self.own_file.set(own_file);
     }
 
     /// Begins with what an identity knows already.
-    pub(crate) fn begin(&self, workspace: WorkspaceId, public_url: Option<String>) {
+    pub(crate) fn begin(
+        &self,
+        workspace: Option<WorkspaceId>,
+        public_url: Option<String>,
+        platform: Option<String>,
+    ) {
         self.change(|report| {
             *report = Report {
-                workspace_id: Some(workspace),
+                workspace_id: workspace,
                 public_url: public_url.map(PublicUrl),
+                platform,
                 ..Report::beginning()
             };
         });
     }
 
-    /// There is a link.
-    pub(crate) fn online(&self, public_url: &str) {
+    /// There is a link, and this is whose.
+    pub(crate) fn online(&self, workspace: WorkspaceId, public_url: &str) {
         self.change(|report| {
             report.state = State::Online;
+            report.workspace_id = Some(workspace);
             report.public_url = Some(PublicUrl(public_url.to_owned()));
             report.transport = Some("quic".to_owned());
             report.since = rfc3339(SystemTime::now());
@@ -173,13 +191,14 @@ impl Reporter {
         if let Some(path) = &self.status_file {
             write(path, &report);
         }
+        let Some(own_file) = self.own_file.get() else { return };
         let updated_at = rfc3339(SystemTime::now());
-        write(&self.own_file, &OwnFile { report, pid: std::process::id(), updated_at });
+        write(own_file, &OwnFile { report, pid: std::process::id(), updated_at });
     }
 }
 
 /// A state that cannot be written is no reason to end a link.
-fn write(path: &std::path::Path, content: &impl Serialize) {
+fn write(path: &Path, content: &impl Serialize) {
     let written = serde_json::to_vec(content)
         .map_err(|error| error.to_string())
         .and_then(|json| certs::files::write_private(path, &json).map_err(|e| e.to_string()));
@@ -197,9 +216,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (own, wanted) = (folder.path().join(FILE), folder.path().join("wanted.json"));
         let watchers = watch::Sender::new(Report::beginning());
-        let reporter = Reporter::new(watchers.clone(), own.clone(), Some(wanted.clone()));
-        reporter.begin("ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(), None);
-        reporter.online("http://relay/agents/a_secret/");
+        let reporter = Reporter::new(watchers.clone(), Some(wanted.clone()));
+        reporter.keep_in(own.clone());
+        let workspace = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
+        reporter.begin(Some(workspace), None, None);
+        reporter.online(workspace, "http://relay/agents/a_secret/");
         assert!(!format!("{:?}", *watchers.borrow()).contains("a_secret"));
 
         let online: serde_json::Value =

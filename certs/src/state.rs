@@ -1,7 +1,8 @@
 //! The connector's state directory: one folder per workspace, each with a whole identity.
 //!
 //! `{state-dir}/{workspace}/` holds `identity.json` (where the relay is), `credential.pem` (key
-//! and certificates, replaced as one), `pending.key` (while an enrolment is under way) and `lock`.
+//! and certificates, replaced as one) or `token` (a workspace token in their place), `pending.key`
+//! (while an enrolment is under way) and `lock`.
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 use shared::ids::WorkspaceId;
+use shared::secret::Secret;
 
 use crate::csr::{KeyError, KeyPair};
 use crate::files::{self, FileError};
@@ -19,6 +21,7 @@ use crate::identity::{
 const PROFILE: &str = "identity.json";
 const CREDENTIAL: &str = "credential.pem";
 const PENDING: &str = "pending.key";
+const TOKEN: &str = "token";
 const LOCK: &str = "lock";
 
 /// A state directory. Cheap to clone; every call reads the disk anew.
@@ -50,6 +53,11 @@ impl StateDir {
         Ok(Self { path })
     }
 
+    /// The state directory at `path`, which is made when something is first kept there.
+    pub fn named(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -64,7 +72,7 @@ impl StateDir {
             let Some(workspace) = name.to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            if self.file(&workspace, CREDENTIAL).exists() {
+            if [CREDENTIAL, TOKEN].iter().any(|name| self.file(&workspace, name).exists()) {
                 found.push(workspace);
             }
         }
@@ -81,6 +89,33 @@ impl StateDir {
         };
         Identity::new(self.profile(workspace)?, credential)
             .map_err(|why| IdentityError::Corrupt { path, why: why.to_string() })
+    }
+
+    /// The workspace token that is kept for `workspace`, and what is known of its relay. A certificate
+    /// beside it outweighs it: then there is none.
+    pub fn load_token(
+        &self,
+        workspace: &WorkspaceId,
+    ) -> Result<Option<(Profile, Secret)>, IdentityError> {
+        if self.file(workspace, CREDENTIAL).exists() {
+            return Ok(None);
+        }
+        let path = self.file(workspace, TOKEN);
+        let Some(bytes) = files::read_private_if_present(&path)? else { return Ok(None) };
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        let text = text.trim();
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let why = "it holds no token".to_owned();
+            return Err(IdentityError::Corrupt { path, why });
+        }
+        Ok(Some((self.profile(workspace)?, Secret::new(text.to_owned()))))
+    }
+
+    /// Keeps a workspace token and `profile` in place of an identity.
+    pub fn save_token(&self, profile: &Profile, token: &Secret) -> Result<(), IdentityError> {
+        self.save_profile(profile)?;
+        let path = self.file(&profile.workspace, TOKEN);
+        Ok(files::write_private(&path, token.reveal().as_bytes())?)
     }
 
     /// Takes the identity of `workspace` for this process. The folder is made if it is missing,

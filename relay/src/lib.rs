@@ -33,7 +33,7 @@ use shared::control::ToConnector;
 use shared::ids::InstanceId;
 use shared::limits::{ALPN, ALPN_REFUSAL};
 use socket2::Socket;
-use tokio::sync::{Barrier, watch};
+use tokio::sync::{Barrier, Semaphore, watch};
 
 use crate::addresses::{Addresses, BindError, Sockets};
 use crate::admin::pulse::Pulses;
@@ -49,6 +49,8 @@ use crate::registry::{Registry, SealingKeys};
 use crate::tunnel::LiveLinks;
 use crate::tunnel::endpoint::{endpoint_config, server_config};
 use crate::tunnel::listener::Tunnel;
+use crate::tunnel::newcomers::Newcomers;
+use crate::tunnel::outbound::Outbound;
 use crate::tunnel::steering::mailboxes;
 
 /// Connectors are told to come back so long after the relay is gone: what a restart takes.
@@ -183,6 +185,12 @@ impl Relay {
             diary,
             metrics,
             draining,
+            outbound: Outbound::new({
+                let edge = Arc::clone(&edge);
+                move |call| edge::outbound::answer(Arc::clone(&edge), call)
+            }),
+            newcomers: Newcomers::default(),
+            bootstraps: Arc::new(Semaphore::new(tunnel::bootstrap::LINKS_MAX)),
         });
         let tls = certs::relay_tls(
             authority.relay_identity(now)?,

@@ -684,13 +684,13 @@ fn integer(bytes: &[u8]) -> Verdict {
 
 /// Input: the JSON of one message.
 pub(crate) fn control_to_relay(input: &[u8]) -> Verdict {
-    let kinds = "hello join renew heartbeat card exposure ping pong drain unsupported";
+    let kinds = "hello join bootstrap renew heartbeat card exposure ping pong drain unsupported";
     control(input, kinds, |what| ToRelay::Unsupported { what })
 }
 
 /// Input: the JSON of one message.
 pub(crate) fn control_to_connector(input: &[u8]) -> Verdict {
-    let kinds = "welcome refusal certificate ping pong public-url drain restarting replaced \
+    let kinds = "welcome refusal ready certificate ping pong public-url drain restarting replaced \
                  revoked unsupported";
     control(input, kinds, |what| ToConnector::Unsupported { what })
 }

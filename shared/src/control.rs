@@ -11,6 +11,7 @@ use crate::codes::RefusalCode;
 use crate::exposure::Exposure;
 use crate::ids::{Generation, InstanceId, WorkspaceId};
 use crate::limits::CONTROL_BYTES_MAX;
+use crate::secret::Secret;
 
 /// A protocol version. Ends with another major number refuse each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,11 @@ pub enum ToRelay {
         token: String,
         /// PKCS#10 request in DER, base64url without padding: proves the private key.
         csr: String,
+    },
+    /// First message of a link without a credential, on which nothing but a registration crosses.
+    Bootstrap {
+        /// The sender's version.
+        version: Version,
     },
     /// Asks for a new certificate; on a live link, or as first message with an expired one.
     Renew {
@@ -85,6 +91,17 @@ pub enum ToConnector {
     Welcome(Box<Welcome>),
     /// The first message is refused; the link closes.
     Refusal(Refusal),
+    /// Answers BOOTSTRAP: calls may come.
+    Ready {
+        /// The relay's version.
+        version: Version,
+        /// Name and version of the relay's software, for logs.
+        software: String,
+        /// Milliseconds after which the link ends.
+        lifetime_ms: u64,
+        /// Calls that it carries.
+        calls: u64,
+    },
     /// Answers JOIN and RENEW.
     Certificate {
         /// Leaf and CA certificate in DER, base64url without padding.
@@ -149,8 +166,13 @@ pub struct Hello {
     /// Counts this process's attempts to connect. Of one attempt's links the first registered wins;
     /// a higher attempt takes new exchanges while the older link drains.
     pub attempt: u64,
-    /// The workspace that the sender believes to be; it must be the credential's.
-    pub workspace_id: WorkspaceId,
+    /// The workspace that the sender believes to be; it must be the credential's. Only who brings a
+    /// token may leave it open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_id: Option<WorkspaceId>,
+    /// A workspace token, from a sender without a certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
     /// What the connector lets through.
     #[serde(default)]
     pub exposure: Exposure,
@@ -286,6 +308,7 @@ impl Message for ToRelay {
     const KINDS: &'static [&'static str] = &[
         "hello",
         "join",
+        "bootstrap",
         "renew",
         "heartbeat",
         "card",
@@ -301,6 +324,7 @@ impl Message for ToConnector {
     const KINDS: &'static [&'static str] = &[
         "welcome",
         "refusal",
+        "ready",
         "certificate",
         "ping",
         "pong",
@@ -325,6 +349,15 @@ mod tests {
         let Ok(ToRelay::Hello(hello)) = ToRelay::decode(json) else { panic!("not understood") };
         assert_eq!(hello.version, Version { major: 1, minor: 9 });
         assert_eq!(hello.status, Status::default());
+    }
+
+    #[test]
+    fn no_debug_output_holds_the_token() {
+        let json = br#"{"kind":"hello","version":{"major":1,"minor":0},"software":"x/1",
+            "instance":"0123456789abcdef","attempt":1,"token":"rtok_canary"}"#;
+        let hello = ToRelay::decode(json).unwrap();
+        assert!(!format!("{hello:?}").contains("canary"));
+        assert!(String::from_utf8_lossy(&hello.encode().unwrap()).contains("canary"));
     }
 
     #[test]

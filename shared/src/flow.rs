@@ -141,6 +141,11 @@ pub struct BodyReceiver {
 }
 
 impl BodyReceiver {
+    /// How far the sender may go, bytes.
+    pub const fn limit(&self) -> u64 {
+        self.credit.limit()
+    }
+
     /// Notes that `bytes` were handed on; answers how far the sender may now go, bytes.
     pub fn consumed(&mut self, bytes: usize) -> u64 {
         let mut inner = self.flow.lock();

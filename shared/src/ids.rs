@@ -222,14 +222,18 @@ impl FromStr for InstanceId {
 
 via_text!(InstanceId);
 
-/// One request and its answer, named by the relay process that opened it.
+/// One request and its answer, named by the process that opened it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ExchangeId {
-    /// The relay process that opened the exchange.
+    /// The process that opened the exchange: a relay's, or a connector's for its agent's own calls.
     pub instance: InstanceId,
-    /// Counts the exchanges of that process, from 1; at most 2^62 − 1.
+    /// Counts the exchanges of that process: a relay's from 1, a connector's from
+    /// [`OUTBOUND_COUNTER_MIN`]; at most 2^62 − 1.
     pub counter: u64,
 }
+
+/// From here on a connector counts: so one number names each exchange of a link, whoever opened it.
+pub const OUTBOUND_COUNTER_MIN: u64 = 1 << 61;
 
 impl fmt::Display for ExchangeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,4 +13,5 @@ pub mod flow;
 pub mod headers;
 pub mod ids;
 pub mod limits;
+pub mod secret;
 pub mod wire;

@@ -54,8 +54,12 @@ pub const QUIC_STREAM_WINDOW: u32 = 8 * 1024 * 1024;
 
 /// Open exchanges of one link.
 pub const IN_FLIGHT_MAX: usize = 4096;
-/// Streams that a connector may open: the control stream and its agent's own calls.
-pub const CONNECTOR_STREAMS_MAX: u32 = 17;
+/// Calls of its agent that a connector has open at a time: an agent's conversations with a few peers,
+/// some of them event streams.
+pub const OUTBOUND_MAX: u32 = 64;
+/// Streams that QUIC lets a connector open: the control stream, its agent's own calls, and some to spare,
+/// since QUIC gives ended ones back in steps of an eighth, and long calls must not stop short ones.
+pub const CONNECTOR_STREAMS_MAX: u32 = 1 + OUTBOUND_MAX + OUTBOUND_MAX / 4;
 
 /// QUIC idle limit: survives three lost PINGs of 5 s.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(20);

@@ -136,6 +136,7 @@ mod protocol_document {
             ("QUIC_CONNECTION_WINDOW", limits::QUIC_CONNECTION_WINDOW.into()),
             ("QUIC_STREAM_WINDOW", limits::QUIC_STREAM_WINDOW.into()),
             ("IN_FLIGHT_MAX", limits::IN_FLIGHT_MAX as u64),
+            ("OUTBOUND_MAX", limits::OUTBOUND_MAX.into()),
             ("CONNECTOR_STREAMS_MAX", limits::CONNECTOR_STREAMS_MAX.into()),
             ("IDLE_TIMEOUT", seconds(limits::IDLE_TIMEOUT)),
             ("PING_INTERVAL", seconds(limits::PING_INTERVAL)),
@@ -165,6 +166,8 @@ mod protocol_document {
         assert!(DOCUMENT.contains(&format!("offers {both} and {offer}")));
         let version = format!("version {}.{}", limits::VERSION_MAJOR, limits::VERSION_MINOR);
         assert!(DOCUMENT.lines().next().unwrap().ends_with(&version));
+        assert_eq!(shared::ids::OUTBOUND_COUNTER_MIN, 1 << 61);
+        assert!(DOCUMENT.contains("counts from 2^61"));
         assert!(CARD_PATHS.iter().all(|path| DOCUMENT.contains(&format!("`{path}`"))));
         for (key, rule) in [
             ("exact", Rule::Exact(String::new())),

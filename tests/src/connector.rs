@@ -1,8 +1,11 @@
 //! An `agent-connector http` process with a state directory of its own.
 
-use crate::{Process, binaries, until};
+use crate::{Process, Relay, binaries, until};
 use serde::Deserialize;
 use std::{
+    fs::File,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -18,6 +21,7 @@ const STOP: Duration = Duration::from_secs(40);
 #[derive(Clone, Debug)]
 pub struct ConnectorBuilder {
     join: Option<String>,
+    token: Option<String>,
     target: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
@@ -30,6 +34,20 @@ impl ConnectorBuilder {
     pub fn arg(mut self, arg: impl Into<String>) -> ConnectorBuilder {
         self.args.push(arg.into());
         self
+    }
+
+    /// Dials this relay with the workspace token in a file of its own.
+    #[must_use]
+    pub fn token(mut self, token: &str, relay: &Relay, ca: &str) -> ConnectorBuilder {
+        self.token = Some(token.to_owned());
+        self.args(["--relay", &relay.tunnel().to_string(), "--relay-ca", ca])
+    }
+
+    /// Serves the platform on a free port, and knows this relay, but has no credential of its own.
+    #[must_use]
+    pub fn platform_of(self, relay: &Relay, ca: &str) -> ConnectorBuilder {
+        let tunnel = relay.tunnel().to_string();
+        self.args(["--platform-listen", "127.0.0.1:0", "--relay", &tunnel, "--relay-ca", ca])
     }
 
     /// Adds arguments of `agent-connector http`.
@@ -97,6 +115,9 @@ pub struct Status {
     /// Why, where there is a reason.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Where the agent finds the platform, if it is served.
+    #[serde(default)]
+    pub platform: Option<String>,
 }
 
 /// A connector process. Its state directory lives as long as this value, through all restarts.
@@ -111,7 +132,8 @@ impl Connector {
     #[must_use]
     pub fn builder(join: &str, port: u16) -> ConnectorBuilder {
         let (join, target) = (Some(join.to_owned()), port.to_string());
-        ConnectorBuilder { join, target, args: Vec::new(), env: Vec::new(), log_file: None }
+        let (args, env) = (Vec::new(), Vec::new());
+        ConnectorBuilder { join, token: None, target, args, env, log_file: None }
     }
 
     /// A connector without a join string: by `--relay` and a token, or as it was enrolled.
@@ -172,6 +194,11 @@ impl Connector {
         .await
     }
 
+    /// Where the agent finds the platform, once it is served.
+    pub async fn platform(&self) -> String {
+        until("the platform is served", ONLINE, async || self.status()?.platform).await
+    }
+
     fn in_state(&self, state: &str) -> Option<Status> {
         self.status().filter(|status| status.state == state)
     }
@@ -219,9 +246,21 @@ fn spawn(builder: &ConnectorBuilder, folder: &Path) -> Process {
     if let Some(join) = &builder.join {
         command.env("AGENT_CONNECTOR_JOIN", join);
     }
+    if let Some(token) = &builder.token {
+        command.arg("--token-file").arg(private_file(folder, token));
+    }
     command.envs(builder.env.iter().map(|(name, value)| (name, value)));
     match &builder.log_file {
         Some(file) => Process::spawn_logging_to("connector", command, file),
         None => Process::spawn("connector", command),
     }
+}
+
+/// A token in a file that only its owner can read.
+fn private_file(folder: &Path, token: &str) -> PathBuf {
+    let path = folder.join("token");
+    let _ = std::fs::remove_file(&path);
+    let file = File::options().create_new(true).write(true).mode(0o600).open(&path);
+    file.and_then(|mut file| file.write_all(token.as_bytes())).expect("a token file");
+    path
 }

@@ -1,5 +1,6 @@
 //! A connector made by hand: it enrols in order, and then sends whatever a story wants.
 
+pub mod calls;
 pub mod frames;
 
 use crate::until;
@@ -85,7 +86,8 @@ impl RawIdentity {
             software: "raw-connector/0".to_owned(),
             instance: InstanceId(u64::from(std::process::id())),
             attempt: 1,
-            workspace_id: self.workspace,
+            workspace_id: Some(self.workspace),
+            token: None,
             exposure: Exposure::default(),
             origin: String::new(),
             card: Value::Null,
@@ -139,6 +141,12 @@ pub async fn redeem(join: &str, key: &KeyPair) -> Result<Vec<CertificateDer<'sta
         ToConnector::Refusal(refusal) => Err(refusal),
         other => panic!("JOIN was answered by {other:?}"),
     }
+}
+
+/// Dials the relay of this join string without a certificate.
+pub async fn connect_bare(join: &str) -> RawLink {
+    let join = parse(join);
+    dial(relay_of(&join), join.ca, None, &[ALPN]).await.expect("a connection")
 }
 
 fn parse(join: &str) -> JoinString {

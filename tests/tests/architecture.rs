@@ -80,8 +80,14 @@ const RULES: &[Rule] = &[
         why: "what talks to the agent serves whatever link brings a request",
     },
     Rule {
+        sources: &["agent-connector/src/platform"],
+        never: &["quinn", "quinn_proto", "crate::forward"],
+        but: &[],
+        why: "the agent's own calls see streams of a link, whatever carries them",
+    },
+    Rule {
         sources: &["agent-connector/src/tunnel"],
-        never: &["hyper", "hyper_util", "http_body_util"],
+        never: &["hyper", "hyper_util", "http_body_util", "crate::platform"],
         but: &[],
         why: "the link reads no HTTP",
     },
@@ -103,6 +109,7 @@ const DATA_PATH: &[&str] = &[
     "relay/src/edge",
     "relay/src/tunnel",
     "agent-connector/src/forward",
+    "agent-connector/src/platform",
     "agent-connector/src/tunnel",
     "shared/src",
 ];

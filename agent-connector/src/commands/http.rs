@@ -9,11 +9,12 @@ use std::time::Duration;
 use shared::ids::WorkspaceId;
 use tokio::sync::watch;
 
-use super::shared_args::{RelayArgs, StateArgs, read_join};
+use super::shared_args::{RelayArgs, StateArgs, read_join, read_token};
 use super::{Done, LogFormat, terminal};
 use crate::config::Config;
 use crate::error::ConnectorError;
 use crate::forward::origin::LocalTarget;
+use crate::platform::listen_address;
 use crate::status::Report;
 
 /// Connects to the relay and forwards its requests to the agent at TARGET
@@ -25,6 +26,10 @@ pub(crate) struct HttpArgs {
     /// identity was revoked
     #[arg(long, value_name = "STRING|FILE", env = "AGENT_CONNECTOR_JOIN", hide_env_values = true)]
     join: Option<String>,
+    /// Dials with the workspace token in this file in place of an identity; the token itself may stand
+    /// in AGENT_CONNECTOR_TOKEN
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Which identity to use, where there are several
     #[arg(long, value_name = "ID", env = "AGENT_CONNECTOR_WORKSPACE")]
     workspace: Option<WorkspaceId>,
@@ -41,6 +46,9 @@ pub(crate) struct HttpArgs {
     /// Lets this path and everything below it through as well; may be given several times
     #[arg(long, value_name = "PATH", value_parser = path)]
     allow: Vec<String>,
+    /// Serves the platform on this address of loopback, for the agent's own calls: they cross the link
+    #[arg(long, value_name = "ADDR", env = "AGENT_CONNECTOR_PLATFORM_LISTEN")]
+    platform_listen: Option<String>,
     /// Reserved for the request inspector, which is not there yet; any address, or off
     #[arg(long, value_name = "ADDR", env = "AGENT_CONNECTOR_INSPECT")]
     inspect: Option<String>,
@@ -75,7 +83,14 @@ fn path(text: &str) -> Result<String, &'static str> {
 impl HttpArgs {
     fn config(self) -> Result<Config, ConnectorError> {
         self.relay.check_transport()?;
-        let mut config = Config::new(self.target, self.state.path()?);
+        let token = read_token(self.token_file.as_deref())?;
+        let state_dir = match self.state.path() {
+            // Who brings a token needs no place for an identity.
+            Err(_) if token.is_some() => PathBuf::new(),
+            path => path?,
+        };
+        let mut config = Config::new(self.target, state_dir);
+        config.token = token;
         // An empty variable is none.
         let join = self.join.as_deref().filter(|text| !text.trim().is_empty());
         config.join = join.map(read_join).transpose()?;
@@ -86,6 +101,10 @@ impl HttpArgs {
         config.policy.local_path = self.local_path.or(config.policy.local_path);
         config.policy.allow = self.allow;
         config.policy.all = self.expose == Expose::All;
+        // An empty variable is none.
+        let listen = self.platform_listen.as_deref().map(str::trim);
+        let listen = listen.filter(|text| !text.is_empty() && *text != "off");
+        config.platform_listen = listen.map(listen_address).transpose()?;
         config.once = self.once;
         config.require_local = self.require_local;
         config.heartbeat_interval = self.heartbeat_interval.map(Duration::from_secs);

@@ -6,8 +6,15 @@ use certs::{CaFingerprint, JoinString};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use shared::secret::Secret;
+
 use crate::config::Congestion;
 use crate::error::ConnectorError;
+
+/// Holds the workspace token itself. It is no argument, or the token would stand in `ps`.
+const TOKEN_VARIABLE: &str = "AGENT_CONNECTOR_TOKEN";
+/// No token is longer, bytes.
+const TOKEN_BYTES_MAX: usize = 512;
 
 /// Where identities are kept.
 #[derive(Debug, clap::Args)]
@@ -107,4 +114,57 @@ pub(crate) fn read_join(text: &str) -> Result<JoinString, ConnectorError> {
         ))
     })?;
     Ok(content.parse()?)
+}
+
+/// The workspace token of this file, or else of the environment.
+pub(crate) fn read_token(file: Option<&Path>) -> Result<Option<Secret>, ConnectorError> {
+    let (text, source) = match file {
+        Some(path) => {
+            let bytes = certs::files::read_private(path)
+                .map_err(|error| ConnectorError::Config(format!("{error}.")))?;
+            (String::from_utf8(bytes).unwrap_or_default(), format!("The file {}", path.display()))
+        }
+        None => match std::env::var(TOKEN_VARIABLE) {
+            // An empty variable is none.
+            Ok(text) if !text.trim().is_empty() => (text, TOKEN_VARIABLE.to_owned()),
+            Ok(_) | Err(std::env::VarError::NotPresent) => return Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => (String::new(), TOKEN_VARIABLE.to_owned()),
+        },
+    };
+    let token = text.trim();
+    let usable = (1..=TOKEN_BYTES_MAX).contains(&token.len())
+        && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if !usable {
+        return Err(ConnectorError::Config(format!(
+            "{source} holds no workspace token: one line that begins with `rtok_`, as the relay \
+             showed it once."
+        )));
+    }
+    Ok(Some(Secret::new(token.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_token_file_is_private_and_holds_one_word() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let write = |text: &str, mode| {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            read_token(Some(&path))
+        };
+        assert_eq!(write("rtok_canary\n", 0o600).unwrap().unwrap().reveal(), "rtok_canary");
+        for (text, mode) in
+            [("rtok_canary", 0o644), ("", 0o600), ("rtok_canary x", 0o600), ("\0canary", 0o600)]
+        {
+            let refused = write(text, mode).unwrap_err().to_string();
+            assert!(refused.contains("token") && !refused.contains("canary"), "{refused}");
+        }
+        assert!(read_token(Some(&folder.path().join("none"))).is_err());
+    }
 }

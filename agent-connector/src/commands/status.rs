@@ -12,7 +12,7 @@ use shared::ids::WorkspaceId;
 use super::shared_args::StateArgs;
 use super::{Done, terminal};
 use crate::error::ConnectorError;
-use crate::status::{FILE, OwnFile, PublicUrl, State};
+use crate::status::{OwnFile, PublicUrl, State, own_file};
 
 /// Tells how the connectors of this machine stand
 #[derive(Debug, clap::Args)]
@@ -39,6 +39,8 @@ struct Standing {
     transport: Option<String>,
     since: Option<String>,
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<String>,
     pid: Option<u32>,
     updated_at: Option<String>,
 }
@@ -82,7 +84,7 @@ fn standing(state: &StateDir, workspace: WorkspaceId) -> Result<Standing, Identi
         Err(IdentityError::Locked { .. }) => true,
         Err(error) => return Err(error),
     };
-    let file = state.path().join(workspace.to_string()).join(FILE);
+    let file = own_file(state.path(), &workspace);
     let kept: Option<OwnFile> =
         std::fs::read(file).ok().and_then(|json| serde_json::from_slice(&json).ok());
     let url = kept.as_ref().and_then(|kept| kept.report.public_url.clone());
@@ -100,6 +102,7 @@ fn standing(state: &StateDir, workspace: WorkspaceId) -> Result<Standing, Identi
             Some(report) => report.reason.clone(),
             None => Some("NOT_RUNNING".to_owned()),
         },
+        platform: report.and_then(|report| report.platform.clone()),
         pid: now.as_ref().map(|now| now.pid),
         updated_at: now.as_ref().map(|now| now.updated_at.clone()),
     })
@@ -126,7 +129,7 @@ fn sentence(standing: &Standing) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Report, Reporter};
+    use crate::status::{FILE, Report, Reporter};
     use tokio::sync::watch;
 
     const ID: &str = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV";
@@ -140,9 +143,10 @@ mod tests {
         let own = folder.path().join(ID);
         std::fs::write(own.join("credential.pem"), "").unwrap();
         let watchers = watch::Sender::new(Report::beginning());
-        let reporter = Reporter::new(watchers, own.join(FILE), None);
-        reporter.begin(workspace, None);
-        reporter.online("http://relay/agents/a_x/");
+        let reporter = Reporter::new(watchers, None);
+        reporter.keep_in(own.join(FILE));
+        reporter.begin(Some(workspace), None, None);
+        reporter.online(workspace, "http://relay/agents/a_x/");
         (folder, state, workspace)
     }
 

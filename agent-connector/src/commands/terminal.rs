@@ -23,14 +23,26 @@ pub(crate) struct Block {
     coloured: bool,
     shown: Option<(State, Option<String>, Option<PublicUrl>)>,
     was_online: bool,
+    /// Told once.
+    platform: Option<String>,
 }
 
 impl Block {
     pub(crate) fn new(agent: String) -> Self {
-        Self { agent, coloured: stdout().is_terminal(), shown: None, was_online: false }
+        Self {
+            agent,
+            coloured: stdout().is_terminal(),
+            shown: None,
+            was_online: false,
+            platform: None,
+        }
     }
 
     pub(crate) fn tell(&mut self, report: &Report) {
+        if let Some(platform) = report.platform.as_ref().filter(|_| self.platform.is_none()) {
+            say(&format!("\n  Platform    {platform} (for the agent's own calls)"));
+            self.platform = Some(platform.clone());
+        }
         let now = (report.state, report.reason.clone(), report.public_url.clone());
         if self.shown.as_ref() != Some(&now) {
             if let Some(text) = self.text(report) {

@@ -2,19 +2,14 @@
 
 use std::sync::Arc;
 
-use certs::Identity;
 use shared::control::Welcome;
 
 use super::session::News;
+use super::who::{Token, Who};
 use super::{Credential, Tunnel, enrol};
 
 impl Tunnel {
-    pub(super) fn note_welcome(
-        &mut self,
-        identity: &Arc<Identity>,
-        welcome: &Welcome,
-        endpoint: &str,
-    ) {
+    pub(super) fn note_welcome(&mut self, who: &Who, welcome: &Welcome, endpoint: &str) {
         self.welcomed = true;
         match self.outage.take() {
             None => tracing::info!(workspace = %welcome.workspace_id, relay = %welcome.software,
@@ -24,26 +19,35 @@ impl Tunnel {
         }
         self.process.agent.set_public_url(&welcome.public_url);
         self.process.agent.card_crossed();
-        self.reporter.online(&welcome.public_url);
+        self.reporter.online(welcome.workspace_id, &welcome.public_url);
         let endpoints = enrol::with_proven(welcome.endpoints.clone(), endpoint);
-        self.remember(identity, |profile| {
+        self.remember(who, |profile| {
             profile.endpoints = endpoints;
             profile.public_url = Some(welcome.public_url.clone());
         });
     }
 
     /// Keeps what the relay said of itself, if it is new.
-    fn remember(&mut self, identity: &Arc<Identity>, change: impl FnOnce(&mut certs::Profile)) {
-        let before = identity.profile();
+    fn remember(&mut self, who: &Who, change: impl FnOnce(&mut certs::Profile)) {
+        let Some(before) = who.profile() else { return };
         let mut profile = before.clone();
         change(&mut profile);
         if profile == before {
             return;
         }
         let state = &self.process.state;
-        let saved = state.save_profile(&profile).and_then(|()| state.load(&identity.workspace));
+        let saved = state.save_profile(&profile).and_then(|()| {
+            Ok(match who {
+                Who::Certificate(_) => {
+                    Credential::Identity(Arc::new(state.load(&profile.workspace)?))
+                }
+                Who::Token(token) => {
+                    Credential::Token(Arc::new(Token::kept(profile, token.text.clone())))
+                }
+            })
+        });
         match saved {
-            Ok(identity) => self.credential = Credential::Identity(Arc::new(identity)),
+            Ok(credential) => self.credential = credential,
             Err(error) => tracing::warn!(%error, "what the relay announced could not be kept"),
         }
     }
@@ -52,10 +56,12 @@ impl Tunnel {
         match news {
             News::Renewed(identity) => self.credential = Credential::Identity(identity),
             News::PublicUrl(public_url) => {
-                if let Credential::Identity(identity) = &self.credential {
-                    let identity = Arc::clone(identity);
-                    self.remember(&identity, |profile| profile.public_url = Some(public_url));
-                }
+                let who = match &self.credential {
+                    Credential::Identity(identity) => Who::Certificate(Arc::clone(identity)),
+                    Credential::Token(token) => Who::Token(Arc::clone(token)),
+                    Credential::Join(_) => return,
+                };
+                self.remember(&who, |profile| profile.public_url = Some(public_url));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The tunnel: keeps one link to the relay, for ever, unless the relay says that it is over.
 
+pub(crate) mod bootstrap;
+pub(crate) mod call;
 pub(crate) mod dial;
 pub(crate) mod enrol;
 pub mod error;
@@ -9,6 +11,8 @@ pub(crate) mod liveness;
 pub mod reconnect;
 pub(crate) mod session;
 pub(crate) mod streams;
+pub(crate) mod uplink;
+pub(crate) mod who;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,6 +30,7 @@ use dial::Relay;
 use error::LinkError;
 use reconnect::{End, Pace, Trouble, Verdict, judge, wait};
 use session::{Departure, News, Process, Session};
+use who::{Token, Who};
 
 /// A link that lived for longer begins a new outage when it is lost, with short waits again.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
@@ -38,6 +43,19 @@ pub(crate) enum Credential {
     Identity(Arc<Identity>),
     /// Somebody who is about to.
     Join(Box<JoinString>),
+    /// Somebody who holds a workspace token.
+    Token(Arc<Token>),
+}
+
+impl Credential {
+    /// The agent's public base, where an earlier process was told it.
+    pub(crate) fn public_url(&self) -> Option<String> {
+        match self {
+            Self::Identity(identity) => identity.public_url.clone(),
+            Self::Token(token) => token.profile.as_ref()?.public_url.clone(),
+            Self::Join(_) => None,
+        }
+    }
 }
 
 /// What the tunnel was told by its owner, over what it knows itself.
@@ -161,19 +179,19 @@ impl Tunnel {
     async fn try_open(&mut self) -> Result<Session, LinkError> {
         self.attempt += 1;
         tracing::debug!(attempt = self.attempt, "dialling the relay");
-        let identity = self.identity().await?;
-        let relay = self.relay(&identity.endpoints, identity.ca);
+        let who = self.who().await?;
+        let relay = self.relay(who.endpoints(), who.ca());
         let congestion = self.wishes.congestion;
-        let dialed = dial::dial(&relay, Some(&identity), congestion).await?;
+        let dialed = dial::dial(&relay, who.certificate().map(Arc::as_ref), congestion).await?;
         let process = Arc::clone(&self.process);
-        let opened = Session::open(dialed, process, Arc::clone(&identity), self.attempt).await;
+        let opened = Session::open(dialed, process, who.clone(), self.attempt).await;
         let (session, welcome, endpoint) = opened?;
-        self.note_welcome(&identity, &welcome, &endpoint);
+        self.note_welcome(&who, &welcome, &endpoint);
         Ok(session)
     }
 
-    /// The identity to dial with: joined for, or renewed, if need be.
-    async fn identity(&mut self) -> Result<Arc<Identity>, LinkError> {
+    /// Who to dial as: with a certificate that is joined for, or renewed, if need be.
+    async fn who(&mut self) -> Result<Who, LinkError> {
         let (state, congestion) = (&self.process.state, self.wishes.congestion);
         let identity = match &self.credential {
             Credential::Join(join) => {
@@ -184,11 +202,12 @@ impl Tunnel {
                 let relay = self.relay(&old.endpoints, old.ca);
                 Arc::new(enrol::renew(state, old, &relay, congestion).await?)
             }
-            Credential::Identity(identity) => return Ok(Arc::clone(identity)),
+            Credential::Identity(identity) => return Ok(Who::Certificate(Arc::clone(identity))),
+            Credential::Token(token) => return Ok(Who::Token(Arc::clone(token))),
         };
         self.must_renew = false;
         self.credential = Credential::Identity(Arc::clone(&identity));
-        Ok(identity)
+        Ok(Who::Certificate(identity))
     }
 
     fn relay(&self, endpoints: &[String], ca: certs::CaFingerprint) -> Relay {

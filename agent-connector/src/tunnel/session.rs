@@ -21,6 +21,8 @@ use super::error::LinkError;
 use super::first::{Opened, ask, close, of_control};
 use super::liveness::Vigil;
 use super::streams::Streams;
+use super::uplink::{Published, Uplinks};
+use super::who::Who;
 use crate::forward::Agent;
 use crate::forward::target::Description;
 
@@ -42,18 +44,21 @@ pub(crate) struct Process {
     pub(crate) state: StateDir,
     /// Over the relay's wish.
     pub(crate) heartbeat_interval: Option<Duration>,
+    /// Where the agent's own calls go.
+    pub(crate) uplinks: Uplinks,
 }
 
 /// A link that takes exchanges.
 pub(crate) struct Session {
     process: Arc<Process>,
-    identity: Arc<Identity>,
+    who: Who,
     connection: Connection,
     _socket: Endpoint,
     reader: ControlReader<RecvStream>,
     writer: ControlWriter<SendStream>,
     flow: LinkFlow,
     streams: Streams,
+    uplink: Published,
     answers: watch::Receiver<Option<bool>>,
     description: watch::Receiver<Arc<Description>>,
     vigil: Vigil,
@@ -111,14 +116,14 @@ impl Session {
     pub(crate) async fn open(
         dialed: Dialed,
         process: Arc<Process>,
-        identity: Arc<Identity>,
+        who: Who,
         attempt: u64,
     ) -> Result<(Self, Welcome, String), LinkError> {
         let mut answers = process.agent.watch_answers();
         let mut description = process.agent.watch_description();
         let status = telling::status(&process, *answers.borrow_and_update(), 0);
         let known = Arc::clone(&description.borrow_and_update());
-        let hello = telling::hello(&process, &identity, attempt, status, &known);
+        let hello = telling::hello(&process, &who, attempt, status, &known);
         let (answer, opened) = ask(dialed, &hello).await?;
         let ToConnector::Welcome(welcome) = answer else {
             close(&opened.connection, CloseCode::Protocol);
@@ -127,7 +132,9 @@ impl Session {
         let Opened { connection, socket, endpoint, reader, writer } = opened;
         let flow = LinkFlow::default();
         let agent = Arc::clone(&process.agent);
+        let uplink = process.uplinks.over(connection.clone(), flow.clone());
         let session = Self {
+            uplink: process.uplinks.publish(uplink),
             streams: Streams::accept(connection.clone(), flow.clone(), agent),
             ticks: Ticks::new(&welcome, process.heartbeat_interval),
             vigil: Vigil::new(std::time::Instant::now()),
@@ -136,7 +143,7 @@ impl Session {
             renewal: None,
             _socket: socket,
             process,
-            identity,
+            who,
             connection,
             reader,
             writer,
@@ -248,8 +255,8 @@ impl Session {
                 tracing::debug!(%what, "the relay is older than this connector");
             }
             ToConnector::Pong { .. } => {}
-            ToConnector::Welcome(_) => {
-                return Err(LinkError::Malformed("a second WELCOME came".into()));
+            ToConnector::Welcome(_) | ToConnector::Ready { .. } => {
+                return Err(LinkError::Malformed("a second first answer came".into()));
             }
         }
         Ok(None)

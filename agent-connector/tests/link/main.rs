@@ -7,6 +7,7 @@
     reason = "a test fails by a panic; helpers are test code too"
 )]
 
+mod platform;
 mod tiny_agent;
 mod tiny_relay;
 
@@ -33,21 +34,30 @@ struct Connector {
     reports: watch::Receiver<Report>,
     stop: Option<oneshot::Sender<()>>,
     ended: JoinHandle<Result<(), ConnectorError>>,
-    _state: tempfile::TempDir,
+    state: tempfile::TempDir,
 }
 
 impl Connector {
     fn start(relay: &TinyRelay, agent: &TinyAgent) -> Self {
-        let state = tempfile::tempdir().unwrap();
+        Self::start_with(agent, tempfile::tempdir().unwrap(), |config| {
+            config.join = Some(relay.join_string());
+        })
+    }
+
+    fn start_with(
+        agent: &TinyAgent,
+        state: tempfile::TempDir,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let target = agent.address.to_string().parse().unwrap();
         let mut config = Config::new(target, state.path().join("state"));
-        config.join = Some(relay.join_string());
+        change(&mut config);
         let (stop, stopped) = oneshot::channel::<()>();
         let reports = watch::Sender::new(Report::beginning());
         let watched = reports.subscribe();
         let shutdown = async { stopped.await.unwrap_or_default() };
         let ended = tokio::spawn(agent_connector::run(config, shutdown, reports));
-        Self { reports: watched, stop: Some(stop), ended, _state: state }
+        Self { reports: watched, stop: Some(stop), ended, state }
     }
 
     async fn until(&mut self, state: State) -> Report {

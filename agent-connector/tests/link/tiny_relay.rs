@@ -15,6 +15,7 @@ use shared::control::{ToConnector, ToRelay, Version, Welcome};
 use shared::control_stream::{ControlEvent, ControlReader, ControlWriter};
 use shared::ids::{ExchangeId, Generation, InstanceId, WorkspaceId};
 use shared::limits::{ALPN, FIRST_CREDIT};
+use shared::secret::Secret;
 use shared::wire::{Abort, Binding, Direction, Frame, MessageReader, RequestHead, Target};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -86,16 +87,36 @@ impl TinyRelay {
         connection.closed().await;
     }
 
+    /// Its authority, as connectors are told.
+    pub(crate) fn ca(&self) -> CaFingerprint {
+        CaFingerprint::of(self.authority.certificate())
+    }
+
+    /// Where it listens.
+    pub(crate) fn endpoint(&self) -> String {
+        self.address.to_string()
+    }
+
     /// Takes one HELLO and welcomes it.
     pub(crate) async fn link(&self) -> Link {
+        self.link_by(None).await
+    }
+
+    /// Takes one HELLO, by this token in place of a certificate, and welcomes it.
+    pub(crate) async fn link_by(&self, token: Option<&str>) -> Link {
         let (connection, message, mut writer, reader) = self.first_message().await;
         let ToRelay::Hello(hello) = message else { panic!("no HELLO but {message:?}") };
-        assert!(connection.peer_identity().is_some(), "a link comes with a certificate");
+        assert_eq!(
+            connection.peer_identity().is_some(),
+            token.is_none(),
+            "a certificate or a token"
+        );
+        assert_eq!(hello.token.as_ref().map(Secret::reveal), token);
         let welcome = ToConnector::Welcome(Box::new(Welcome {
             version: Version { major: 1, minor: 0 },
             software: "tiny-relay".into(),
             instance: InstanceId(1),
-            workspace_id: hello.workspace_id,
+            workspace_id: WORKSPACE.parse().unwrap(),
             name: "tiny".into(),
             generation: Generation(1),
             public_url: "http://relay.example/agents/a_x/".into(),
@@ -104,6 +125,27 @@ impl TinyRelay {
             heartbeat_interval_ms: 30_000,
         }));
         writer.send(&welcome).await.unwrap();
+        Self::served(connection, reader, writer)
+    }
+
+    /// Takes one BOOTSTRAP, for so many calls.
+    pub(crate) async fn bootstrap(&self, calls: u64) -> Link {
+        let (connection, message, mut writer, reader) = self.first_message().await;
+        let ToRelay::Bootstrap { version } = message else {
+            panic!("no BOOTSTRAP but {message:?}")
+        };
+        assert!(connection.peer_identity().is_none());
+        let software = "tiny-relay".into();
+        let ready = ToConnector::Ready { version, software, lifetime_ms: 60_000, calls };
+        writer.send(&ready).await.unwrap();
+        Self::served(connection, reader, writer)
+    }
+
+    fn served(
+        connection: Connection,
+        reader: ControlReader<RecvStream>,
+        writer: ControlWriter<SendStream>,
+    ) -> Link {
         let (tell, told) = mpsc::unbounded_channel();
         let (drained, watched) = watch::channel(None);
         let held = watch::Sender::new(None);
@@ -165,6 +207,14 @@ impl Link {
     pub(crate) async fn open(&self) -> Exchange {
         let (send, recv) = self.connection.open_bi().await.unwrap();
         let reader = MessageReader::new(Direction::Response, FIRST_CREDIT);
+        Exchange { send, recv, reader, unread: Bytes::new() }
+    }
+
+    /// The next call of the agent.
+    pub(crate) async fn called(&self) -> Exchange {
+        let accepted = timeout(PATIENCE, self.connection.accept_bi()).await;
+        let (send, recv) = accepted.expect("a call comes in time").unwrap();
+        let reader = MessageReader::new(Direction::Request, 0);
         Exchange { send, recv, reader, unread: Bytes::new() }
     }
 
@@ -245,6 +295,20 @@ impl Exchange {
             let read = timeout(PATIENCE, self.recv.read_chunk(65_536, true)).await;
             self.unread = read.expect("the answer goes on in time").unwrap()?.bytes;
         }
+    }
+
+    /// The head of a call.
+    pub(crate) async fn head(&mut self) -> Box<RequestHead> {
+        match self.frame().await {
+            Some(Frame::RequestHead(head)) => head,
+            other => panic!("no head but {other:?}"),
+        }
+    }
+
+    /// Resolves when the connector wants no answer any more.
+    pub(crate) async fn stopped(&self) -> Option<u64> {
+        let stopped = timeout(PATIENCE, self.send.stopped()).await.expect("it is stopped in time");
+        stopped.unwrap().map(VarInt::into_inner)
     }
 
     /// The whole answer.

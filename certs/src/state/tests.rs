@@ -228,3 +228,24 @@ fn renewal_is_due_at_half_of_the_validity() {
     assert!(!identity.is_expired(identity.not_after));
     assert!(identity.is_expired(identity.not_after + Duration::from_secs(1)));
 }
+
+#[test]
+fn a_token_stands_in_for_an_identity_until_there_is_one() {
+    let scene = Scene::new();
+    let token = Secret::new("rtok_canary".to_owned());
+    assert_eq!(scene.state.load_token(&workspace()).unwrap(), None);
+    scene.state.save_token(&scene.profile(workspace()), &token).unwrap();
+    assert_eq!(scene.state.list().unwrap(), [workspace()]);
+    let mode = std::fs::metadata(scene.path(TOKEN)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let kept = scene.state.load_token(&workspace()).unwrap();
+    assert_eq!(kept, Some((scene.profile(workspace()), token)));
+    assert!(!format!("{kept:?}").contains("canary"));
+
+    files::write_private(&scene.path(TOKEN), b" \n").unwrap();
+    let corrupt = scene.state.load_token(&workspace()).unwrap_err();
+    assert!(matches!(corrupt, IdentityError::Corrupt { .. }), "{corrupt}");
+    scene.enrol(workspace());
+    assert_eq!(scene.state.load_token(&workspace()).unwrap(), None, "the certificate outweighs it");
+    assert_eq!(scene.state.list().unwrap(), [workspace()]);
+}

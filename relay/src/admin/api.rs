@@ -63,14 +63,11 @@ pub struct Asker {
     pub principal: Principal,
     /// The address that the call came from, where it is known.
     pub source: Option<IpAddr>,
+    /// Whether it came over a link: what it registers is reached by that link.
+    pub over_link: bool,
 }
 
 impl Asker {
-    /// Whether it is an agent that speaks through its link.
-    const fn by_link(&self) -> bool {
-        matches!(self.principal, Principal::Workspace(_, None))
-    }
-
     /// The workspace whose agent it is.
     const fn sender(&self) -> Option<WorkspaceId> {
         match &self.principal {

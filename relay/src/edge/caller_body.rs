@@ -1,15 +1,14 @@
 //! The body that a caller sends: counted, limited, and its first bytes remembered.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, Version};
-use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
+use super::body_source::{Came, Gone, Source};
 use super::envelope::Envelope;
 use super::prefix::{PATIENCE, Prefix};
 
@@ -39,9 +38,7 @@ pub enum BodyBroken {
 /// A caller's body.
 #[derive(Debug)]
 pub struct CallerBody {
-    incoming: Incoming,
-    /// Whether it comes over HTTP/2, where hyper knows an end from a reset.
-    over_http2: bool,
+    source: Source,
     /// What was taken before and given back.
     again: VecDeque<Bytes>,
     prefix: Prefix,
@@ -57,10 +54,14 @@ impl CallerBody {
     /// A body of at most `limit` bytes, of a request of this version of HTTP. Boxed, since it goes
     /// from hand to hand.
     pub fn new(incoming: Incoming, version: Version, limit: u64) -> Box<Self> {
+        Self::of(Source::http(incoming, version), limit)
+    }
+
+    /// The same, from wherever it comes.
+    pub fn of(source: Source, limit: u64) -> Box<Self> {
         Box::new(Self {
-            over: incoming.is_end_stream(),
-            incoming,
-            over_http2: version == Version::HTTP_2,
+            over: source.is_over(),
+            source,
             again: VecDeque::new(),
             prefix: Prefix::default(),
             taken: 0,
@@ -145,37 +146,24 @@ impl CallerBody {
             if self.over {
                 return Poll::Ready(Ok(Piece::End(std::mem::take(&mut self.trailers))));
             }
-            let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
-                Some(Ok(frame)) => frame,
-                Some(Err(_)) => return Poll::Ready(Err(self.breaks(BodyBroken::Cut))),
-                // hyper takes a reset with NO_ERROR for an end (RFC 9113, 8.1), which it is for an
-                // answer alone.
-                None if self.over_http2 && !self.incoming.is_end_stream() => {
-                    return Poll::Ready(Err(self.breaks(BodyBroken::Cut)));
-                }
-                None => {
-                    self.over = true;
-                    self.prefix.end();
-                    continue;
-                }
-            };
-            match frame.into_data() {
-                Ok(data) if data.is_empty() => {}
-                Ok(data) => {
+            match ready!(self.source.poll(cx)) {
+                Ok(Came::Data(data)) if data.is_empty() => {}
+                Ok(Came::Data(data)) => {
                     self.prefix.remember(&data);
                     self.taken += data.len() as u64;
                     if self.taken > self.limit {
                         let limit = self.limit;
                         return Poll::Ready(Err(self.breaks(BodyBroken::TooLarge(limit))));
                     }
-                    self.over = self.incoming.is_end_stream();
+                    self.over = self.source.is_over();
                     return Poll::Ready(Ok(Piece::Data(data)));
                 }
-                Err(frame) => {
+                Ok(Came::End(trailers)) => {
                     self.over = true;
-                    let trailers = frame.into_trailers().unwrap_or_default();
+                    self.prefix.end();
                     return Poll::Ready(Ok(Piece::End(trailers)));
                 }
+                Err(Gone) => return Poll::Ready(Err(self.breaks(BodyBroken::Cut))),
             }
         }
     }

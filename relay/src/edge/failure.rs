@@ -23,6 +23,8 @@ pub enum Failure {
     NotFound(&'static str),
     /// The connector does not expose the path.
     PathDenied,
+    /// A link without a credential carries a registration only.
+    RegistrationOnly,
     /// The path has other methods.
     MethodNotAllowed(&'static str),
     /// The request breaks HTTP, or what this edge takes of it.
@@ -124,6 +126,7 @@ impl Failure {
             Self::Unauthenticated => (401, "RELAY_UNAUTHENTICATED"),
             Self::Forbidden => (403, "RELAY_FORBIDDEN"),
             Self::PathDenied => (403, "RELAY_PATH_DENIED"),
+            Self::RegistrationOnly => (403, "RELAY_FORBIDDEN"),
             Self::UnknownWorkspace => (404, "RELAY_UNKNOWN_WORKSPACE"),
             Self::NotFound(_) => (404, "RELAY_NOT_FOUND"),
             Self::MethodNotAllowed(_) => (405, "RELAY_METHOD_NOT_ALLOWED"),
@@ -173,6 +176,9 @@ impl Failure {
                 .into(),
             Self::PathDenied | Self::Aborted(..) => "The agent's connector does not expose this \
                 path. Its owner can allow it with --allow PATH."
+                .into(),
+            Self::RegistrationOnly => "This link has no credential: POST /workspaces and POST \
+                /registry/register cross it, and nothing else does."
                 .into(),
             Self::UnknownWorkspace => {
                 "No agent is known by this URL. Check it with whoever gave it to you.".into()

@@ -12,6 +12,7 @@ pub mod access;
 pub mod answer_body;
 #[cfg(test)]
 pub(crate) mod arriving;
+pub mod body_source;
 pub mod budgets;
 pub mod caller_body;
 pub mod card_answer;
@@ -28,6 +29,7 @@ mod http2;
 pub mod judge;
 pub mod listener;
 pub mod load;
+pub mod outbound;
 mod own_api;
 pub mod prefix;
 pub mod record;

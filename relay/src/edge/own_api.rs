@@ -19,9 +19,9 @@ use crate::admin::api::{self, Asker};
 use crate::admin::readiness;
 
 /// Largest body of a call to the relay's own API, bytes. A card is the largest thing in one.
-const API_BODY_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const API_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Patience for the body of such a call.
-const API_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const API_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Edge {
     /// Answers a call of the API.
@@ -34,7 +34,11 @@ impl Edge {
         request_id: &HeaderValue,
     ) -> Result<Response<AnswerBody>, Failure> {
         let principal = self.api.doorman.judge(&parts.headers).ok().flatten();
-        let asker = principal.map(|principal| Asker { principal, source: Some(caller.ip) });
+        let asker = principal.map(|principal| Asker {
+            principal,
+            source: Some(caller.ip),
+            over_link: false,
+        });
         // Only those with a credential have a body read; the others are answered by the head alone.
         let body = self.api_body(asker.is_some().then_some(body)).await?;
         let request = api::Request {

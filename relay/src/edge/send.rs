@@ -23,9 +23,9 @@ impl Edge {
         target: Option<&str>,
         caller: &Caller,
         request_id: &HeaderValue,
+        principal: Result<Option<Principal>, BadCredential>,
     ) -> Result<Response<AnswerBody>, No> {
         let dialect = Dialect::JsonRpc;
-        let principal = self.api.doorman.judge(&parts.headers);
         let named = match (target, &principal) {
             (_, Ok(None) | Err(BadCredential)) => Err(Failure::Unauthenticated),
             (Some(text), Ok(Some(principal))) => named(text, principal),

@@ -140,7 +140,8 @@ impl Edge {
             }
             Route::Send(target) => {
                 let body = CallerBody::new(body, parts.version, self.max_body_bytes);
-                Box::pin(self.send(parts, body, target, caller, request_id)).await
+                let principal = self.api.doorman.judge(&parts.headers);
+                Box::pin(self.send(parts, body, target, caller, request_id, principal)).await
             }
             Route::Secrets => Err(plain(Failure::NotFound(
                 "Secrets belong to a workspace: ask for /workspaces/{id}/secrets.",
@@ -336,7 +337,7 @@ impl Edge {
         Ok((reach, elsewhere))
     }
 
-    fn refuse(&self, no: &No, request_id: &HeaderValue) -> Response<AnswerBody> {
+    pub(super) fn refuse(&self, no: &No, request_id: &HeaderValue) -> Response<AnswerBody> {
         let verdict = no.failure.verdict();
         self.metrics.refusal(verdict.code);
         let name = request_id.to_str().unwrap_or_default();
@@ -350,7 +351,7 @@ impl Edge {
         response
     }
 
-    fn name_request(&self) -> HeaderValue {
+    pub(super) fn name_request(&self) -> HeaderValue {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let mut name = [0; 40];
         let mut end = &mut name[..];

@@ -8,14 +8,16 @@ use shared::control::{Hello, Refusal, ToRelay, Version};
 use shared::ids::{InstanceId, WorkspaceId};
 use shared::limits::{VERSION_MAJOR, VERSION_MINOR};
 
-/// What the registry knows of the key behind a link.
+use super::proof::Proof;
+
+/// What the registry knows of the credential behind a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyStanding {
+pub enum Standing {
     /// No workspace ever had it.
     Unknown,
     /// It belongs to this workspace and is good.
     Good(WorkspaceId),
-    /// It belonged to a workspace and was revoked.
+    /// It belonged to a workspace and was revoked, or its time is over.
     Revoked,
     /// Its workspace was removed.
     Gone,
@@ -50,7 +52,7 @@ pub fn check_version(theirs: Version) -> Result<(), Refusal> {
 pub fn no_common_version(first: Option<&ToRelay>) -> Refusal {
     let theirs = match first {
         Some(ToRelay::Hello(hello)) => Some(hello.version),
-        Some(ToRelay::Join { version, .. }) => Some(*version),
+        Some(ToRelay::Join { version, .. } | ToRelay::Bootstrap { version }) => Some(*version),
         _ => None,
     };
     theirs.and_then(|theirs| check_version(theirs).err()).unwrap_or_else(|| {
@@ -65,22 +67,68 @@ pub fn no_common_version(first: Option<&ToRelay>) -> Refusal {
 }
 
 /// Judges the credential of a link: who it is, or why not.
-pub fn check_identity(
-    identity: Option<&AgentIdentity>,
-    standing: KeyStanding,
+pub fn check_proof(
+    proof: &Proof,
+    standing: Standing,
+    now: SystemTime,
+) -> Result<WorkspaceId, Refusal> {
+    match proof {
+        Proof::Certificate(identity) => check_identity(identity, standing, now, false),
+        Proof::Token(_) => check_token(standing),
+        Proof::Nothing => Err(refusal(
+            RefusalCode::Unauthenticated,
+            "The connector brought neither a certificate nor a token. Enrol it with a join string \
+             (agent-connector join STRING), or give it the workspace's token (--token-file).",
+        )),
+    }
+}
+
+/// Judges the credential of a link that asks for a new certificate.
+pub fn check_renewal(
+    proof: &Proof,
+    standing: Standing,
+    now: SystemTime,
+) -> Result<(WorkspaceId, &AgentIdentity), Refusal> {
+    match proof {
+        Proof::Certificate(identity) => {
+            check_identity(identity, standing, now, true).map(|workspace| (workspace, identity))
+        }
+        Proof::Token(_) | Proof::Nothing => Err(refusal(
+            RefusalCode::Unauthenticated,
+            "Only a link that came with a certificate can have one renewed. Enrol with a join \
+             string: agent-connector join STRING.",
+        )),
+    }
+}
+
+fn check_token(standing: Standing) -> Result<WorkspaceId, Refusal> {
+    let (code, message) = match standing {
+        Standing::Good(workspace) => return Ok(workspace),
+        Standing::Unknown => (
+            RefusalCode::UnknownCredential,
+            "This token is no workspace token of this relay. Register the agent again for a new one.",
+        ),
+        Standing::Revoked => (
+            RefusalCode::Revoked,
+            "This workspace token was revoked, or its time is over. Ask the operator for a new one.",
+        ),
+        Standing::Gone => (
+            RefusalCode::WorkspaceGone,
+            "The workspace of this token was removed. Ask the operator for a new one.",
+        ),
+    };
+    Err(refusal(code, message))
+}
+
+fn check_identity(
+    identity: &AgentIdentity,
+    standing: Standing,
     now: SystemTime,
     renewing: bool,
 ) -> Result<WorkspaceId, Refusal> {
-    let Some(identity) = identity else {
-        return Err(refusal(
-            RefusalCode::Unauthenticated,
-            "The connector brought no certificate. Enrol it with a join string: \
-             agent-connector join STRING.",
-        ));
-    };
     let workspace = match standing {
-        KeyStanding::Good(workspace) if workspace == identity.workspace => workspace,
-        KeyStanding::Good(_) => {
+        Standing::Good(workspace) if workspace == identity.workspace => workspace,
+        Standing::Good(_) => {
             return Err(refusal(
                 RefusalCode::WrongWorkspace,
                 format!(
@@ -89,7 +137,7 @@ pub fn check_identity(
                 ),
             ));
         }
-        KeyStanding::Unknown => {
+        Standing::Unknown => {
             return Err(refusal(
                 RefusalCode::UnknownCredential,
                 format!(
@@ -99,7 +147,7 @@ pub fn check_identity(
                 ),
             ));
         }
-        KeyStanding::Revoked => {
+        Standing::Revoked => {
             return Err(refusal(
                 RefusalCode::Revoked,
                 format!(
@@ -109,7 +157,7 @@ pub fn check_identity(
                 ),
             ));
         }
-        KeyStanding::Gone => {
+        Standing::Gone => {
             return Err(refusal(
                 RefusalCode::WorkspaceGone,
                 format!(
@@ -131,11 +179,20 @@ pub fn check_identity(
 /// Holds HELLO to the credential: identity never comes from a claim.
 pub fn check_hello(hello: &Hello, workspace: WorkspaceId) -> Result<(), Refusal> {
     check_version(hello.version)?;
-    if hello.workspace_id != workspace {
-        return Err(refusal(
-            RefusalCode::WrongWorkspace,
-            format!("The certificate is that of {workspace}, HELLO names {}.", hello.workspace_id),
-        ));
+    match hello.workspace_id {
+        Some(named) if named != workspace => {
+            return Err(refusal(
+                RefusalCode::WrongWorkspace,
+                format!("The credential is that of {workspace}, HELLO names {named}."),
+            ));
+        }
+        None if hello.token.is_none() => {
+            return Err(refusal(
+                RefusalCode::Malformed,
+                "HELLO without a token names a workspace.",
+            ));
+        }
+        Some(_) | None => {}
     }
     if !hello.exposure.is_bounded() {
         return Err(refusal(RefusalCode::Malformed, "The exposure list has more than 256 rules."));
@@ -172,6 +229,7 @@ mod tests {
     use certs::KeyHash;
     use shared::control::Status;
     use shared::exposure::Exposure;
+    use shared::secret::Secret;
     use std::time::Duration;
 
     const MINE: &str = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV";
@@ -181,14 +239,14 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn identity() -> AgentIdentity {
+    fn identity() -> Proof {
         let start = SystemTime::UNIX_EPOCH;
-        AgentIdentity {
+        Proof::Certificate(AgentIdentity {
             workspace: id(MINE),
             key_hash: KeyHash([1; 32]),
             not_before: start,
             not_after: start + Duration::from_secs(100),
-        }
+        })
     }
 
     #[test]
@@ -196,27 +254,56 @@ mod tests {
         let early = SystemTime::UNIX_EPOCH + Duration::from_secs(50);
         let late = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
         let me = identity();
-        let good = KeyStanding::Good(id(MINE));
-        let cases = [
-            (Some(&me), good, early, false, Ok(id(MINE))),
-            (Some(&me), good, late, false, Err(RefusalCode::CertificateExpired)),
-            (Some(&me), good, late, true, Ok(id(MINE))),
-            (Some(&me), KeyStanding::Revoked, late, true, Err(RefusalCode::Revoked)),
-            (Some(&me), KeyStanding::Unknown, late, true, Err(RefusalCode::UnknownCredential)),
-            (Some(&me), KeyStanding::Gone, early, false, Err(RefusalCode::WorkspaceGone)),
+        let good = Standing::Good(id(MINE));
+        let other = Standing::Good(id(OTHER));
+        for (standing, now, admitted, renewed) in [
+            (good, early, Ok(id(MINE)), Ok(id(MINE))),
+            (good, late, Err(RefusalCode::CertificateExpired), Ok(id(MINE))),
+            (Standing::Revoked, late, Err(RefusalCode::Revoked), Err(RefusalCode::Revoked)),
             (
-                Some(&me),
-                KeyStanding::Good(id(OTHER)),
-                early,
-                false,
-                Err(RefusalCode::WrongWorkspace),
+                Standing::Unknown,
+                late,
+                Err(RefusalCode::UnknownCredential),
+                Err(RefusalCode::UnknownCredential),
             ),
-            (None, KeyStanding::Unknown, early, false, Err(RefusalCode::Unauthenticated)),
-        ];
-        for (identity, standing, now, renewing, expected) in cases {
-            let verdict = check_identity(identity, standing, now, renewing).map_err(|r| r.code);
-            assert_eq!(verdict, expected, "{standing:?} at {now:?}, renewing {renewing}");
+            (
+                Standing::Gone,
+                early,
+                Err(RefusalCode::WorkspaceGone),
+                Err(RefusalCode::WorkspaceGone),
+            ),
+            (other, early, Err(RefusalCode::WrongWorkspace), Err(RefusalCode::WrongWorkspace)),
+        ] {
+            let verdict = check_proof(&me, standing, now).map_err(|refusal| refusal.code);
+            assert_eq!(verdict, admitted, "{standing:?} at {now:?}");
+            let verdict = check_renewal(&me, standing, now).map(|(workspace, _)| workspace);
+            assert_eq!(verdict.map_err(|refusal| refusal.code), renewed, "{standing:?} at {now:?}");
         }
+    }
+
+    #[test]
+    fn a_token_is_judged_like_a_key_and_is_never_renewed() {
+        let (now, token) = (SystemTime::UNIX_EPOCH, Proof::of(None, Some("rtok_canary")));
+        for (standing, expected) in [
+            (Standing::Good(id(MINE)), Ok(id(MINE))),
+            (Standing::Unknown, Err(RefusalCode::UnknownCredential)),
+            (Standing::Revoked, Err(RefusalCode::Revoked)),
+            (Standing::Gone, Err(RefusalCode::WorkspaceGone)),
+        ] {
+            let verdict = check_proof(&token, standing, now);
+            assert!(!format!("{verdict:?}{token:?}").contains("canary"), "{verdict:?}");
+            assert_eq!(verdict.map_err(|refusal| refusal.code), expected, "{standing:?}");
+            let renewed = check_renewal(&token, standing, now).map_err(|refusal| refusal.code);
+            assert_eq!(renewed.err(), Some(RefusalCode::Unauthenticated), "{standing:?}");
+        }
+        let nothing = check_proof(&Proof::Nothing, Standing::Unknown, now).unwrap_err();
+        assert_eq!(nothing.code, RefusalCode::Unauthenticated);
+    }
+
+    #[test]
+    fn a_certificate_outweighs_a_token_beside_it() {
+        let Proof::Certificate(me) = identity() else { panic!("no certificate") };
+        assert!(matches!(Proof::of(Some(me), Some("rtok_x")), Proof::Certificate(_)));
     }
 
     #[test]
@@ -226,7 +313,8 @@ mod tests {
             software: String::new(),
             instance: InstanceId(1),
             attempt: 1,
-            workspace_id: id(OTHER),
+            workspace_id: Some(id(OTHER)),
+            token: None,
             exposure: Exposure::default(),
             origin: String::new(),
             card: serde_json::Value::Null,
@@ -234,7 +322,11 @@ mod tests {
         };
         let refused = check_hello(&hello, id(MINE)).unwrap_err();
         assert_eq!(refused.code, RefusalCode::WrongWorkspace);
-        hello.workspace_id = id(MINE);
+        hello.workspace_id = None;
+        assert_eq!(check_hello(&hello, id(MINE)).unwrap_err().code, RefusalCode::Malformed);
+        hello.token = Some(Secret::new("rtok_x".into()));
+        assert_eq!(check_hello(&hello, id(MINE)), Ok(()));
+        hello.workspace_id = Some(id(MINE));
         assert_eq!(check_hello(&hello, id(MINE)), Ok(()));
         hello.version.minor += 1;
         assert_eq!(check_hello(&hello, id(MINE)), Ok(()));

@@ -2,15 +2,16 @@
 
 use std::time::SystemTime;
 
-use certs::{AgentCertificate, AgentIdentity, KeyHash};
+use certs::{AgentCertificate, KeyHash};
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 use shared::codes::RefusalCode;
 use shared::control::{Refusal, ToConnector, Version};
 use shared::ids::WorkspaceId;
 
-use super::admission::{check_identity, check_version, refusal};
+use super::admission::{check_renewal, check_version, refusal};
 use super::listener::Tunnel;
+use super::proof::Proof;
 use crate::clock::unix_ms;
 use crate::registry::{Actor, JoinRefusal, Lookup, StoreError};
 
@@ -61,16 +62,12 @@ pub async fn join(
 }
 
 /// Renews a certificate: the key behind the link must be known and unrevoked, its time may be over.
-pub async fn renew(
-    tunnel: &Tunnel,
-    identity: Option<&AgentIdentity>,
-    csr: &str,
-) -> Result<ToConnector, Refusal> {
-    let standing = tunnel.standing(identity);
-    let workspace = check_identity(identity, standing, SystemTime::now(), true)?;
+pub async fn renew(tunnel: &Tunnel, proof: &Proof, csr: &str) -> Result<ToConnector, Refusal> {
+    let (workspace, identity) =
+        check_renewal(proof, proof.standing(&tunnel.registry), SystemTime::now())?;
     let certificate = sign(tunnel, &decode_csr(csr)?, workspace)?;
     let KeyHash(key) = certificate.key_hash;
-    let asking = identity.map_or([0; 32], |identity| identity.key_hash.0);
+    let asking = identity.key_hash.0;
     let added =
         tunnel.registry.renew_agent_key(workspace, asking, key, unix_ms(), Actor::relay()).await;
     added.map_err(|error| store_refusal(&error))?;

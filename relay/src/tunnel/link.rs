@@ -15,6 +15,7 @@ use shared::ids::{ExchangeId, Generation, InstanceId, WorkspaceId};
 use tokio::sync::mpsc;
 
 use crate::health::is_degraded;
+use crate::registry::CredentialId;
 use crate::shard::Home;
 
 /// What a connector announced of its agent; replaced whole.
@@ -33,6 +34,8 @@ pub struct Announced {
 pub struct Link {
     /// Whose link it is, by its credential.
     pub workspace: WorkspaceId,
+    /// The token that it came with, unless it came with a certificate.
+    pub token: Option<CredentialId>,
     /// Which of the relay's links it is.
     pub generation: Generation,
     /// The connector process.
@@ -74,6 +77,8 @@ pub struct Reported {
 pub struct Founding {
     /// See [`Link::workspace`].
     pub workspace: WorkspaceId,
+    /// See [`Link::token`].
+    pub token: Option<CredentialId>,
     /// See [`Link::generation`].
     pub generation: Generation,
     /// See [`Link::instance`].
@@ -99,6 +104,7 @@ impl Link {
     pub fn new(connection: quinn::Connection, founding: Founding) -> Self {
         let link = Self {
             workspace: founding.workspace,
+            token: founding.token,
             generation: founding.generation,
             instance: founding.instance,
             attempt: founding.attempt,

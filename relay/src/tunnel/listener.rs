@@ -11,19 +11,23 @@ use quinn::{Connection, Endpoint, Incoming, VarInt};
 use shared::codes::{CloseCode, RefusalCode};
 use shared::control::{Hello, Refusal, ToConnector, ToRelay};
 use shared::control_stream::{ControlEvent, ControlReader, ControlWriter};
-use shared::ids::InstanceId;
+use shared::ids::{InstanceId, WorkspaceId};
 use shared::limits::{ALPN_REFUSAL, HANDSHAKE_TIMEOUT};
+use shared::secret::Secret;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::admission::{KeyStanding, check_hello, check_identity, no_common_version, refusal};
+use super::admission::{check_hello, check_proof, no_common_version, refusal};
 use super::live::LiveLinks;
-use super::{enrolment, session};
+use super::newcomers::Newcomers;
+use super::outbound::Outbound;
+use super::proof::Proof;
+use super::{bootstrap, enrolment, session};
 use crate::housekeeping::Diary;
 use crate::metrics::Metrics;
 use crate::public::PublicUrl;
-use crate::registry::{Lookup, Registry};
+use crate::registry::Registry;
 use crate::shard::Home;
 
 /// Handshakes that run at a time: each costs about a millisecond of one core.
@@ -56,21 +60,12 @@ pub struct Tunnel {
     pub metrics: Arc<Metrics>,
     /// Whether the relay shuts down.
     pub draining: Arc<AtomicBool>,
-}
-
-impl Tunnel {
-    /// What the registry knows of the key behind a link.
-    pub fn standing(&self, identity: Option<&AgentIdentity>) -> KeyStanding {
-        let key = identity.and_then(|identity| self.registry.agent_key(&identity.key_hash.0));
-        match key {
-            None => KeyStanding::Unknown,
-            Some(key) => match self.registry.by_id(&key.workspace) {
-                Lookup::Live(_) if key.revoked => KeyStanding::Revoked,
-                Lookup::Live(_) => KeyStanding::Good(key.workspace),
-                Lookup::Gone | Lookup::Unknown => KeyStanding::Gone,
-            },
-        }
-    }
+    /// Who answers agents' own calls.
+    pub outbound: Outbound,
+    /// Who opens links without a credential.
+    pub newcomers: Newcomers,
+    /// Places for those.
+    pub bootstraps: Arc<Semaphore>,
 }
 
 /// Accepts links until the endpoint is closed. Nothing heavy runs in the loop itself: port scans
@@ -134,9 +129,13 @@ async fn accept(
     let first = timeout(HANDSHAKE_TIMEOUT, first_message(&connection, &tunnel)).await;
     drop(place);
     match first {
-        Ok(Some(admitted)) => {
+        Ok(Some(First::Hello(admitted))) => {
             tunnel.metrics.handshakes.admitted.inc();
-            session::run(connection, admitted, tunnel, home).await;
+            session::run(connection, *admitted, tunnel, home).await;
+        }
+        Ok(Some(First::Bootstrap(newcomer))) => {
+            tunnel.metrics.handshakes.admitted.inc();
+            bootstrap::run(connection, newcomer, tunnel, home).await;
         }
         Ok(None) => {}
         Err(_) => {
@@ -146,13 +145,21 @@ async fn accept(
     }
 }
 
+/// A first message that begins something.
+enum First {
+    Hello(Box<Admitted>),
+    Bootstrap(bootstrap::Newcomer),
+}
+
 /// A link that was admitted, with its control stream.
 #[derive(Debug)]
 pub struct Admitted {
     /// Its first message.
     pub hello: Hello,
-    /// The credential behind it.
-    pub identity: AgentIdentity,
+    /// Whose link it is.
+    pub workspace: WorkspaceId,
+    /// By what it showed that.
+    pub proof: Proof,
     /// From the connector.
     pub reader: ControlReader<quinn::RecvStream>,
     /// To the connector.
@@ -160,7 +167,7 @@ pub struct Admitted {
 }
 
 /// Reads and answers the first message. `None`: the connection has done its work, or was refused.
-async fn first_message(connection: &Connection, tunnel: &Tunnel) -> Option<Admitted> {
+async fn first_message(connection: &Connection, tunnel: &Tunnel) -> Option<First> {
     let (send, recv) = connection.accept_bi().await.ok()?;
     let (mut reader, writer) = (ControlReader::new(recv), ControlWriter::new(send));
     let identity = peer_identity(connection);
@@ -175,13 +182,22 @@ async fn first_message(connection: &Connection, tunnel: &Tunnel) -> Option<Admit
             "The relay is shutting down; try again in a moment.",
         )),
         Ok(ControlEvent::Message(ToRelay::Hello(hello))) => {
-            let standing = tunnel.standing(identity.as_ref());
-            match check_identity(identity.as_ref(), standing, SystemTime::now(), false)
-                .and_then(|workspace| check_hello(&hello, workspace))
-            {
-                Ok(()) => {
+            let proof = Proof::of(identity, hello.token.as_ref().map(Secret::reveal));
+            let admitted = check_proof(&proof, proof.standing(&tunnel.registry), SystemTime::now())
+                .and_then(|workspace| check_hello(&hello, workspace).map(|()| workspace));
+            match admitted {
+                Ok(workspace) => {
                     let hello = *hello;
-                    return identity.map(|identity| Admitted { hello, identity, reader, writer });
+                    let admitted = Admitted { hello, workspace, proof, reader, writer };
+                    return Some(First::Hello(Box::new(admitted)));
+                }
+                Err(refused) => Err(refused),
+            }
+        }
+        Ok(ControlEvent::Message(ToRelay::Bootstrap { version })) => {
+            match bootstrap::admit(tunnel, connection, version) {
+                Ok(place) => {
+                    return Some(First::Bootstrap(bootstrap::Newcomer { reader, writer, place }));
                 }
                 Err(refused) => Err(refused),
             }
@@ -190,11 +206,11 @@ async fn first_message(connection: &Connection, tunnel: &Tunnel) -> Option<Admit
             enrolment::join(tunnel, version, workspace_id, &token, &csr).await
         }
         Ok(ControlEvent::Message(ToRelay::Renew { csr })) => {
-            enrolment::renew(tunnel, identity.as_ref(), &csr).await
+            enrolment::renew(tunnel, &Proof::of(identity, None), &csr).await
         }
         Ok(_) => Err(refusal(
             RefusalCode::Malformed,
-            "The first message of a link is hello, join or renew.",
+            "The first message of a link is hello, join, renew or bootstrap.",
         )),
         Err(error) => Err(refusal(RefusalCode::Malformed, format!("The first message: {error}."))),
     };

@@ -12,6 +12,7 @@ use shared::ids::{Generation, WorkspaceId};
 
 use super::admission::{Succession, succession};
 use super::link::Link;
+use crate::registry::CredentialId;
 
 /// Older links of one workspace that may still finish their exchanges. A connector that comes back
 /// more often within one exchange loses the oldest.
@@ -123,6 +124,19 @@ impl LiveLinks {
     pub fn revoke(&self, workspace: &WorkspaceId, message: &str) {
         let links = self.inner.seats.get(workspace).map(|seat| seat.links()).unwrap_or_default();
         for link in links {
+            link.revoke(message);
+        }
+    }
+
+    /// Ends the links of a workspace that came with this token, at once, and no others.
+    pub fn revoke_credential(
+        &self,
+        workspace: &WorkspaceId,
+        credential: CredentialId,
+        message: &str,
+    ) {
+        let links = self.inner.seats.get(workspace).map(|seat| seat.links()).unwrap_or_default();
+        for link in links.iter().filter(|link| link.token == Some(credential)) {
             link.revoke(message);
         }
     }

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::link::Founding;
 use super::{Announced, Link, LiveLinks};
+use crate::registry::CredentialId;
 use crate::shard::Home;
 
 /// The head of a request that means nothing.
@@ -69,9 +70,21 @@ impl Wire {
         instance: u64,
         streams: u32,
     ) -> (Arc<Link>, FarEnd) {
+        self.link_by(live, workspace, instance, streams, None).await
+    }
+
+    /// The same for a connector that came with this token.
+    pub(crate) async fn link_by(
+        &self,
+        live: &LiveLinks,
+        workspace: WorkspaceId,
+        instance: u64,
+        streams: u32,
+        token: Option<CredentialId>,
+    ) -> (Arc<Link>, FarEnd) {
         let mut transport = TransportConfig::default();
         transport.max_concurrent_bidi_streams(VarInt::from_u32(streams));
-        self.link_with(live, workspace, instance, transport).await
+        self.link_of(live, workspace, instance, token, transport).await
     }
 
     /// The same, whose end has these settings.
@@ -82,6 +95,17 @@ impl Wire {
         instance: u64,
         transport: TransportConfig,
     ) -> (Arc<Link>, FarEnd) {
+        self.link_of(live, workspace, instance, None, transport).await
+    }
+
+    async fn link_of(
+        &self,
+        live: &LiveLinks,
+        workspace: WorkspaceId,
+        instance: u64,
+        token: Option<CredentialId>,
+        transport: TransportConfig,
+    ) -> (Arc<Link>, FarEnd) {
         let mut client = self.client.clone();
         client.transport_config(Arc::new(transport));
         let address = self.relay.local_addr().unwrap();
@@ -90,6 +114,7 @@ impl Wire {
         let (there, here) = tokio::join!(dialling, accepting);
         let founding = Founding {
             workspace,
+            token,
             generation: live.next_generation(),
             instance: InstanceId(instance),
             attempt: 1,

@@ -4,6 +4,7 @@
 //! [`Upload`] and an [`Answer`]; quinn does not show.
 
 pub mod admission;
+pub mod bootstrap;
 pub mod connection_ids;
 pub mod endpoint;
 pub mod enrolment;
@@ -13,6 +14,9 @@ pub mod listener;
 pub mod live;
 #[cfg(test)]
 pub(crate) mod loopback;
+pub mod newcomers;
+pub mod outbound;
+pub mod proof;
 pub mod session;
 mod silence;
 pub mod steering;

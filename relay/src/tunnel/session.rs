@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use certs::AgentIdentity;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use serde_json::json;
-use shared::codes::{CloseCode, StreamCode};
+use shared::codes::CloseCode;
 use shared::control::{ToConnector, ToRelay, Welcome};
 use shared::control_stream::{ControlEvent, ControlReader, ControlStreamError, ControlWriter};
 use shared::limits::{HEARTBEAT_INTERVAL, LINK_WRITE_TIMEOUT, PING_INTERVAL};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::admission::{KeyStanding, version};
+use super::admission::{Standing, version};
 use super::enrolment;
 use super::link::{Announced, Founding, Link};
 use super::listener::{Admitted, Tunnel};
+use super::outbound::{Calls, Speaker};
+use super::proof::Proof;
 use super::silence::Silence;
 use crate::clock::unix_ms;
 use crate::registry::{Actor, Lookup, NewEvent};
@@ -27,11 +28,12 @@ const OUTBOX_MAX: usize = 64;
 
 /// Registers the link, welcomes the connector, and serves the control stream until the link ends.
 pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>, home: Home) {
-    let Admitted { hello, identity, reader, mut writer } = admitted;
-    let Lookup::Live(workspace) = tunnel.registry.by_id(&identity.workspace) else { return };
+    let Admitted { hello, workspace: id, proof, reader, mut writer } = admitted;
+    let Lookup::Live(workspace) = tunnel.registry.by_id(&id) else { return };
     let (control, outbox) = mpsc::channel(OUTBOX_MAX);
     let founding = Founding {
-        workspace: identity.workspace,
+        workspace: id,
+        token: proof.use_token(&tunnel.registry),
         generation: tunnel.live.next_generation(),
         instance: hello.instance,
         attempt: hello.attempt,
@@ -47,7 +49,7 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
         version: version(),
         software: concat!("relay/", env!("CARGO_PKG_VERSION")).into(),
         instance: tunnel.instance,
-        workspace_id: identity.workspace,
+        workspace_id: id,
         name: workspace.name.clone(),
         generation: link.generation,
         public_url: tunnel.public.base_of(&workspace),
@@ -59,7 +61,7 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
         return close(&connection, CloseCode::Done, "another link of this attempt came first");
     };
     // A credential that ended while the link was being admitted ends the link.
-    if tunnel.standing(Some(&identity)) != KeyStanding::Good(identity.workspace) {
+    if proof.standing(&tunnel.registry) != Standing::Good(id) {
         return close(&connection, CloseCode::Revoked, "the credential was revoked");
     }
     // Requests may overtake WELCOME, since each stream keeps its own order only; a connector takes
@@ -72,7 +74,7 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
         software = %hello.software, "link up");
     note(&tunnel, &link, "link.up", &hello.software);
 
-    let ended = serve(&link, &identity, reader, writer, outbox, &tunnel).await;
+    let ended = serve(&link, &proof, reader, writer, outbox, &tunnel).await;
     let (code, reason) = match &ended {
         ControlStreamError::Wire(error) => (CloseCode::Protocol, error.to_string()),
         ControlStreamError::Message(error) => (CloseCode::Protocol, error.to_string()),
@@ -108,7 +110,7 @@ fn note(tunnel: &Tunnel, link: &Link, action: &'static str, what: &str) {
 /// Serves the control stream; answers why it ended.
 async fn serve(
     link: &Arc<Link>,
-    identity: &AgentIdentity,
+    proof: &Proof,
     mut reader: ControlReader<RecvStream>,
     mut writer: ControlWriter<SendStream>,
     mut outbox: mpsc::Receiver<ToConnector>,
@@ -116,11 +118,19 @@ async fn serve(
 ) -> ControlStreamError {
     let mut frames = BytesMut::new();
     let mut silence = Silence::default();
+    let speaker = Speaker {
+        workspace: Some(link.workspace),
+        token: link.token,
+        remote: link.remote,
+        home: link.home.clone(),
+    };
+    let outbound = tunnel.outbound.clone();
+    let mut calls = Calls::new(speaker, Some(link.instance), link.flow.clone(), outbound);
     loop {
         let answer = tokio::select! {
             event = reader.next::<ToRelay>() => match event {
                 Ok(ControlEvent::Message(message)) => {
-                    handle(link, identity, message, tunnel).await
+                    handle(link, proof, message, tunnel).await
                 }
                 Ok(ControlEvent::Unknown(what)) => Some(ToConnector::Unsupported { what }),
                 Ok(ControlEvent::Acks(acks)) => match link.flow.acknowledge(&acks) {
@@ -142,9 +152,10 @@ async fn serve(
             }
             () = std::future::poll_fn(|cx| link.flow.poll_due(cx, &mut frames)) => None,
             Ok(stream) = link.connection.accept_bi() => {
-                refuse(stream);
+                calls.take(stream);
                 None
             }
+            () = calls.ended() => None,
         };
         let written = timeout(LINK_WRITE_TIMEOUT, async {
             if let Some(message) = answer {
@@ -163,19 +174,10 @@ async fn serve(
     }
 }
 
-/// Ends a stream that the connector opened. Nothing is carried on those yet, and what is left unread
-/// would fill the windows of the link.
-fn refuse((mut send, mut recv): (SendStream, RecvStream)) {
-    let code = VarInt::from_u32(StreamCode::Refused.number());
-    // An error means that it has ended already.
-    let _ = send.reset(code);
-    let _ = recv.stop(code);
-}
-
 /// Acts on one message; answers what to send back.
 async fn handle(
     link: &Link,
-    identity: &AgentIdentity,
+    proof: &Proof,
     message: ToRelay,
     tunnel: &Tunnel,
 ) -> Option<ToConnector> {
@@ -193,7 +195,7 @@ async fn handle(
             tracing::warn!(workspace = %link.workspace, "an exposure list over 256 rules was ignored");
         }
         ToRelay::Renew { csr } => {
-            let renewed = enrolment::renew(tunnel, Some(identity), &csr).await;
+            let renewed = enrolment::renew(tunnel, proof, &csr).await;
             return Some(renewed.unwrap_or_else(ToConnector::Refusal));
         }
         ToRelay::Drain { last_exchange } => link.drain(last_exchange),
@@ -202,7 +204,7 @@ async fn handle(
         }
         ToRelay::Pong { .. } => {}
         // Only a first message may be one of these.
-        ToRelay::Hello(_) | ToRelay::Join { .. } => {
+        ToRelay::Hello(_) | ToRelay::Join { .. } | ToRelay::Bootstrap { .. } => {
             return Some(ToConnector::Unsupported { what: "a second first message".into() });
         }
     }

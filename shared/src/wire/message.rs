@@ -10,9 +10,9 @@ use crate::limits::ASIDES_MAX;
 /// Which way the frames of a [`MessageReader`] go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// Relay to connector.
+    /// From who opened the stream: the relay, or a connector for its agent.
     Request,
-    /// Connector to relay.
+    /// To who opened the stream.
     Response,
 }
 

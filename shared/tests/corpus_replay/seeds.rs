@@ -418,6 +418,7 @@ fn control(seeds: &mut Seeds) {
         "origin":"http://127.0.0.1:8000","card":{{"name":"é"}},"status":{{"error_rate":0.25,
         "runtime_metadata":{{"a":[1,2.5e-7]}},"local_agent":true}}}}"#
     );
+    let by_token = hello.replace(&format!(r#""workspace_id":"{id}""#), r#""token":"rtok_t""#);
     let long = format!(r#"{{"kind":"{}"}}"#, "é".repeat(100));
     for (name, json) in [
         ("refused-not-json", "{"),
@@ -437,7 +438,11 @@ fn control(seeds: &mut Seeds) {
     let join = format!(r#"{{"kind":"join",{v},"workspace_id":"{id}","token":"t","csr":"c"}}"#);
     for (name, json) in [
         ("taken-hello", &hello[..]),
+        ("taken-hello-with-a-token", &by_token),
+        ("refused-token-no-text", &by_token.replace("\"rtok_t\"", "7")),
         ("taken-join", &join),
+        ("taken-bootstrap", &format!(r#"{{"kind":"bootstrap",{v}}}"#)),
+        ("refused-bootstrap-without-a-version", r#"{"kind":"bootstrap"}"#),
         ("taken-heartbeat", r#"{"kind":"heartbeat","error_rate":6.934698245112694e+276}"#),
         ("taken-card", r#"{"kind":"card","card":{"v":[1e15,null,18446744073709551616]}}"#),
         ("taken-exposure", r#"{"kind":"exposure","exposure":{"all":true,"rules":[{"glob":1}]}}"#),
@@ -453,6 +458,8 @@ fn control(seeds: &mut Seeds) {
         "workspace_id":"{id}","name":"n","generation":3,"public_url":"https://r/agents/a_x/",
         "endpoints":["r:7443"],"ping_interval_ms":5000,"heartbeat_interval_ms":30000}}"#
     );
+    let ready =
+        format!(r#"{{"kind":"ready",{v},"software":"r/1","lifetime_ms":60000,"calls":16}}"#);
     let refusal = format!(r#"{{"kind":"refusal","code":"SOLAR_FLARE","message":"m",{v}}}"#);
     for (name, json) in [
         ("taken-welcome", &welcome[..]),
@@ -461,6 +468,7 @@ fn control(seeds: &mut Seeds) {
             "taken-certificate",
             r#"{"kind":"certificate","chain":["a"],"public_url":"u","endpoints":[]}"#,
         ),
+        ("taken-ready", &ready),
         ("taken-replaced", r#"{"kind":"replaced","by":"0123456789abcdef"}"#),
         ("refused-code-no-text", &refusal.replace("\"SOLAR_FLARE\"", "7")),
         ("refused-kind-of-the-connector", r#"{"kind":"hello"}"#),

@@ -10,6 +10,7 @@ use shared::control::{Hello, Refusal, Status, ToConnector, ToRelay, Version, Wel
 use shared::exposure::{Exposure, Rule};
 use shared::ids::{ExchangeId, Generation, InstanceId, WorkspaceId};
 use shared::limits::CREDIT_MAX;
+use shared::secret::Secret;
 use shared::wire::{Abort, Ack, Binding, Frame, RequestHead, ResponseHead, Target, varint};
 
 /// Sizes of the pieces in which a stream arrives.
@@ -188,17 +189,18 @@ fn status() -> impl Strategy<Value = Status> {
 /// Any message of a connector.
 pub(crate) fn to_relay() -> impl Strategy<Value = ToRelay> {
     let hello = (
-        (version(), text(), instance(), any::<u64>(), workspace()),
-        (exposure(), text(), json(), status()),
+        (version(), text(), instance(), any::<u64>(), option::of(workspace())),
+        (option::of(text().prop_map(Secret::new)), exposure(), text(), json(), status()),
     )
         .prop_map(|((version, software, instance, attempt, workspace_id), rest)| {
-            let (exposure, origin, card, status) = rest;
+            let (token, exposure, origin, card, status) = rest;
             ToRelay::Hello(Box::new(Hello {
                 version,
                 software,
                 instance,
                 attempt,
                 workspace_id,
+                token,
                 exposure,
                 origin,
                 card,
@@ -212,6 +214,7 @@ pub(crate) fn to_relay() -> impl Strategy<Value = ToRelay> {
     prop_oneof![
         hello,
         join,
+        version().prop_map(|version| ToRelay::Bootstrap { version }),
         text().prop_map(|csr| ToRelay::Renew { csr }),
         status().prop_map(|status| ToRelay::Heartbeat(Box::new(status))),
         json().prop_map(|card| ToRelay::Card { card }),
@@ -253,6 +256,14 @@ pub(crate) fn to_connector() -> impl Strategy<Value = ToConnector> {
             ToConnector::Refusal(Refusal { code, message, version, retry_after_ms })
         },
     );
+    let ready = (version(), text(), any::<u64>(), any::<u64>()).prop_map(
+        |(version, software, lifetime_ms, calls)| ToConnector::Ready {
+            version,
+            software,
+            lifetime_ms,
+            calls,
+        },
+    );
     let certificate = (vec(text(), 0..3), text(), vec(text(), 0..4)).prop_map(
         |(chain, public_url, endpoints)| ToConnector::Certificate { chain, public_url, endpoints },
     );
@@ -260,6 +271,7 @@ pub(crate) fn to_connector() -> impl Strategy<Value = ToConnector> {
         welcome,
         refusal,
         certificate,
+        ready,
         any::<u64>().prop_map(|seq| ToConnector::Ping { seq }),
         any::<u64>().prop_map(|seq| ToConnector::Pong { seq }),
         text().prop_map(|public_url| ToConnector::PublicUrl { public_url }),

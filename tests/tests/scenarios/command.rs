@@ -12,6 +12,11 @@ pub(crate) async fn connector(args: &[&str], stdin: &str) -> Output {
     run(binaries::agent_connector(), args, &[], stdin).await
 }
 
+/// `agent-connector ARGS…`, with these variables.
+pub(crate) async fn connector_with(env: &[(&str, &str)], args: &[&str]) -> Output {
+    run(binaries::agent_connector(), args, env, "").await
+}
+
 /// `relay ARGS…`.
 pub(crate) async fn relay(args: &[&str]) -> Output {
     relay_with(&[], args).await

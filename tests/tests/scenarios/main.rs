@@ -7,6 +7,7 @@ mod cards;
 mod command;
 mod credentials;
 mod enrolment;
+mod facade;
 mod first_light;
 mod hostile_callers;
 mod hostile_connector;

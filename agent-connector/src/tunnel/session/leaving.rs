@@ -36,10 +36,16 @@ impl Session {
 
     /// Lets what is open finish until `deadline`, and closes the link.
     async fn finish_open<F: Future<Output = ()>>(mut self, mut deadline: Pin<&mut F>) {
+        let uplink = self.uplink.withdraw();
         loop {
+            let (calls, streams) = (uplink.idle(), self.streams.idle());
+            let idle = async {
+                calls.await;
+                streams.await;
+            };
             let event = tokio::select! {
                 biased;
-                () = self.streams.idle() => break,
+                () = idle => break,
                 () = deadline.as_mut() => break,
                 event = self.next() => event,
             };

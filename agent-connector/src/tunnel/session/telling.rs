@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use certs::Identity;
 use shared::control::{Hello, Message, Status, ToRelay};
 use shared::control_stream::ControlStreamError;
 use shared::limits::LINK_WRITE_TIMEOUT;
@@ -15,6 +14,7 @@ use crate::tunnel::enrol;
 use crate::tunnel::error::LinkError;
 use crate::tunnel::first::{SOFTWARE, of_control, version};
 use crate::tunnel::liveness::Call;
+use crate::tunnel::who::Who;
 
 impl Session {
     pub(super) async fn ping(&mut self) -> Result<(), LinkError> {
@@ -54,10 +54,11 @@ impl Session {
     }
 
     pub(super) async fn renew_if_due(&mut self) -> Result<(), LinkError> {
-        if self.renewal.is_some() || !self.identity.needs_renewal(SystemTime::now()) {
+        let Who::Certificate(identity) = &self.who else { return Ok(()) };
+        if self.renewal.is_some() || !identity.needs_renewal(SystemTime::now()) {
             return Ok(());
         }
-        match self.process.state.begin_renewal(&self.identity.workspace) {
+        match self.process.state.begin_renewal(&identity.workspace) {
             Ok(pending) => {
                 let message = enrol::renewal(&pending)?;
                 self.renewal = Some(pending);
@@ -71,11 +72,14 @@ impl Session {
     }
 
     pub(super) fn take_renewal(&mut self, chain: &[String], news: &mut impl FnMut(News)) {
-        let Some(pending) = self.renewal.take() else { return };
-        match enrol::complete(pending, chain, &self.identity) {
+        let (Some(pending), Who::Certificate(identity)) = (self.renewal.take(), &self.who) else {
+            return;
+        };
+        match enrol::complete(pending, chain, identity) {
             Ok(renewed) => {
-                self.identity = Arc::new(renewed);
-                news(News::Renewed(Arc::clone(&self.identity)));
+                let renewed = Arc::new(renewed);
+                self.who = Who::Certificate(Arc::clone(&renewed));
+                news(News::Renewed(renewed));
             }
             Err(error) => tracing::warn!(%error, "the renewed certificate cannot be used"),
         }
@@ -109,7 +113,7 @@ pub(super) fn status(process: &Process, local_agent: Option<bool>, open: usize) 
 
 pub(super) fn hello(
     process: &Process,
-    identity: &Identity,
+    who: &Who,
     attempt: u64,
     status: Status,
     known: &Description,
@@ -120,7 +124,8 @@ pub(super) fn hello(
             software: SOFTWARE.into(),
             instance: process.instance,
             attempt,
-            workspace_id: identity.workspace,
+            workspace_id: who.workspace(),
+            token: who.token().cloned(),
             exposure: known.exposure.clone(),
             origin: process.agent.origin().url(),
             card,

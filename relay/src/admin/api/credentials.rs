@@ -135,6 +135,10 @@ impl Api {
         let id = id.parse::<CredentialId>().map_err(|_| unknown())?;
         let revoke = self.registry.revoke_credential(kind, workspace, id, unix_ms(), asker.actor());
         let revoked = self.timed(revoke).await?;
+        if let (CredentialKind::WorkspaceToken, Some(workspace)) = (kind, workspace) {
+            let why = "This token was revoked. Give the connector another one (--token-file).";
+            self.live.revoke_credential(&workspace, id, why);
+        }
         tracing::info!(credential = %revoked.prefix(), "credential revoked");
         Ok(Answer::ok(json!({ "status": "revoked", "id": id.to_string() })))
     }

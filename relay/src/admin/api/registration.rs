@@ -35,7 +35,7 @@ impl Api {
         let workspace = self.owned(asker, &id.to_string())?;
         let (text, warnings) = match url {
             // Whoever registers through its link is reached by it, whatever it says.
-            _ if asker.by_link() => (self.public.base_of(&workspace), Vec::new()),
+            _ if asker.over_link => (self.public.base_of(&workspace), Vec::new()),
             Some(url) => (url.text, url.warnings),
             None => return Err(missing("url", "say where the agent can be reached")),
         };

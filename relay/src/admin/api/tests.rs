@@ -47,7 +47,7 @@ impl Desk {
         });
         let headers: HeaderMap = headers.collect();
         let principal = self.api.doorman.judge(&headers).ok().flatten();
-        let asker = principal.map(|principal| Asker { principal, source: None });
+        let asker = principal.map(|principal| Asker { principal, source: None, over_link: false });
         let method = &method.parse().unwrap();
         let request = Request { method, path, query, headers: &headers, body: body.as_bytes() };
         self.api.handle(&request, asker.as_ref()).await

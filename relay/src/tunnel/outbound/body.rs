@@ -1,0 +1,135 @@
+//! The connector's half of a call: its head, its body, its end.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use quinn::{RecvStream, VarInt};
+use shared::codes::StreamCode;
+use shared::flow::BodyReceiver;
+use shared::wire::{Direction, Frame, MessageReader, RequestHead, WireError};
+
+use super::part_of;
+
+/// Bytes taken from a stream at a time.
+const READ_BYTES_MAX: usize = 64 * 1024;
+
+/// A piece of a call's body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Bytes of it; never none.
+    Data(Bytes),
+    /// It is whole, and these are its trailers.
+    End(HeaderMap),
+}
+
+/// Why a call's body ended before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyCut {
+    /// The agent or the connector gave it up, or the link was lost.
+    #[error("the call was cut")]
+    Lost,
+    /// The connector broke the protocol.
+    #[error("the connector broke the protocol: {0}")]
+    Protocol(#[from] WireError),
+}
+
+/// The body of a call as it comes. Dropped before its end, it tells the connector that no more of it
+/// is wanted.
+#[derive(Debug)]
+pub struct CallBody {
+    recv: RecvStream,
+    reader: MessageReader,
+    unread: Bytes,
+    receiver: Option<BodyReceiver>,
+}
+
+impl CallBody {
+    pub(super) fn new(recv: RecvStream) -> Self {
+        let reader = MessageReader::new(Direction::Request, 0);
+        Self { recv, reader, unread: Bytes::new(), receiver: None }
+    }
+
+    /// The head, which comes first.
+    pub(super) async fn head(&mut self) -> Result<Box<RequestHead>, BodyCut> {
+        match std::future::poll_fn(|cx| self.poll_frame(cx)).await? {
+            Frame::RequestHead(head) => Ok(head),
+            frame => Err(self.broken(WireError::Unexpected(frame.kind()))),
+        }
+    }
+
+    pub(super) fn receive_with(&mut self, receiver: BodyReceiver) {
+        self.receiver = Some(receiver);
+    }
+
+    /// The next piece; nothing comes behind [`Part::End`]. Cancel safe.
+    pub async fn part(&mut self) -> Result<Part, BodyCut> {
+        std::future::poll_fn(|cx| self.poll_part(cx)).await
+    }
+
+    /// The next piece.
+    pub fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, BodyCut>> {
+        let frame = ready!(self.poll_frame(cx))?;
+        Poll::Ready(part_of(frame).map_err(|error| self.broken(error)))
+    }
+
+    /// Notes that `bytes` of it were handed on: the connector may send as many more, and then some.
+    pub fn consumed(&mut self, bytes: usize) {
+        if let Some(receiver) = &mut self.receiver {
+            self.reader.allow(receiver.consumed(bytes));
+        }
+    }
+
+    /// Wants no more of it.
+    pub fn stop(&mut self, code: StreamCode) {
+        // An error means that the stream is over already.
+        let _ = self.recv.stop(VarInt::from_u32(code.number()));
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, BodyCut>> {
+        loop {
+            match self.reader.next(&mut self.unread) {
+                // It concerns the answer, whose own half tells of it.
+                Ok(Some(Frame::Stop(_))) => {}
+                Ok(Some(Frame::Reset(_) | Frame::Abort(_))) => {
+                    return Poll::Ready(Err(BodyCut::Lost));
+                }
+                Ok(Some(frame)) => {
+                    if self.reader.is_over() {
+                        // Reads the FIN that came with END, so that nothing is left to stop.
+                        let _ = self.poll_chunk(cx);
+                    }
+                    return Poll::Ready(Ok(frame));
+                }
+                Ok(None) => match ready!(self.poll_chunk(cx)) {
+                    Ok(Some(bytes)) => self.unread = bytes,
+                    Ok(None) => return Poll::Ready(Err(self.broken(WireError::Cut))),
+                    Err(cut) => return Poll::Ready(Err(cut)),
+                },
+                Err(error) => return Poll::Ready(Err(self.broken(error))),
+            }
+        }
+    }
+
+    fn broken(&mut self, error: WireError) -> BodyCut {
+        self.stop(StreamCode::Protocol);
+        BodyCut::Protocol(error)
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyCut>> {
+        // The future keeps no state of its own: a new one each time is the same as the old one.
+        let read = pin!(self.recv.read_chunk(READ_BYTES_MAX, true)).poll(cx);
+        read.map(|read| match read {
+            Ok(chunk) => Ok(chunk.map(|chunk| chunk.bytes)),
+            Err(_) => Err(BodyCut::Lost),
+        })
+    }
+}
+
+impl Drop for CallBody {
+    fn drop(&mut self) {
+        self.stop(StreamCode::Ok);
+    }
+}
