@@ -12,6 +12,7 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod edge;
+pub mod guesses;
 pub mod health;
 pub mod housekeeping;
 pub mod logging;
@@ -36,12 +37,16 @@ use socket2::Socket;
 use tokio::sync::{Barrier, Semaphore, watch};
 
 use crate::addresses::{Addresses, BindError, Sockets};
+use crate::admin::canvas::Canvas;
+use crate::admin::canvas::answer::any_body;
+use crate::admin::canvas::chat::Messenger;
+use crate::admin::feed::Feed;
 use crate::admin::pulse::Pulses;
 use crate::admin::{AdminToken, AdminTokenError, Api};
 use crate::config::{AdminTokenSource, Config, SealingSource};
 use crate::edge::Edge;
-use crate::edge::guesses::Guesses;
 use crate::edge::load::Load;
+use crate::guesses::Guesses;
 use crate::housekeeping::{Diary, Pages};
 use crate::metrics::Metrics;
 use crate::principal::Doorman;
@@ -165,6 +170,7 @@ impl Relay {
             live: live.clone(),
             public: addresses.public_url.clone(),
             api: Arc::clone(&api),
+            feed: Arc::new(Feed::new(Arc::clone(&api))),
             max_body_bytes: config.max_body_bytes,
             metrics: Arc::clone(&metrics),
             instance,
@@ -250,9 +256,16 @@ impl Relay {
     ///
     /// An error means that the store failed for good, and the process must end.
     pub async fn run_until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), String> {
+        let feed = Arc::clone(&self.edge.feed);
+        let edge = Arc::clone(&self.edge);
+        let messenger = Messenger::new(move |workspace, json| {
+            let edge = Arc::clone(&edge);
+            async move { edge.chat(workspace, json).await.map(any_body) }
+        });
+        let canvas = Arc::new(Canvas::new(self.api, Arc::clone(&feed), messenger));
         let admin = async {
             match tokio::net::TcpListener::from_std(self.admin) {
-                Ok(listener) => admin::listener::serve(listener, self.api).await,
+                Ok(listener) => admin::listener::serve(listener, canvas).await,
                 Err(error) => tracing::error!(%error, "the admin listener cannot be used"),
             }
             std::future::pending::<()>().await
@@ -261,6 +274,7 @@ impl Relay {
             () = shutdown => None,
             reason = self.registry.failed() => Some(reason),
             () = admin => None,
+            () = feed.run() => None,
             () = housekeeping::run(&self.registry, &mut self.pages) => None,
         };
         self.edge.draining.store(true, Ordering::Relaxed);

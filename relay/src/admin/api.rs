@@ -174,6 +174,21 @@ impl Api {
         }
     }
 
+    /// Whose live changes a call asks for, if it asks for some.
+    pub fn followed(
+        &self,
+        request: &Request<'_>,
+        asker: Option<&Asker>,
+    ) -> Option<Result<WorkspaceId, Problem>> {
+        let resource = Resource::at(request.path).ok()?;
+        let Resource::Events(name) = &resource else { return None };
+        let judged = resource.verb(request.method).and_then(|_| {
+            let asker = asker.ok_or(Problem::Unauthenticated)?;
+            Ok(self.readable(asker, name)?.id)
+        });
+        Some(judged.inspect_err(|problem| self.metrics.refusal(problem.kind().1)))
+    }
+
     async fn answer(
         &self,
         request: &Request<'_>,
@@ -211,7 +226,8 @@ impl Api {
             Resource::Discover(id) => self.discover(&id, request.headers, asker),
             Resource::Peers(id) => self.peers(&id, request.query, asker),
             Resource::Trail => self.trail(request, asker).await,
-            Resource::Description => Err(Problem::NotFound),
+            // Told apart by [`Api::followed`], since its answer never ends.
+            Resource::Events(_) | Resource::Description => Err(Problem::NotFound),
         }
     }
 

@@ -1,6 +1,7 @@
-//! The admin listener: health, readiness and metrics, for who sits on the same machine.
+//! The admin listener: the canvas, health, readiness and metrics, for the operator.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue};
 use http::uri::Authority;
 use http::{Method, Request, Response};
-use http_body_util::Full;
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,10 +20,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::api::Api;
+use super::canvas::answer::{AnyBody, strict, whole};
+use super::canvas::{Canvas, is_foreign};
 use super::problem::Problem;
 
-/// Connections at a time: a scraper, a health check and some browsers.
-const CONNECTIONS_MAX: usize = 64;
+/// Connections at a time: a scraper, a health check, and browsers, which take six each.
+const CONNECTIONS_MAX: usize = 128;
 /// From the start of a request to the end of its head; an idle connection ends by it too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the store may take to prove itself: probes give up after a few seconds themselves.
@@ -30,25 +33,19 @@ const READY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Waits after a failed accept: without file descriptors it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-const INDEX: &str = "This is the admin listener of a relay for A2A agents.\n\n\
-    /healthz   200 while the process answers\n\
-    /readyz    200 while the store commits\n\
-    /metrics   for Prometheus\n\n\
-    Workspaces are managed on the public listener: relay workspace --help\n";
-
 /// Serves the admin listener until the future is dropped, which ends its connections too.
-pub async fn serve(listener: TcpListener, api: Arc<Api>) {
+pub async fn serve(listener: TcpListener, canvas: Arc<Canvas>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let api = Arc::clone(&api);
+            Ok((stream, remote)) => {
+                let canvas = Arc::clone(&canvas);
                 connections.spawn(async move {
                     let _place = place;
-                    connection(stream, api).await;
+                    connection(stream, remote, canvas).await;
                 });
             }
             Err(error) => {
@@ -71,11 +68,12 @@ pub async fn readiness(api: &Api) -> Result<(), String> {
     }
 }
 
-async fn connection(stream: TcpStream, api: Arc<Api>) {
+async fn connection(stream: TcpStream, remote: SocketAddr, canvas: Arc<Canvas>) {
     let Ok(local) = stream.local_addr() else { return };
+    let ends = Ends { local, remote: remote.ip() };
     let service = service_fn(|request: Request<Incoming>| {
-        let api = Arc::clone(&api);
-        async move { Ok::<_, Infallible>(answer(&request, local, &api).await.map(Full::new)) }
+        let canvas = Arc::clone(&canvas);
+        async move { Ok::<_, Infallible>(answer(request, ends, &canvas).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -87,41 +85,63 @@ async fn connection(stream: TcpStream, api: Arc<Api>) {
     }
 }
 
-async fn answer<B>(request: &Request<B>, local: SocketAddr, api: &Api) -> Response<Bytes> {
-    match page(request, local, api).await {
-        Ok(text) => plain(text),
-        Err(problem) => {
-            api.metrics.refusal(problem.kind().1);
-            problem.response()
-        }
-    }
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    local: SocketAddr,
+    remote: IpAddr,
 }
 
-async fn page<B>(request: &Request<B>, local: SocketAddr, api: &Api) -> Result<String, Problem> {
-    if !is_own_host(request, local.ip()) {
+async fn answer<B>(request: Request<B>, ends: Ends, canvas: &Arc<Canvas>) -> Response<AnyBody>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+{
+    strict(match page(request, ends, canvas).await {
+        Ok(response) => response,
+        Err(problem) => {
+            canvas.api().metrics.refusal(problem.kind().1);
+            problem.response().map(whole)
+        }
+    })
+}
+
+async fn page<B>(
+    request: Request<B>,
+    ends: Ends,
+    canvas: &Arc<Canvas>,
+) -> Result<Response<AnyBody>, Problem>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+{
+    if !is_own_host(&request, ends.local.ip()) {
         return Err(Problem::Forbidden(format!(
-            "The admin listener answers only to its own address and to localhost; ask \
-             http://{local}."
+            "The admin listener answers only to its own address and to localhost; ask http://{}.",
+            ends.local
         )));
     }
+    if is_foreign(request.headers()) {
+        return Err(Problem::Forbidden(
+            "The admin listener answers no web page but its own.".into(),
+        ));
+    }
     let path = request.uri().path();
-    if !["/", "/healthz", "/readyz", "/metrics"].contains(&path) {
-        return Err(Problem::NotFound);
+    if !["/healthz", "/readyz", "/metrics"].contains(&path) {
+        return canvas.answer(request, ends.remote).await;
     }
     if *request.method() != Method::GET && *request.method() != Method::HEAD {
         return Err(Problem::MethodNotAllowed("GET, HEAD"));
     }
+    let api = canvas.api();
     match path {
         "/readyz" => match readiness(api).await {
-            Ok(()) => Ok("ready\n".into()),
+            Ok(()) => Ok(plain("ready\n")),
             Err(reason) => Err(Problem::StoreUnavailable(reason)),
         },
         "/metrics" => {
             api.count_workspaces();
-            Ok(api.metrics.render())
+            Ok(plain(api.metrics.render()))
         }
-        "/healthz" => Ok("ok\n".into()),
-        _ => Ok(INDEX.into()),
+        _ => Ok(plain("ok\n")),
     }
 }
 
@@ -141,8 +161,8 @@ fn is_own_host<B>(request: &Request<B>, local: IpAddr) -> bool {
     })
 }
 
-fn plain(text: String) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(text));
+fn plain(text: impl Into<Bytes>) -> Response<AnyBody> {
+    let mut response = Response::new(whole(text));
     let value = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, value);
     response

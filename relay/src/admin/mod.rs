@@ -2,11 +2,15 @@
 
 pub mod api;
 mod body;
+pub mod canvas;
+pub mod feed;
 pub mod listener;
 pub mod presence;
 pub mod problem;
 pub mod pulse;
 mod route;
+#[cfg(test)]
+mod testing;
 pub mod token;
 mod view;
 

@@ -41,6 +41,12 @@ pub enum Problem {
     Internal(String),
     /// A web page or a wrong name asks.
     Forbidden(String),
+    /// Its source showed too many wrong credentials.
+    RateLimited,
+    /// The body is larger than this many bytes.
+    TooLarge(usize),
+    /// Every place is taken.
+    Overloaded(String),
 }
 
 impl Problem {
@@ -64,6 +70,9 @@ impl Problem {
             }
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "RELAY_INTERNAL"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "RELAY_FORBIDDEN"),
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "RELAY_RATE_LIMITED"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RELAY_BODY_TOO_LARGE"),
+            Self::Overloaded(_) => (StatusCode::SERVICE_UNAVAILABLE, "RELAY_OVERLOADED"),
         }
     }
 
@@ -93,7 +102,14 @@ impl Problem {
             | Self::Duplicate(detail)
             | Self::StoreUnavailable(detail)
             | Self::Internal(detail)
-            | Self::Forbidden(detail) => detail.clone(),
+            | Self::Forbidden(detail)
+            | Self::Overloaded(detail) => detail.clone(),
+            Self::RateLimited => "Too many wrong tokens came from this address; wait a moment and \
+                 check the token."
+                .into(),
+            Self::TooLarge(max) => {
+                format!("The body of this call must not be larger than {max} bytes; shorten it.")
+            }
         }
     }
 
@@ -135,6 +151,9 @@ impl Problem {
             }
             Self::StoreUnavailable(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(STORE_RETRY_SECONDS));
+            }
+            Self::RateLimited | Self::Overloaded(_) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(1));
             }
             _ => {}
         }

@@ -19,6 +19,7 @@ pub(super) enum Resource {
     SecretValues(String),
     Secret(String, String),
     State(String),
+    Events(String),
     Pause(String),
     Resume(String),
     Register,
@@ -67,6 +68,7 @@ impl Resource {
             // No secret can have this name, which the SDK's path takes.
             ["workspaces", name, "secrets", "values"] => Self::SecretValues(own(name)),
             ["workspaces", name, "secrets", key] => Self::Secret(own(name), own(key)),
+            ["workspaces", name, "events"] => Self::Events(own(name)),
             ["workspaces", name, "state"] => Self::State(own(name)),
             ["workspaces", name, "pause"] => Self::Pause(own(name)),
             ["workspaces", name, "resume"] => Self::Resume(own(name)),
@@ -117,6 +119,7 @@ impl Resource {
             | Self::UpdateCard => "POST",
             Self::SecretValues(_)
             | Self::State(_)
+            | Self::Events(_)
             | Self::Discover(_)
             | Self::Peers(_)
             | Self::Trail

@@ -17,6 +17,7 @@ use super::record::Record;
 use super::sse::EventBoundary;
 use super::upload::Carrying;
 use super::watch::Serving;
+use crate::admin::feed::body::FeedBody;
 use crate::tunnel::{Answer, AnswerCut};
 
 /// An answer's body. An error means that it was cut: the caller's connection then ends without the
@@ -34,6 +35,7 @@ enum Content {
     Whole(Option<Bytes>),
     Streamed(Box<Streamed>),
     Handed(Handed),
+    Events(Box<FeedBody>),
 }
 
 /// The answer was cut.
@@ -55,6 +57,11 @@ impl AnswerBody {
     /// A body that streams from another shard.
     pub fn handed(handed: Handed) -> Self {
         Self::new(Content::Handed(handed))
+    }
+
+    /// Live changes, which end when their reader may not read them any more.
+    pub fn events(events: FeedBody) -> Self {
+        Self::new(Content::Events(Box::new(events)))
     }
 
     const fn new(content: Content) -> Self {
@@ -82,6 +89,9 @@ impl Body for AnswerBody {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Streamed(streamed) => streamed.poll_frame(cx),
             Content::Handed(handed) => handed.poll_frame(cx),
+            Content::Events(events) => {
+                Pin::new(events).poll_frame(cx).map_err(|never| match never {})
+            }
         };
         if matches!(frame, Poll::Ready(Some(Err(Cut)))) {
             // At an error hyper drops what it has not flushed yet, the head and the last event
@@ -98,6 +108,7 @@ impl Body for AnswerBody {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Streamed(streamed) => streamed.is_over(),
             Content::Handed(handed) => handed.is_over(),
+            Content::Events(_) => false,
         }
     }
 
@@ -106,7 +117,7 @@ impl Body for AnswerBody {
             Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Content::Streamed(_) | Content::Handed(_) => SizeHint::default(),
+            Content::Streamed(_) | Content::Handed(_) | Content::Events(_) => SizeHint::default(),
         }
     }
 }

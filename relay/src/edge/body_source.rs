@@ -22,6 +22,8 @@ pub enum Source {
     },
     /// Over a link. Boxed, since few do.
     Link(Box<CallBody>),
+    /// It is all at hand.
+    Whole(Option<Bytes>),
 }
 
 /// What came: a piece, or the end with its trailers.
@@ -48,6 +50,7 @@ impl Source {
         match self {
             Self::Http { incoming, .. } => incoming.is_end_stream(),
             Self::Link(_) => false,
+            Self::Whole(bytes) => bytes.is_none(),
         }
     }
 
@@ -56,6 +59,10 @@ impl Source {
         let (incoming, over_http2) = match self {
             Self::Http { incoming, over_http2 } => (incoming, *over_http2),
             Self::Link(call) => return poll_link(call, cx),
+            Self::Whole(bytes) => {
+                let end = || Came::End(HeaderMap::new());
+                return Poll::Ready(Ok(bytes.take().map_or_else(end, Came::Data)));
+            }
         };
         Poll::Ready(match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
             Some(Ok(frame)) => Ok(match frame.into_data() {

@@ -32,8 +32,8 @@ const OWN_FIELDS: usize = 9;
 pub struct Caller {
     /// Its address.
     pub ip: IpAddr,
-    /// The shard that serves its connection.
-    pub shard: u8,
+    /// The shard that serves its connection, if one does.
+    pub shard: Option<u8>,
     forwarded: HeaderValue,
     forwarded_for: HeaderValue,
     forwarded_host: HeaderValue,
@@ -42,7 +42,7 @@ pub struct Caller {
 
 impl Caller {
     /// A caller of the relay at `public`, whose connection is served by `shard`.
-    pub fn new(ip: IpAddr, shard: u8, public: &PublicUrl) -> Self {
+    pub fn new(ip: IpAddr, shard: Option<u8>, public: &PublicUrl) -> Self {
         let proto = if public.as_str().starts_with("https:") { "https" } else { "http" };
         let host = public.authority().as_str();
         let node = match ip {
@@ -156,7 +156,7 @@ mod tests {
         .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
         .collect();
         let public = "https://relay.example".parse().unwrap();
-        let caller = Caller::new("192.0.2.1".parse().unwrap(), 0, &public);
+        let caller = Caller::new("192.0.2.1".parse().unwrap(), Some(0), &public);
         let request_id = HeaderValue::from_static("r-1");
         let sender = Principal::Workspace("ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(), None);
         let origin = Origin {

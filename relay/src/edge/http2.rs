@@ -58,7 +58,7 @@ where
     let watch = Arc::new(Watch::of_streams());
     let streams = Arc::new(Mutex::new(JoinSet::new()));
     let edge = &host.edge;
-    let caller = Arc::new(Caller::new(remote.ip(), host.shard, &edge.public));
+    let caller = Arc::new(Caller::new(remote.ip(), Some(host.shard), &edge.public));
     let service = service_fn(|request| {
         let (edge, caller, serving) = (Arc::clone(edge), Arc::clone(&caller), watch.serve());
         async move {

@@ -85,7 +85,7 @@ impl Edge {
         let judged = self.api.doorman.judge(&head.fields);
         let principal = whose_call(speaker.workspace, judged, &path);
         let mut parts = parts_of(head, &path)?;
-        let caller = || Caller::new(speaker.remote.ip(), speaker.home.shard(), &self.public);
+        let caller = || Caller::new(speaker.remote.ip(), Some(speaker.home.shard()), &self.public);
         let forwarded = match route(&path) {
             Route::Api => {
                 // Held until the answer's head is here; its bytes are bounded by the link's credit.
@@ -136,6 +136,9 @@ impl Edge {
         let query = parts.uri.query();
         let (method, headers, body) = (&parts.method, &parts.headers, &body[..]);
         let request = api::Request { method, path, query, headers, body };
+        if let Some(followed) = self.api.followed(&request, asker.as_ref()) {
+            return Ok(self.follow(followed, &parts.headers));
+        }
         let answer = self.api.handle(&request, asker.as_ref()).await;
         let guess = answer.status() == StatusCode::UNAUTHORIZED;
         if guess && !self.guesses.allow(speaker.remote.ip(), Instant::now()) {

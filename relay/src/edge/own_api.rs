@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Response, StatusCode, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use shared::ids::WorkspaceId;
 use tokio::time::timeout;
 
 use super::answer_body::AnswerBody;
@@ -16,6 +17,8 @@ use super::failure::Failure;
 use super::forwarded::Caller;
 use super::service::Edge;
 use crate::admin::api::{self, Asker};
+use crate::admin::feed::body::FeedBody;
+use crate::admin::problem::Problem;
 use crate::admin::readiness;
 
 /// Largest body of a call to the relay's own API, bytes. A card is the largest thing in one.
@@ -48,6 +51,9 @@ impl Edge {
             headers: &parts.headers,
             body: &body,
         };
+        if let Some(followed) = self.api.followed(&request, asker.as_ref()) {
+            return Ok(self.follow(followed, &parts.headers));
+        }
         let mut answer = self.api.handle(&request, asker.as_ref()).await;
         if answer.status() == StatusCode::UNAUTHORIZED
             && !self.guesses.allow(caller.ip, Instant::now())
@@ -56,6 +62,31 @@ impl Edge {
         }
         answer.headers_mut().insert("x-request-id", request_id.clone());
         Ok(answer.map(AnswerBody::whole))
+    }
+
+    /// The live changes of a workspace, as long as the credential is good.
+    pub(super) fn follow(
+        &self,
+        followed: Result<WorkspaceId, Problem>,
+        fields: &HeaderMap,
+    ) -> Response<AnswerBody> {
+        let last = fields.get("last-event-id").and_then(|id| id.to_str().ok());
+        let subscribed = followed.and_then(|id| {
+            self.feed.subscribe(Some(id), last).map_err(|_| {
+                Problem::Overloaded("Too many follow this relay's changes; try again later.".into())
+            })
+        });
+        let subscription = match subscribed {
+            Ok(subscription) => subscription,
+            Err(problem) => return problem.response().map(AnswerBody::whole),
+        };
+        let (doorman, fields) = (self.api.doorman.clone(), fields.clone());
+        let is_good = move || matches!(doorman.judge(&fields), Ok(Some(_)));
+        let mut response = Response::new(AnswerBody::events(FeedBody::new(subscription, is_good)));
+        let media = HeaderValue::from_static("text/event-stream");
+        response.headers_mut().insert(CONTENT_TYPE, media);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
     }
 
     async fn api_body(&self, body: Option<Incoming>) -> Result<Bytes, Failure> {

@@ -22,7 +22,6 @@ use super::deadline::Deadline;
 use super::exchange::{self, Admitted, CardAsked, Pending, Refused};
 use super::failure::Failure;
 use super::forwarded::{Caller, Origin, toward_agent};
-use super::guesses::Guesses;
 use super::handed;
 use super::judge::judge;
 use super::load::Load;
@@ -31,6 +30,8 @@ use super::record::Record;
 use super::render::{Dialect, refusal};
 use super::route::{AgentName, Route, route};
 use crate::admin::Api;
+use crate::admin::feed::Feed;
+use crate::guesses::Guesses;
 use crate::metrics::Metrics;
 use crate::principal::{BadCredential, Principal};
 use crate::public::PublicUrl;
@@ -63,6 +64,8 @@ pub struct Edge {
     pub requests: AtomicU64,
     /// How much it carries.
     pub load: Load,
+    /// What changes.
+    pub feed: Arc<Feed>,
     /// Who guesses.
     pub guesses: Guesses,
     /// Whether the relay shuts down; the tunnel knows it too.
@@ -321,7 +324,7 @@ impl Edge {
         let presence = self.live.presence(&workspace.id);
         let (announced, elsewhere) = match &presence {
             Presence::Connected(link) => {
-                let away = link.home.shard() != asked.caller.shard;
+                let away = Some(link.home.shard()) != asked.caller.shard;
                 (Some(link.announced()), away.then(|| link.home.clone()))
             }
             Presence::Left(_) | Presence::Never => (None, None),

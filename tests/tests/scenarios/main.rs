@@ -3,6 +3,7 @@
 mod agents;
 mod bodies;
 mod callers;
+mod canvas;
 mod cards;
 mod command;
 mod credentials;
