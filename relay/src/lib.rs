@@ -42,6 +42,7 @@ use crate::admin::canvas::answer::any_body;
 use crate::admin::canvas::chat::Messenger;
 use crate::admin::feed::Feed;
 use crate::admin::pulse::Pulses;
+use crate::admin::refusals::Refusals;
 use crate::admin::{AdminToken, AdminTokenError, Api};
 use crate::config::{AdminTokenSource, Config, SealingSource};
 use crate::edge::Edge;
@@ -158,6 +159,7 @@ impl Relay {
             live: live.clone(),
             public: addresses.public_url.clone(),
             pulses: Pulses::default(),
+            refusals: Refusals::default(),
             endpoints: addresses.endpoints.clone(),
             relay_ca: authority.fingerprint(),
             doorman: Doorman { registry: registry.clone(), token },

@@ -14,6 +14,7 @@ use shared::ids::WorkspaceId;
 use super::body::Fields;
 use super::problem::Problem;
 use super::pulse::Pulses;
+use super::refusals::Refusals;
 use super::route::{Resource, Verb};
 use crate::metrics::Metrics;
 use crate::principal::{Doorman, Principal};
@@ -44,6 +45,8 @@ pub struct Api {
     pub live: LiveLinks,
     /// Who sends heartbeats over HTTP.
     pub pulses: Pulses,
+    /// What callers were refused of late.
+    pub refusals: Refusals,
     /// The public address of the edge.
     pub public: PublicUrl,
     /// Where connectors reach the tunnel, `host:port`; at least one.
@@ -222,6 +225,10 @@ impl Api {
             Resource::Register => self.register(&request.fields()?, asker).await,
             Resource::Heartbeat => self.heartbeat(&request.fields()?, asker),
             Resource::UpdateCard => self.update_card(&request.fields()?, asker).await,
+            Resource::Refusals(name) => {
+                let workspace = self.readable(asker, &name)?;
+                Ok(Answer::ok(self.refusals.list(&workspace.id)))
+            }
             Resource::State(name) => Ok(self.state(&*self.owned(asker, &name)?)),
             Resource::Discover(id) => self.discover(&id, request.headers, asker),
             Resource::Peers(id) => self.peers(&id, request.query, asker),

@@ -8,6 +8,7 @@ pub mod listener;
 pub mod presence;
 pub mod problem;
 pub mod pulse;
+pub mod refusals;
 mod route;
 #[cfg(test)]
 mod testing;

@@ -20,6 +20,7 @@ pub(super) enum Resource {
     Secret(String, String),
     State(String),
     Events(String),
+    Refusals(String),
     Pause(String),
     Resume(String),
     Register,
@@ -68,6 +69,7 @@ impl Resource {
             // No secret can have this name, which the SDK's path takes.
             ["workspaces", name, "secrets", "values"] => Self::SecretValues(own(name)),
             ["workspaces", name, "secrets", key] => Self::Secret(own(name), own(key)),
+            ["workspaces", name, "refusals"] => Self::Refusals(own(name)),
             ["workspaces", name, "events"] => Self::Events(own(name)),
             ["workspaces", name, "state"] => Self::State(own(name)),
             ["workspaces", name, "pause"] => Self::Pause(own(name)),
@@ -120,6 +122,7 @@ impl Resource {
             Self::SecretValues(_)
             | Self::State(_)
             | Self::Events(_)
+            | Self::Refusals(_)
             | Self::Discover(_)
             | Self::Peers(_)
             | Self::Trail

@@ -9,6 +9,7 @@ use http::Response;
 use super::canvas::answer::whole;
 use super::canvas::chat::Messenger;
 use super::pulse::Pulses;
+use super::refusals::Refusals;
 use super::{AdminToken, Api};
 use crate::clock::unix_ms;
 use crate::metrics::Metrics;
@@ -31,6 +32,7 @@ pub(super) fn api(folder: &Path) -> Api {
     Api {
         registry: registry.clone(),
         pulses: Pulses::default(),
+        refusals: Refusals::default(),
         live: LiveLinks::default(),
         public: "http://127.0.0.1:8080".parse().unwrap(),
         endpoints: vec!["127.0.0.1:4433".into()],

@@ -20,7 +20,7 @@ use super::answer_body::AnswerBody;
 use super::caller_body::CallerBody;
 use super::deadline::Deadline;
 use super::exchange::{self, Admitted, CardAsked, Pending, Refused};
-use super::failure::Failure;
+use super::failure::{Failure, Verdict};
 use super::forwarded::{Caller, Origin, toward_agent};
 use super::handed;
 use super::judge::judge;
@@ -31,6 +31,8 @@ use super::render::{Dialect, refusal};
 use super::route::{AgentName, Route, route};
 use crate::admin::Api;
 use crate::admin::feed::Feed;
+use crate::admin::refusals::Refused as Told;
+use crate::clock::unix_ms;
 use crate::guesses::Guesses;
 use crate::metrics::Metrics;
 use crate::principal::{BadCredential, Principal};
@@ -344,6 +346,11 @@ impl Edge {
         let verdict = no.failure.verdict();
         self.metrics.refusal(verdict.code);
         let name = request_id.to_str().unwrap_or_default();
+        if let Some(workspace) = verdict.workspace
+            && verdict.status != StatusCode::GONE
+        {
+            self.api.refusals.note(workspace, told(&verdict, name));
+        }
         let mut response =
             refusal(&verdict, no.dialect, no.id.as_deref(), name).map(AnswerBody::whole);
         let headers: &mut HeaderMap = response.headers_mut();
@@ -395,6 +402,17 @@ pub(super) async fn id_of(
         return None;
     }
     body.find_envelope().await.id
+}
+
+/// What the operator sees of a refusal.
+fn told(verdict: &Verdict, request: &str) -> Told {
+    Told {
+        at_ms: unix_ms(),
+        status: verdict.status.as_u16(),
+        code: verdict.code,
+        delivery: verdict.delivery.name(),
+        request: request.to_owned(),
+    }
 }
 
 /// Whether a caller takes a stream of events for its answer.

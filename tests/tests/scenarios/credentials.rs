@@ -1,7 +1,7 @@
 //! Credentials of callers: keys of the organisation, caller tokens, and what becomes of secrets.
 
 use serde_json::json;
-use tests::{Refusal, World, http, world::message};
+use tests::{Refusal, Relay, World, http, world::message};
 
 /// Calls the agent by a name, with a credential.
 async fn call(world: &World, name: &str, token: Option<&str>) -> tests::RawResponse {
@@ -103,4 +103,18 @@ async fn a_secret_is_nowhere_but_in_its_agents_hands() {
     assert_eq!(relay.cli(&["secret", "remove", "first", "OPENAI_API_KEY"]).await.code, 0);
     let left = relay.api(&token, &secrets, None).await.json();
     assert_eq!(left, json!({"secrets": {}}));
+}
+
+#[tokio::test]
+async fn the_operator_sees_which_calls_of_an_agent_were_refused() {
+    let relay = Relay::start().await;
+    let workspace = relay.add_workspace("away", &[]).await;
+    let answer = http::post(&workspace.endpoint(), &[], b"{}").await.expect("an answer");
+    assert_eq!(answer.relay_error(), Some("RELAY_AGENT_OFFLINE"), "{answer:?}");
+    let path = format!("GET /workspaces/{}/refusals", workspace.workspace_id);
+    let told = relay.operate(&path, None).await;
+    let last = &told["refusals"][0];
+    assert_eq!((&last["status"], &last["code"]), (&json!(503), &json!("RELAY_AGENT_OFFLINE")));
+    assert_eq!(last["delivery"], "not-sent");
+    assert_eq!(last["request_id"].as_str(), answer.header("x-request-id"));
 }

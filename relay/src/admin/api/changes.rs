@@ -70,6 +70,7 @@ impl Api {
         self.cut(id, "The operator removed this workspace. Ask for another one.");
         self.live.forget(&id);
         self.pulses.forget(&id);
+        self.refusals.forget(&id);
         tracing::info!(workspace = %id, "workspace removed");
         Ok(done(id, "removed"))
     }

@@ -30,6 +30,7 @@ impl Desk {
             registry: registry.clone(),
             live: LiveLinks::default(),
             pulses: Pulses::default(),
+            refusals: Refusals::default(),
             public: "https://relay.example.com".parse().unwrap(),
             endpoints: vec!["relay.example.com:4433".into()],
             relay_ca: CaFingerprint::of(b"ca"),
