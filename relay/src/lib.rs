@@ -62,6 +62,9 @@ use crate::tunnel::steering::mailboxes;
 /// Connectors are told to come back so long after the relay is gone: what a restart takes.
 const RECONNECT_IN_MS: u64 = 500;
 
+/// The store in the data directory.
+const STORE_FILE: &str = "relay.db";
+
 /// Why a relay did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -134,7 +137,7 @@ impl Relay {
             SealingSource::File(path) => SealingKeys::read(path)?,
             SealingSource::DataDir => SealingKeys::read_or_make(&config.data_dir)?,
         };
-        let store = config.data_dir.join("relay.db");
+        let store = config.data_dir.join(STORE_FILE);
         let registry = Registry::open(store, sealing, clock::unix_ms())?;
         let token = match &config.admin_token {
             AdminTokenSource::Given(token) => token.clone(),
@@ -279,6 +282,9 @@ impl Relay {
             () = feed.run() => None,
             () = housekeeping::run(&self.registry, &mut self.pages) => None,
         };
+        if let Some(reason) = &failed {
+            tracing::error!(%reason, "the store failed for good; the relay ends");
+        }
         self.edge.draining.store(true, Ordering::Relaxed);
         tracing::info!("the relay drains: open requests finish, new ones are refused");
         for link in self.live.all() {
@@ -300,6 +306,11 @@ impl Relay {
         for end in ends {
             end?.map_err(|error| format!("A shard failed: {error}."))?;
         }
-        failed.map_or(Ok(()), |reason| Err(format!("The store failed: {reason}.")))
+        failed.or_else(|| self.registry.failure()).map_or(Ok(()), |reason| {
+            Err(format!(
+                "The store failed for good: {reason}. What was acknowledged is in it. See what \
+                 the system says of the disk (dmesg), then start the relay again."
+            ))
+        })
     }
 }

@@ -2,21 +2,51 @@
 
 use serde_json::Value;
 
-use crate::{RawResponse, Relay, http};
+use crate::{Cut, RawResponse, Relay, http};
+
+/// The API at an address, whether or not a relay is there just now.
+#[derive(Clone, Debug)]
+pub struct Api {
+    origin: String,
+}
+
+impl Api {
+    /// Calls it: `call` is a method and a path, such as `POST /workspaces`.
+    ///
+    /// # Errors
+    /// Why there is no answer at all.
+    ///
+    /// # Panics
+    /// When `call` is no such thing.
+    pub async fn call(
+        &self,
+        token: &str,
+        call: &str,
+        body: Option<&Value>,
+    ) -> Result<RawResponse, Cut> {
+        let (method, path) = call.split_once(' ').expect("a method and a path");
+        let url = format!("{}{path}", self.origin);
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        let body = body.map(Value::to_string);
+        http::exchange(method, &url, &headers, body.as_deref().map(str::as_bytes)).await
+    }
+}
 
 impl Relay {
+    /// Its API, which outlives a restart on the same ports.
+    #[must_use]
+    pub fn api_address(&self) -> Api {
+        Api { origin: format!("http://{}", self.http()) }
+    }
+
     /// Calls the API: `call` is a method and a path, such as `POST /workspaces`.
     ///
     /// # Panics
     /// When there is no answer at all.
     pub async fn api(&self, token: &str, call: &str, body: Option<&Value>) -> RawResponse {
-        let (method, path) = call.split_once(' ').expect("a method and a path");
-        let url = format!("http://{}{path}", self.http());
-        let bearer = format!("Bearer {token}");
-        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
-        let body = body.map(Value::to_string);
-        let answer = http::exchange(method, &url, &headers, body.as_deref().map(str::as_bytes));
-        answer.await.unwrap_or_else(|cut| panic!("no answer to {call}: {cut}"))
+        let answer = self.api_address().call(token, call, body).await;
+        answer.unwrap_or_else(|cut| panic!("no answer to {call}: {cut}"))
     }
 
     /// The same as the operator; answers the JSON of a call that goes well.

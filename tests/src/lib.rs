@@ -4,8 +4,8 @@
 //! Environment: `HARNESS_LOG` echoes what the processes write (a value other than `1` is also their
 //! log filter), `HARNESS_SEED` repeats a run of chance, `HARNESS_SHARDS` sets the relay's shards,
 //! `HARNESS_HTTP` sets the version of HTTP (1 or 2) that callers speak where a story leaves it open,
-//! `HARNESS_BIN_DIR` names a folder of binaries that are already built, `HARNESS_REQUIRE_SDK` and
-//! `HARNESS_REQUIRE_BROWSER` make it a failure that the SDK or a browser is missing.
+//! `HARNESS_BIN_DIR` names a folder of binaries that are already built, `HARNESS_REQUIRE_SDK`,
+//! `HARNESS_REQUIRE_BROWSER` and `HARNESS_REQUIRE_DISK` make failures of stories that would be skipped.
 
 pub mod agent;
 pub mod api;
@@ -15,6 +15,7 @@ pub mod binaries;
 pub mod browser;
 pub mod chance;
 pub mod connector;
+pub mod disk;
 pub mod fingerprint;
 pub mod http;
 pub mod ledger;

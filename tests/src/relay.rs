@@ -21,6 +21,7 @@ pub struct RelayBuilder {
     args: Vec<String>,
     env: Vec<(String, String)>,
     log_file: Option<PathBuf>,
+    folder_in: Option<PathBuf>,
 }
 
 impl RelayBuilder {
@@ -52,9 +53,27 @@ impl RelayBuilder {
         self
     }
 
+    /// Keeps its data below this folder, which must outlive it.
+    #[must_use]
+    pub fn folder_in(mut self, folder: impl Into<PathBuf>) -> RelayBuilder {
+        self.folder_in = Some(folder.into());
+        self
+    }
+
     /// Starts it and waits until it listens.
     pub async fn start(self) -> Relay {
-        let folder = tempfile::tempdir().expect("a data directory");
+        self.start_after_kills(&[]).await
+    }
+
+    /// The same after a start for each of these times, which is killed when that is over.
+    pub async fn start_after_kills(self, kills: &[Duration]) -> Relay {
+        let folder = self.folder_in.as_ref().map_or_else(tempfile::tempdir, tempfile::tempdir_in);
+        let folder = folder.expect("a data directory");
+        for time in kills {
+            let process = spawn(&self, folder.path(), None);
+            tokio::time::sleep(*time).await;
+            process.kill9();
+        }
         let (process, urls) = serve(&self, folder.path(), None).await;
         Relay { process, urls, builder: self, folder }
     }
@@ -179,6 +198,15 @@ impl Relay {
         (self.process, self.urls) = (process, urls);
     }
 
+    /// Starts it again on the ports that it had, and kills it after this time, which may be before
+    /// it listens. Whatever ran is killed.
+    pub async fn start_again_for(&mut self, time: Duration) {
+        self.process.kill9();
+        self.process = spawn(&self.builder, self.folder.path(), Some(&self.urls));
+        tokio::time::sleep(time).await;
+        self.process.kill9();
+    }
+
     /// Stops it in order and starts it again on the ports that it had.
     pub async fn restart(&mut self) {
         assert_eq!(self.stop().await, 0, "the relay drains");
@@ -195,7 +223,8 @@ pub fn program(folder: &Path) -> Command {
     command
 }
 
-async fn serve(builder: &RelayBuilder, folder: &Path, before: Option<&Urls>) -> (Process, Urls) {
+/// What it would have written of an earlier life is removed first.
+fn spawn(builder: &RelayBuilder, folder: &Path, before: Option<&Urls>) -> Process {
     let file = folder.join("urls.json");
     let _ = std::fs::remove_file(&file);
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -207,10 +236,15 @@ async fn serve(builder: &RelayBuilder, folder: &Path, before: Option<&Urls>) -> 
     command.args(["--admin", &address(|urls| urls.admin)]);
     command.arg("--url-file").arg(&file).args(&builder.args);
     command.envs(builder.env.iter().map(|(name, value)| (name, value)));
-    let process = match &builder.log_file {
+    match &builder.log_file {
         Some(file) => Process::spawn_logging_to("relay", command, file),
         None => Process::spawn("relay", command),
-    };
+    }
+}
+
+async fn serve(builder: &RelayBuilder, folder: &Path, before: Option<&Urls>) -> (Process, Urls) {
+    let process = spawn(builder, folder, before);
+    let file = folder.join("urls.json");
     let urls = until("the relay writes its --url-file", START, async || {
         assert!(process.is_running(), "the relay ended before it listened");
         let text = std::fs::read(&file).ok()?;

@@ -6,6 +6,7 @@ use crate::{
     relay::RelayBuilder,
 };
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// What a world is made of, before it starts.
 pub struct WorldBuilder {
@@ -62,6 +63,13 @@ impl WorldBuilder {
     #[must_use]
     pub fn relay_args(mut self, args: &[&str]) -> WorldBuilder {
         self.relay = self.relay.args(args.iter().copied());
+        self
+    }
+
+    /// The relay keeps its data below this folder, which must outlive the world.
+    #[must_use]
+    pub fn relay_folder_in(mut self, folder: &Path) -> WorldBuilder {
+        self.relay = self.relay.folder_in(folder);
         self
     }
 

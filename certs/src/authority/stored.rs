@@ -1,4 +1,5 @@
-//! The authority's two files: made together once, then only read.
+//! The authority's two files: made together once, then only read. The key's file holds a copy of
+//! the certificate, so that a process which ends between the two leaves nothing incomplete.
 
 use std::path::{Path, PathBuf};
 
@@ -80,7 +81,13 @@ pub(super) fn open_or_create(
             join(key, certificate, key_path, certificate_path)
         }
         (None, None) => create(key_path, certificate_path, now),
-        (Some(_), None) => Err(half(key_path, certificate_path)),
+        (Some(key), None) => {
+            let copy = parse_certificate(&key).map_err(|_| half(key_path, certificate_path))?;
+            let key = parse_key(&key).map_err(|why| corrupt(key_path, why))?;
+            let authority = join(key, copy, key_path, certificate_path)?;
+            write_certificate(certificate_path, &authority.certificate)?;
+            Ok(authority)
+        }
         (None, Some(_)) => Err(half(certificate_path, key_path)),
     }
 }
@@ -98,9 +105,14 @@ fn create(
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let signer = key.into_signer();
     let certificate = params.self_signed(&signer).map_err(SignError::Sign)?.der().clone();
-    files::write_private_new(key_path, key_pem.as_bytes())?;
-    files::write_private_new(certificate_path, pem::block("CERTIFICATE", &certificate).as_bytes())?;
+    let both = key_pem + &pem::block("CERTIFICATE", &certificate);
+    files::write_private_new(key_path, both.as_bytes())?;
+    write_certificate(certificate_path, &certificate)?;
     Ok(Authority { issuer: Issuer::new(params, signer), certificate })
+}
+
+fn write_certificate(path: &Path, certificate: &CertificateDer<'_>) -> Result<(), FileError> {
+    files::write_private_new(path, pem::block("CERTIFICATE", certificate).as_bytes())
 }
 
 /// An authority of `key` and `certificate`, if the two belong together.

@@ -61,6 +61,13 @@ fn half_an_authority_is_reported_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         Authority::open_or_create(dir.path(), now()).unwrap();
         std::fs::remove_file(dir.path().join(lost)).unwrap();
+        // A key's file of earlier days is the key alone.
+        let text = std::fs::read_to_string(dir.path().join(kept)).unwrap();
+        if let Some((key, _copy)) =
+            text.split_once("-----BEGIN CERTIFICATE").filter(|_| kept == "ca.key")
+        {
+            std::fs::write(dir.path().join(kept), key).unwrap();
+        }
         let before = std::fs::read(dir.path().join(kept)).unwrap();
         let error = Authority::open_or_create(dir.path(), now()).unwrap_err();
         let text = error.to_string();
@@ -73,13 +80,25 @@ fn half_an_authority_is_reported_and_left_alone() {
 }
 
 #[test]
+fn a_first_start_that_ended_between_the_two_files_is_carried_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let fingerprint = Authority::open_or_create(dir.path(), now()).unwrap().fingerprint();
+    let path = dir.path().join("ca.pem");
+    let before = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let later = Authority::open_or_create(dir.path(), now() + DAY).unwrap();
+    assert_eq!(later.fingerprint(), fingerprint);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
 fn a_broken_file_is_named_and_left_alone() {
     for name in ["ca.key", "ca.pem"] {
         let dir = tempfile::tempdir().unwrap();
         Authority::open_or_create(dir.path(), now()).unwrap();
         let path = dir.path().join(name);
         let whole = std::fs::read(&path).unwrap();
-        for broken in [&b""[..], b"garbage", &whole[..whole.len() / 2]] {
+        for broken in [&b""[..], b"garbage", &whole[..100]] {
             std::fs::write(&path, broken).unwrap();
             let error = Authority::open_or_create(dir.path(), now()).unwrap_err();
             assert!(

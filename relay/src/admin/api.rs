@@ -22,6 +22,7 @@ use crate::public::PublicUrl;
 use crate::registry::{Actor, Found, Lookup, Registry, StoreError, Workspace};
 use crate::tunnel::LiveLinks;
 
+mod backups;
 mod changes;
 mod credentials;
 mod joining;
@@ -34,7 +35,8 @@ mod trail;
 mod tests;
 
 /// The paths that are the API's, with all below them.
-const ROOTS: [&str; 5] = ["/workspaces", "/registry", "/keys", "/events", "/openapi.json"];
+const ROOTS: [&str; 6] =
+    ["/workspaces", "/registry", "/keys", "/events", "/backups", "/openapi.json"];
 
 /// The API of one relay.
 #[derive(Debug)]
@@ -233,6 +235,7 @@ impl Api {
             Resource::Discover(id) => self.discover(&id, request.headers, asker),
             Resource::Peers(id) => self.peers(&id, request.query, asker),
             Resource::Trail => self.trail(request, asker).await,
+            Resource::Backups => self.back_up(asker).await,
             // Told apart by [`Api::followed`], since its answer never ends.
             Resource::Events(_) | Resource::Description => Err(Problem::NotFound),
         }

@@ -165,9 +165,9 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let detail = error.to_string();
         match error {
-            StoreError::Unavailable { .. } | StoreError::Sealed { .. } => {
-                Self::StoreUnavailable(detail)
-            }
+            StoreError::Unavailable { .. }
+            | StoreError::Broken { .. }
+            | StoreError::Sealed { .. } => Self::StoreUnavailable(detail),
             StoreError::UnknownWorkspace { .. } => Self::UnknownWorkspace(detail),
             StoreError::WorkspaceGone { .. } => Self::WorkspaceGone(detail),
             StoreError::AliasTaken { .. }

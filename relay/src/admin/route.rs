@@ -31,6 +31,7 @@ pub(super) enum Resource {
     Keys,
     Key(String),
     Trail,
+    Backups,
     Description,
 }
 
@@ -82,6 +83,7 @@ impl Resource {
             ["keys"] => Self::Keys,
             ["keys", id] => Self::Key(own(id)),
             ["events"] => Self::Trail,
+            ["backups"] => Self::Backups,
             ["openapi.json"] => Self::Description,
             _ => return Err(Problem::NotFound),
         })
@@ -118,7 +120,8 @@ impl Resource {
             | Self::Resume(_)
             | Self::Register
             | Self::Heartbeat
-            | Self::UpdateCard => "POST",
+            | Self::UpdateCard
+            | Self::Backups => "POST",
             Self::SecretValues(_)
             | Self::State(_)
             | Self::Events(_)

@@ -1,5 +1,6 @@
 //! The commands of `relay`: what was typed, what runs, and with which code it ends.
 
+pub mod backup;
 pub mod caller;
 pub mod check;
 pub mod client;
@@ -46,6 +47,10 @@ enum Command {
     /// Make, list and revoke keys for orchestrators and tools
     #[command(visible_alias = "keys")]
     Key(key::KeyArgs),
+    /// Have a running relay write a backup of its store, below its data directory
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of the store, which is kept; the relay must not run
+    Restore(backup::RestoreArgs),
     /// Read the configuration of `serve`, report every mistake, open nothing
     Check(Box<ServeArgs>),
 }
@@ -60,6 +65,8 @@ impl Cli {
             Command::Caller(args) => caller::run(args),
             Command::Secret(args) => secret::run(args),
             Command::Key(args) => key::run(args),
+            Command::Backup(args) => backup::back_up(&args),
+            Command::Restore(args) => backup::put_back(&args),
             Command::Check(args) => check::run(*args),
         }
     }

@@ -1,7 +1,8 @@
 //! What can go wrong with the registry: at opening, at an intent, at joining.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use rusqlite::{ErrorCode, ffi};
 use shared::ids::{Alias, WorkspaceId};
 
 use super::credential::CredentialId;
@@ -34,7 +35,7 @@ pub enum OpenError {
     /// The file is no SQLite database, or a database of something else.
     #[error(
         "The file {} is not a relay's store: {detail}. It was not changed; name another file, \
-         or move it away and copy a backup to its place.", path.display()
+         or put a backup in its place (relay restore BACKUP).", path.display()
     )]
     NotAStore {
         /// The file.
@@ -44,8 +45,8 @@ pub enum OpenError {
     },
     /// The store is damaged.
     #[error(
-        "The store {path} is damaged: {detail}. It was not changed; move {path} and {path}-wal \
-         away, copy a backup to {path} and start again.", path = path.display()
+        "The store {} is damaged: {detail}. It was not changed; put a backup in its place (relay \
+         restore BACKUP), which keeps this one under another name.", path.display()
     )]
     Damaged {
         /// The store's file.
@@ -77,16 +78,39 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// The same of another file, of which the first was a copy.
+    pub(super) fn about(mut self, file: &Path) -> Self {
+        let (Self::Unreachable { path, .. }
+        | Self::InUse { path }
+        | Self::NotAStore { path, .. }
+        | Self::Damaged { path, .. }
+        | Self::Missing { path }
+        | Self::Newer { path, .. }) = &mut self;
+        file.clone_into(path);
+        self
+    }
+}
+
 /// Why an intent was not carried out. Nothing of it was stored, unless said otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The store could not be written or read. Whether the intent was stored is unknown only if
-    /// [`super::Registry::failed`] resolves too.
+    /// The store could not be written or read.
     #[error(
         "The registry's store cannot do this now: {reason}. Try again, and look into the relay's \
          log if it lasts."
     )]
     Unavailable {
+        /// What the store said.
+        reason: String,
+    },
+    /// The store failed for good, see [`super::Registry::failed`]. Whether the intent was stored
+    /// shows after the next start.
+    #[error(
+        "The registry's store has failed: {reason}. The relay ends; see whether this was done when \
+         it is back."
+    )]
+    Broken {
         /// What the store said.
         reason: String,
     },
@@ -184,6 +208,63 @@ pub enum JoinRefusal {
 /// Anything that the database did not do, where the intent has no better name for it.
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Unavailable { reason: error.to_string() }
+        if is_final(&error) {
+            return Self::Broken { reason: told(&error) };
+        }
+        Self::Unavailable { reason: told(&error) }
+    }
+}
+
+/// Whether nobody knows any longer what the disk holds. After a failed sync a second one may claim
+/// success for what the first one lost. What may heal is not final: a full disk, and a disk that
+/// takes no writes for a while.
+fn is_final(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_extended_error_code(),
+        Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
+    ) || matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
+
+/// SQLite has one sentence for all that a disk can do; its number tells them apart.
+fn told(error: &rusqlite::Error) -> String {
+    match error.sqlite_extended_error_code() {
+        Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC) => {
+            format!("the disk did not confirm what was written ({error})")
+        }
+        Some(code) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+            format!("{error} ({code})")
+        }
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_sync_is_final_and_what_may_heal_is_not() {
+        let of = |code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).into();
+        for code in [
+            ffi::SQLITE_IOERR_FSYNC,
+            ffi::SQLITE_IOERR_DIR_FSYNC,
+            ffi::SQLITE_CORRUPT,
+            ffi::SQLITE_NOTADB,
+        ] {
+            assert!(matches!(of(code), StoreError::Broken { .. }), "{code}");
+        }
+        for code in [
+            ffi::SQLITE_FULL,
+            ffi::SQLITE_IOERR_WRITE,
+            ffi::SQLITE_IOERR_READ,
+            ffi::SQLITE_IOERR_TRUNCATE,
+            ffi::SQLITE_BUSY,
+            ffi::SQLITE_CANTOPEN,
+        ] {
+            assert!(matches!(of(code), StoreError::Unavailable { .. }), "{code}");
+        }
     }
 }

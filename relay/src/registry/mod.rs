@@ -4,6 +4,7 @@
 //! every lookup sees it, and with it goes an event of the audit trail. Times come in as unix
 //! milliseconds.
 
+mod backup;
 mod credential;
 mod credentials;
 mod directory;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 
 use shared::ids::{Address, Alias, OrgId, WorkspaceId};
 
+pub use self::backup::{Backup, Restored, restore};
 pub use self::credential::{
     Credential, CredentialId, CredentialIdError, CredentialKind, NewCredential, Scope, hash_of,
 };
@@ -57,7 +59,6 @@ pub use self::words::PolicyError;
 use self::directory::Directory;
 use self::store::Store;
 use self::uses::Uses;
-use crate::clock::unix_ms;
 
 /// The registry of one relay. Clones are the same registry; its file is closed when the last one
 /// is gone.
@@ -87,7 +88,8 @@ impl Registry {
         let directory = Directory::default();
         directory.apply(rows::everything(&connection).map_err(refused)?);
         let uses = Uses::load(&connection).map_err(refused)?;
-        rewrapping::rewrap_all(&mut connection, &keys);
+        rewrapping::rewrap_all(&mut connection, &keys)
+            .map_err(|reason| OpenError::Unreachable { path: path.to_owned(), detail: reason })?;
         let store = Store::start(connection, path, directory.clone())
             .map_err(|error| open::unreachable(path, &error))?;
         Ok(Self { store, directory, uses, keys, org })
@@ -105,6 +107,12 @@ impl Registry {
     /// Cancel safe.
     pub async fn failed(&self) -> String {
         self.store.failed().await
+    }
+
+    /// Why the store has failed for good, if it has: also at its closing, which is the last moment
+    /// to learn that the disk did not take it all.
+    pub fn failure(&self) -> Option<String> {
+        self.store.failure()
     }
 
     /// Commits a write of no consequence, to see that the store can.
@@ -136,18 +144,7 @@ impl Registry {
         self.store.run(move |work| workspaces::create(work, &new, join.as_ref(), now_ms, by)).await
     }
 
-    /// Gives the workspace another name, see [`check_name`].
-    pub async fn rename(
-        &self,
-        id: WorkspaceId,
-        name: String,
-        by: Actor,
-    ) -> Result<Workspace, StoreError> {
-        let now_ms = unix_ms();
-        self.store.run(move |work| workspaces::rename(work, id, &name, now_ms, by)).await
-    }
-
-    /// Changes policies of the workspace, all of `change` or nothing.
+    /// Changes the name and policies of the workspace, all of `change` or nothing.
     pub async fn set_policies(
         &self,
         id: WorkspaceId,

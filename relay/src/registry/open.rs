@@ -35,12 +35,26 @@ pub(super) fn open(path: &Path, now_ms: i64) -> Result<Connection, OpenError> {
         }
         Err(error) => return Err(unreachable(path, &error)),
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(refused)?;
-    check(path, &connection)?;
+    let mut connection = take(path)?;
     tighten(path).map_err(|error| unreachable(path, &error))?;
     configure(&connection).map_err(refused)?;
     migrations::migrate(&mut connection).map_err(refused)?;
+    Ok(connection)
+}
+
+/// Looks whether the file at `path` is a sound store that nobody uses, and changes nothing.
+pub(super) fn examine(path: &Path) -> Result<(), OpenError> {
+    let found = fs::metadata(path).map_err(|error| unreachable(path, &error))?;
+    check_file(path, &found)?;
+    take(path).map(drop)
+}
+
+/// Opens the file at `path` and takes it for this process, if it is a sound store.
+fn take(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|error| refusal(path, &error))?;
+    check(path, &connection)?;
     Ok(connection)
 }
 
@@ -82,8 +96,13 @@ fn make(path: &Path, now_ms: i64) -> Result<(), OpenError> {
         }
         _ => {}
     }
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| unreachable(path, &error))
+    sync_folder(path).map_err(|error| unreachable(path, &error))
+}
+
+/// Makes the name of the file at `path` last.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn fill(path: &Path, now_ms: i64) -> rusqlite::Result<()> {
@@ -148,6 +167,9 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     set(connection, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What SQLite puts aside within a transaction would go to /var/tmp: into other hands, and onto a
+    // disk that may be full or read-only.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     set(connection, "wal_autocheckpoint", 0)
 }
 

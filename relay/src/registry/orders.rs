@@ -67,9 +67,11 @@ pub enum AliasChange {
     Free,
 }
 
-/// A change of some policies of one workspace; what is `None` stays.
+/// A change of the name and of some policies of one workspace; what is `None` stays.
 #[derive(Debug, Clone, Default)]
 pub struct PolicyChange {
+    /// What people call it, see [`super::check_name`].
+    pub name: Option<String>,
     /// Its chosen public name; see [`super::check_alias_has_policy`].
     pub alias: AliasChange,
     /// Who may call it.
@@ -83,7 +85,7 @@ pub struct PolicyChange {
 }
 
 impl PolicyChange {
-    /// What the trail says of it, pausing apart; `None` if nothing else changes. Addresses are
+    /// What the trail says of it, name and pausing apart; `None` if nothing else changes. Addresses are
     /// credentials: that there is a new one is all that is said.
     pub(super) fn told(&self) -> Option<Value> {
         let mut told = Map::new();

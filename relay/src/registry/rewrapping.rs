@@ -21,13 +21,15 @@ struct Rewrapped {
 }
 
 /// Wraps the keys of all secrets by the first of `keys`, and logs what came of it. A failure is no
-/// reason not to start: what was not wrapped anew opens as before.
-pub(super) fn rewrap_all(connection: &mut Connection, keys: &SealingKeys) {
+/// reason not to start, since what was not wrapped anew opens as before; but for one after which
+/// nobody knows what the disk holds, which is told.
+pub(super) fn rewrap_all(connection: &mut Connection, keys: &SealingKeys) -> Result<(), String> {
     let outcome = match rewrap(connection, keys) {
         Ok(outcome) => outcome,
+        Err(StoreError::Broken { reason }) => return Err(reason),
         Err(error) => {
             tracing::warn!(%error, "secrets keep their old sealing keys; keep those too");
-            return;
+            return Ok(());
         }
     };
     if outcome.secrets > 0 {
@@ -42,6 +44,7 @@ pub(super) fn rewrap_all(connection: &mut Connection, keys: &SealingKeys) {
             "secrets cannot be opened; give the relay their sealing keys too"
         );
     }
+    Ok(())
 }
 
 /// Wraps all in one transaction.
@@ -148,7 +151,7 @@ mod tests {
     fn a_store_that_cannot_be_written_keeps_its_old_wrapping() {
         let mut store = store(&[("A", 2)]);
         store.pragma_update(None, "query_only", true).unwrap();
-        rewrap_all(&mut store, &keys(&[1, 2]));
+        rewrap_all(&mut store, &keys(&[1, 2])).unwrap();
         let by: String =
             store.query_row("SELECT wrapped_by FROM secrets", [], |row| row.get(0)).unwrap();
         assert_eq!(by, keys(&[2]).first().id);

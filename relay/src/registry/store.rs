@@ -71,14 +71,30 @@ impl Store {
         let (answer, answered) = oneshot::channel();
         let job = Box::new(move |work: &mut Work<'_>| {
             let outcome = intent(work);
-            let keep = outcome.is_ok();
+            let verdict = outcome.as_ref().map(drop).map_err(StoreError::clone);
             let tell = Box::new(move |committed: Result<(), StoreError>| {
                 // Nobody waits any more: the intent is done all the same.
                 let _ = answer.send(committed.and(outcome));
             });
-            Ran { keep, tell }
+            Ran { verdict, tell }
         });
         if self.commands.send(Command::Run(job)).await.is_err() {
+            return Err(self.stopped());
+        }
+        answered.await.unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    /// Runs `work` between two transactions, and answers.
+    ///
+    /// Cancelling the wait does not cancel it: once queued it is carried out.
+    pub(super) async fn between<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        // Nobody waits any more: it is done all the same.
+        let pause = Box::new(move |connection: &Connection| drop(answer.send(work(connection))));
+        if self.commands.send(Command::Between(pause)).await.is_err() {
             return Err(self.stopped());
         }
         answered.await.unwrap_or_else(|_| Err(self.stopped()))
@@ -97,20 +113,24 @@ impl Store {
     ///
     /// Cancel safe.
     pub(super) async fn failed(&self) -> String {
-        let mut life = self.life.clone();
-        match life.wait_for(|life| *life != Life::Running).await.as_deref() {
-            Ok(Life::Failed(reason)) => return reason.clone(),
-            Err(_) => return "its writer is gone".to_owned(),
-            Ok(_) => {}
+        // An error means that the writer is gone, and has said how it ended.
+        let _ = self.life.clone().wait_for(|life| *life != Life::Running).await;
+        match self.failure() {
+            Some(reason) => reason,
+            None => std::future::pending().await,
         }
-        std::future::pending().await
+    }
+
+    /// Why the store has failed for good, if it has.
+    pub(super) fn failure(&self) -> Option<String> {
+        match &*self.life.borrow() {
+            Life::Failed(reason) => Some(reason.clone()),
+            Life::Running | Life::Closed => None,
+        }
     }
 
     fn stopped(&self) -> StoreError {
-        let reason = match &*self.life.borrow() {
-            Life::Failed(reason) => reason.clone(),
-            Life::Running | Life::Closed => "its writer has stopped".to_owned(),
-        };
+        let reason = self.failure().unwrap_or_else(|| "its writer has stopped".to_owned());
         StoreError::Unavailable { reason }
     }
 }

@@ -54,23 +54,7 @@ pub(super) fn create(
     reread(work, new.id)
 }
 
-/// Gives a workspace another name.
-pub(super) fn rename(
-    work: &mut Work<'_>,
-    id: WorkspaceId,
-    name: &str,
-    now_ms: i64,
-    by: Actor,
-) -> Result<Workspace, StoreError> {
-    check_name(name)?;
-    require_live(work.connection, id)?;
-    work.connection
-        .execute("UPDATE workspaces SET name = ?2 WHERE id = ?1", params![id.to_string(), name])?;
-    tell(work, "workspace.renamed", id, json!({ "name": name }), now_ms, by)?;
-    reread(work, id)
-}
-
-/// Changes policies of a workspace, all of them or none.
+/// Changes the name and policies of a workspace, all of it or nothing.
 pub(super) fn set_policies(
     work: &mut Work<'_>,
     id: WorkspaceId,
@@ -78,12 +62,16 @@ pub(super) fn set_policies(
     now_ms: i64,
     by: Actor,
 ) -> Result<Workspace, StoreError> {
+    if let Some(name) = &change.name {
+        check_name(name)?;
+    }
     require_live(work.connection, id)?;
     work.connection.execute(
-        "UPDATE workspaces SET callers = coalesce(?2, callers), expose = coalesce(?3, expose), \
-         paused = coalesce(?4, paused) WHERE id = ?1",
+        "UPDATE workspaces SET name = coalesce(?2, name), callers = coalesce(?3, callers), \
+         expose = coalesce(?4, expose), paused = coalesce(?5, paused) WHERE id = ?1",
         params![
             id.to_string(),
+            change.name,
             change.callers.map(|policy| policy.as_str()),
             change.expose.map(|policy| policy.as_str()),
             change.paused,
@@ -103,7 +91,10 @@ pub(super) fn set_policies(
         tell(work, action, id, json!({}), now_ms, by.clone())?;
     }
     if let Some(detail) = change.told() {
-        tell(work, "workspace.changed", id, detail, now_ms, by)?;
+        tell(work, "workspace.changed", id, detail, now_ms, by.clone())?;
+    }
+    if let Some(name) = &change.name {
+        tell(work, "workspace.renamed", id, json!({ "name": name }), now_ms, by)?;
     }
     reread(work, id)
 }

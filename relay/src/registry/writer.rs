@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode};
 use tokio::sync::mpsc;
 
 use super::directory::{Change, Directory};
@@ -26,16 +26,20 @@ const WAL_BYTES_MAX: u64 = 4 << 20;
 /// What the writer is asked to do.
 pub(super) enum Command {
     Run(Job),
+    Between(Pause),
     Close,
 }
 
 /// An intent, together with whom to answer.
 pub(super) type Job = Box<dyn FnOnce(&mut Work<'_>) -> Ran + Send>;
 
+/// Work between two transactions, together with whom to answer. It changes nothing.
+pub(super) type Pause = Box<dyn FnOnce(&Connection) + Send>;
+
 /// An intent that has run and waits for the commit.
 pub(super) struct Ran {
-    /// Whether what it did is to be committed.
-    pub(super) keep: bool,
+    /// Whether what it did is to be committed; if not, why.
+    pub(super) verdict: Result<(), StoreError>,
     /// Its answer.
     pub(super) tell: Tell,
 }
@@ -46,9 +50,12 @@ pub(super) type Tell = Box<dyn FnOnce(Result<(), StoreError>)>;
 /// Owns the connection.
 pub(super) struct Writer {
     connection: Connection,
+    path: PathBuf,
     wal: PathBuf,
     directory: Directory,
     queue: mpsc::Receiver<Command>,
+    /// What came while a transaction was open and has to wait for its end.
+    next: Option<Command>,
     /// Whether the last batch could not be committed: one line of log per outage.
     ailing: bool,
 }
@@ -60,7 +67,8 @@ impl Writer {
         directory: Directory,
         queue: mpsc::Receiver<Command>,
     ) -> Self {
-        Self { connection, wal: wal_path(path), directory, queue, ailing: false }
+        let wal = wal_path(path);
+        Self { connection, path: path.to_owned(), wal, directory, queue, next: None, ailing: false }
     }
 
     /// Works until all handles are gone or one asks to close. The error is why the process must
@@ -70,13 +78,17 @@ impl Writer {
         self.checkpoint_on_close(false);
         let worked = self.work();
         self.checkpoint_on_close(worked.is_ok());
-        worked
+        worked.map_err(|reason| format!("{}: {reason}", self.path.display()))
     }
 
     fn work(&mut self) -> Result<(), String> {
-        while let Some(command) = self.queue.blocking_recv() {
+        // A log that an earlier process could not sync reads well and may yet be lost, and with it
+        // all that is written behind it: what it holds is written anew, into the store.
+        self.checkpoint()?;
+        while let Some(command) = self.next.take().or_else(|| self.queue.blocking_recv()) {
             match command {
                 Command::Run(first) => self.batch(first)?,
+                Command::Between(pause) => pause(&self.connection),
                 // No more is taken in; what is queued still comes.
                 Command::Close => self.queue.close(),
             }
@@ -91,6 +103,7 @@ impl Writer {
     fn batch(&mut self, first: Job) -> Result<(), String> {
         let mut answers = Vec::new();
         let mut changes = Vec::new();
+        let before = self.connection.total_changes();
         let committed = self.transact(first, &mut answers, &mut changes);
         if committed.is_ok() {
             self.directory.apply(changes);
@@ -98,12 +111,11 @@ impl Writer {
             // If this fails too, the next BEGIN fails and says so.
             let _ = self.connection.execute_batch("ROLLBACK");
         }
-        self.note(&committed);
-        let told = committed.as_ref().copied().map_err(unavailable);
+        self.note(&committed, self.connection.total_changes() != before);
         for tell in answers {
-            tell(told.clone());
+            tell(committed.clone());
         }
-        committed.or_else(fatal)
+        only_if_final(committed)
     }
 
     fn transact(
@@ -111,35 +123,36 @@ impl Writer {
         first: Job,
         answers: &mut Vec<Tell>,
         changes: &mut Vec<Change>,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<(), StoreError> {
         let began = Instant::now();
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let mut next = Some(first);
         while let Some(job) = next.take() {
             self.connection.execute_batch("SAVEPOINT intent")?;
             let mut work = Work { connection: &self.connection, changes: Vec::new() };
-            let Ran { keep, tell } = job(&mut work);
+            let Ran { verdict, tell } = job(&mut work);
             let mut changed = work.changes;
             answers.push(tell);
-            if keep {
-                changes.append(&mut changed);
-                self.connection.execute_batch("RELEASE intent")?;
-            } else {
+            match verdict {
+                Ok(()) => {
+                    changes.append(&mut changed);
+                    self.connection.execute_batch("RELEASE intent")?;
+                }
+                Err(broken @ StoreError::Broken { .. }) => return Err(broken),
                 // Fails if the database has rolled the whole transaction back by itself.
-                self.connection.execute_batch("ROLLBACK TO intent; RELEASE intent")?;
+                Err(_) => self.connection.execute_batch("ROLLBACK TO intent; RELEASE intent")?,
             }
             if answers.len() < BATCH_MAX && began.elapsed() < BATCH_TIME_MAX {
                 next = match self.queue.try_recv() {
                     Ok(Command::Run(job)) => Some(job),
-                    Ok(Command::Close) => {
-                        self.queue.close();
+                    other => {
+                        self.next = other.ok();
                         None
                     }
-                    Err(_) => None,
                 };
             }
         }
-        self.connection.execute_batch("COMMIT")
+        Ok(self.connection.execute_batch("COMMIT")?)
     }
 
     /// Moves the log into the file, so that the log stays short.
@@ -147,7 +160,8 @@ impl Writer {
         self.connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
             .inspect_err(|error| tracing::debug!(%error, "the store's log was not taken in"))
-            .or_else(fatal)
+            .map_err(StoreError::from)
+            .or_else(|error| only_if_final(Err(error)))
     }
 
     fn checkpoint_on_close(&self, wanted: bool) {
@@ -155,11 +169,15 @@ impl Writer {
         let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !wanted);
     }
 
-    fn note(&mut self, committed: &rusqlite::Result<()>) {
+    /// Tells of the beginning and the end of an outage, which only a write can see.
+    fn note(&mut self, committed: &Result<(), StoreError>, wrote: bool) {
         match committed {
-            Err(error) if !self.ailing => {
-                tracing::warn!(%error, "the store cannot be written; changes are refused");
+            // The end of the relay is told by whoever ends it.
+            Err(StoreError::Broken { .. }) => {}
+            Err(StoreError::Unavailable { reason }) if !self.ailing => {
+                tracing::warn!(%reason, "the store cannot be written; changes are refused");
             }
+            Ok(()) if !wrote => return,
             Ok(()) if self.ailing => tracing::info!("the store can be written again"),
             _ => {}
         }
@@ -167,35 +185,10 @@ impl Writer {
     }
 }
 
-fn unavailable(error: &rusqlite::Error) -> StoreError {
-    StoreError::Unavailable { reason: error.to_string() }
-}
-
-/// Lets pass what may heal, such as a full disk. After an error of the disk itself nobody knows
-/// what it holds, and a second sync may claim success for what the first one lost.
-fn fatal(error: rusqlite::Error) -> Result<(), String> {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            Err(error.to_string())
-        }
+/// Why the process must end, if it must.
+fn only_if_final(outcome: Result<(), StoreError>) -> Result<(), String> {
+    match outcome {
+        Err(StoreError::Broken { reason }) => Err(reason),
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn failure(code: i32) -> rusqlite::Error {
-        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
-    }
-
-    #[test]
-    fn a_failed_sync_ends_the_process_and_a_full_disk_does_not() {
-        assert!(fatal(failure(rusqlite::ffi::SQLITE_IOERR_FSYNC)).is_err());
-        assert!(fatal(failure(rusqlite::ffi::SQLITE_IOERR_WRITE)).is_err());
-        assert!(fatal(failure(rusqlite::ffi::SQLITE_CORRUPT)).is_err());
-        assert!(fatal(failure(rusqlite::ffi::SQLITE_FULL)).is_ok());
-        assert!(fatal(failure(rusqlite::ffi::SQLITE_BUSY)).is_ok());
     }
 }

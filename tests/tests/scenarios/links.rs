@@ -169,7 +169,7 @@ async fn a_relay_that_is_told_to_end_waits_for_no_caller_that_has_said_nothing()
     let _silent = TcpStream::connect(relay.http()).await.expect("the relay");
     // Connections are taken in their order: once a later one is answered, this one was taken.
     let url = format!("{}/healthz", relay.public_url());
-    assert_eq!(http::get(&url).await.expect("an answer").status, 200);
+    assert_eq!(tests::http::get(&url).await.expect("an answer").status, 200);
     let began = Instant::now();
     assert_eq!(relay.stop().await, 0);
     let took = began.elapsed();

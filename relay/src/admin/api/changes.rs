@@ -21,15 +21,10 @@ impl Api {
         asker: &Asker,
     ) -> Result<Answer, Problem> {
         let id = workspace.id;
-        let name = read_name(fields)?;
-        let change = read_policies(fields)?;
+        let change = read_change(fields)?;
         let new_address = change.new_address.is_some();
-        // Policies first: a taken alias must not leave a new name behind.
-        let mut now =
-            self.timed(self.registry.set_policies(id, change, unix_ms(), asker.actor())).await?;
-        if let Some(name) = name {
-            now = self.timed(self.registry.rename(id, name, asker.actor())).await?;
-        }
+        let set = self.registry.set_policies(id, change, unix_ms(), asker.actor());
+        let now = self.timed(set).await?;
         if new_address && let Some(link) = self.live.newest(&id) {
             link.tell(ToConnector::PublicUrl { public_url: self.public.base_of(&now) });
         }
@@ -80,7 +75,8 @@ impl Api {
     }
 }
 
-fn read_policies(fields: &Fields) -> Result<PolicyChange, Problem> {
+fn read_change(fields: &Fields) -> Result<PolicyChange, Problem> {
+    let name = read_name(fields)?;
     let callers = fields.parsed::<CallerPolicy>("callers")?.value();
     let alias = match fields.parsed::<Alias>("alias")? {
         Given::Value(alias) => {
@@ -95,5 +91,5 @@ fn read_policies(fields: &Fields) -> Result<PolicyChange, Problem> {
         Some(false) | None => None,
     };
     let expose = fields.parsed::<ExposurePolicy>("expose")?.value();
-    Ok(PolicyChange { alias, callers, expose, paused: None, new_address })
+    Ok(PolicyChange { name, alias, callers, expose, paused: None, new_address })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::broadcast::error::TryRecvError;
 
-use super::{NOW, admin, folder, keys, made, named, registry, token};
+use super::{NOW, admin, folder, keys, made, named, registry, rename, token};
 use crate::registry::{
     Actor, AliasChange, CredentialKind, EVENTS_KEPT, Event, EventQuery, Lookup, NewCredential,
     NewEvent, PolicyChange, Registration, Registry, Scope, StoreError, fresh_address,
@@ -27,7 +27,7 @@ async fn every_change_is_told_once_in_its_order() {
     let new = named("one");
     let (id, address) = (new.id, new.address.reveal());
     registry.create_workspace(new, Some(token(1, 1)), NOW, admin()).await.unwrap();
-    registry.rename(id, "two".into(), admin()).await.unwrap();
+    registry.set_policies(id, rename("two"), NOW, admin()).await.unwrap();
     let new_address = fresh_address().unwrap();
     for change in [
         PolicyChange { paused: Some(true), ..PolicyChange::default() },
@@ -138,7 +138,7 @@ async fn what_is_refused_is_not_told() {
     let (_folder, registry) = registry();
     let mut watched = registry.watch_events();
     let id = named("nobody").id;
-    assert!(registry.rename(id, "x".into(), admin()).await.is_err());
+    assert!(registry.set_policies(id, rename("x"), NOW, admin()).await.is_err());
     assert!(registry.remove_workspace(id, NOW, admin()).await.is_err());
     assert!(registry.set_secret(id, "A".parse().unwrap(), "x".into(), NOW, admin()).await.is_err());
     assert_eq!(watched.try_recv(), Err(TryRecvError::Empty));

@@ -82,6 +82,19 @@ async fn what_is_acknowledged_is_in_the_files_though_nobody_closed_them() {
     assert_eq!(Registry::open(&copy, keys(), NOW).unwrap().workspaces(), [one.into()]);
 }
 
+#[tokio::test]
+async fn what_a_crash_left_in_the_log_is_taken_in_before_anything_is_added() {
+    let (_folder, path) = folder();
+    let registry = Registry::open(&path, keys(), NOW).unwrap();
+    let one = made(&registry, "one").await;
+    let (_copies, copy) = folder_with_copy_of(&path);
+    let again = Registry::open(&copy, keys(), NOW).unwrap();
+    again.ready().await.unwrap();
+    let (_alone, alone) = folder();
+    fs::copy(&copy, &alone).unwrap();
+    assert_eq!(Registry::open(&alone, keys(), NOW).unwrap().workspaces(), [one.into()]);
+}
+
 /// The files of an open store, as a crash would leave them.
 pub(super) fn folder_with_copy_of(path: &Path) -> (TempDir, PathBuf) {
     let (folder, copy) = folder();
@@ -116,6 +129,10 @@ async fn a_fresh_store_has_the_latest_version_and_is_for_its_owner_alone() {
     assert_eq!((mode(&path), mode(&open::wal_path(&path))), (0o600, 0o600));
     let files = fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(files, 2, "the store and its log, no scaffold and no shared memory");
+    let temporary = registry.store.run(|work| {
+        Ok(work.connection.pragma_query_value(None, "temp_store", |row| row.get::<_, i64>(0))?)
+    });
+    assert_eq!(temporary.await, Ok(2), "in memory");
     registry.close().await;
 
     let connection = Connection::open(&path).unwrap();
@@ -188,6 +205,26 @@ async fn limit_pages(store: &Store, pages: u32) {
         Ok(work.connection.query_row(&pragma, [], |_| Ok(()))?)
     });
     limited.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_within_an_intent_ends_the_store_and_commits_nothing_beside_it() {
+    let (_folder, path) = folder();
+    let registry = Registry::open(&path, keys(), NOW).unwrap();
+    let one = made(&registry, "one").await;
+    let failed = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+    let broken = registry.store.run::<()>(move |work| {
+        work.connection.execute("DELETE FROM addresses", [])?;
+        Err(rusqlite::Error::SqliteFailure(failed, None).into())
+    });
+    assert!(matches!(broken.await, Err(StoreError::Broken { .. })));
+    let reason = registry.failed().await;
+    assert!(reason.contains(&path.display().to_string()), "{reason}");
+    assert_eq!(registry.failure(), Some(reason));
+    assert!(matches!(registry.ready().await, Err(StoreError::Unavailable { .. })));
+    drop(registry);
+    let again = Registry::open(&path, keys(), NOW).unwrap();
+    assert_eq!((again.workspaces(), again.failure()), (vec![one.into()], None));
 }
 
 #[tokio::test]

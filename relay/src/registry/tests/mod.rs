@@ -1,5 +1,6 @@
 //! The registry as its users see it, over files of its own.
 
+mod backups;
 mod credentials;
 mod events;
 mod files;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::{Actor, NewJoinToken, NewWorkspace, Registry, SealingKeys, Workspace};
+use super::{Actor, NewJoinToken, NewWorkspace, PolicyChange, Registry, SealingKeys, Workspace};
 
 /// The moment at which the tests begin.
 const NOW: i64 = 1_750_000_000_000;
@@ -47,6 +48,11 @@ fn named(name: &str) -> NewWorkspace {
 
 async fn made(registry: &Registry, name: &str) -> Workspace {
     registry.create_workspace(named(name), None, NOW, admin()).await.unwrap()
+}
+
+/// A change of the name alone.
+fn rename(name: &str) -> PolicyChange {
+    PolicyChange { name: Some(name.to_owned()), ..PolicyChange::default() }
 }
 
 fn token(hash: u8, uses: u32) -> NewJoinToken {

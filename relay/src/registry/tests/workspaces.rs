@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared::ids::Alias;
 
-use super::{NOW, admin, made, named, registry};
+use super::{NOW, admin, made, named, registry, rename};
 use crate::registry::{
     AliasChange, CallerPolicy, ExposurePolicy, Found, Lookup, NAME_CHARS_MAX, PolicyChange,
     StoreError, check_alias_has_policy, check_name, fresh_address,
@@ -48,7 +48,7 @@ async fn a_name_of_two_is_ambiguous_until_one_is_renamed() {
     both.sort();
     assert_eq!(registry.find("twin"), Found::Ambiguous(both));
 
-    let renamed = registry.rename(two.id, "other".to_owned(), admin()).await.unwrap();
+    let renamed = registry.set_policies(two.id, rename("other"), NOW, admin()).await.unwrap();
     assert_eq!(registry.find("twin"), Found::One(Arc::new(one)));
     assert_eq!(registry.find("other"), Found::One(Arc::new(renamed)));
 }
@@ -77,6 +77,7 @@ async fn a_refused_change_changes_nothing() {
     let (_folder, registry) = registry();
     let (one, two) = (made(&registry, "one").await, made(&registry, "two").await);
     let change = PolicyChange {
+        name: Some("three".into()),
         callers: Some(CallerPolicy::Open),
         new_address: Some(one.address),
         ..PolicyChange::default()
@@ -127,7 +128,10 @@ async fn a_removed_workspace_is_gone_by_id_and_unknown_by_the_rest() {
 
     let gone = StoreError::WorkspaceGone { id: one.id };
     assert_eq!(registry.remove_workspace(one.id, NOW, admin()).await, Err(gone.clone()));
-    assert_eq!(registry.rename(one.id, "again".to_owned(), admin()).await, Err(gone.clone()));
+    assert_eq!(
+        registry.set_policies(one.id, rename("again"), NOW, admin()).await,
+        Err(gone.clone())
+    );
     assert_eq!(registry.revoke_workspace_credentials(one.id, NOW, admin()).await, Err(gone));
     let mut next = named("two");
     next.alias = Some(alias("shop"));
@@ -165,7 +169,7 @@ async fn a_bad_name_is_refused_at_making_and_at_renaming() {
     for bad in ["", "two\nlines", "bell\u{7}", &"x".repeat(NAME_CHARS_MAX + 1)] {
         let refused = registry.create_workspace(named(bad), None, NOW, admin()).await;
         assert!(matches!(refused, Err(StoreError::BadName(_))), "{bad:?}");
-        let refused = registry.rename(one.id, bad.to_owned(), admin()).await;
+        let refused = registry.set_policies(one.id, rename(bad), NOW, admin()).await;
         assert!(matches!(refused, Err(StoreError::BadName(_))), "{bad:?}");
     }
     assert!(check_name(&"ü".repeat(NAME_CHARS_MAX)).is_ok());

@@ -38,6 +38,7 @@ async fn only_the_admin_token_opens_anything() {
         "GET /keys",
         "POST /keys",
         "GET /events",
+        "POST /backups",
     ] {
         for credentials in [
             &[][..],
