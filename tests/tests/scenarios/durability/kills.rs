@@ -46,7 +46,7 @@ async fn two_hundred_kills_lose_nothing_that_was_acknowledged() {
     let tally = clients.tally();
     let took = begun.elapsed();
     eprintln!("{KILLS} kills at work, {starts_killed} while starting, in {took:?}: {tally}");
-    assert!(tally.acknowledged() > 10 * KILLS, "too little was going on");
+    assert!(tally.acknowledged() > 5 * KILLS, "too little was going on");
     assert!(tally.done + tally.undone > KILLS, "too few kills came in the middle of something");
     assert_eq!(relay.stop().await, 0, "it closes its store in order");
     assert_eq!(names(&relay.data_dir()), WHOLE, "nothing half-made is left behind");

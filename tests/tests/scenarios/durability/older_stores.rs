@@ -12,7 +12,7 @@ use std::{
 use tests::{
     Relay, World,
     chance::{Chance, seed},
-    http,
+    http, until,
     world::message,
 };
 
@@ -96,7 +96,6 @@ async fn a_store_of_an_earlier_version_goes_on_with_its_agents() {
         let removed = world.relay.add_workspace("removed", &[]).await.workspace_id;
         world.relay.operate(&format!("DELETE /workspaces/{removed}"), None).await;
         let before = world.relay.show_workspace(&id).await;
-        let link = world.connector.status().expect("a status");
         assert_eq!(world.relay.stop().await, 0);
         write_as_earlier(&store(&world.relay), &steps[..earlier]);
         assert_eq!(version(&store(&world.relay)), earlier);
@@ -105,7 +104,8 @@ async fn a_store_of_an_earlier_version_goes_on_with_its_agents() {
             world.relay.start_again_for(chance.up_to(START)).await;
         }
         world.relay.start_again_on_same_ports().await;
-        world.connector.until_online_again(&link, SOON).await;
+        let linked = async || world.relay.show_workspace(&id).await["connected"] == true;
+        until("the agent is linked again", SOON, linked).await;
         let after = world.relay.show_workspace(&id).await;
         for field in ["name", "alias", "public_url", "callers", "expose", "created_at_ms", "org_id"]
         {
