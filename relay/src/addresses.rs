@@ -198,6 +198,7 @@ mod tests {
 
     use super::*;
     use crate::config::{AdminTokenSource, SealingSource};
+    use crate::direct_url::DirectUrls;
 
     fn config(http: SocketAddr, tunnel: SocketAddr) -> Config {
         Config {
@@ -214,6 +215,7 @@ mod tests {
             tls: None,
             max_body_bytes: 1,
             max_in_flight: 1,
+            direct_urls: DirectUrls::default(),
             url_file: None,
         }
     }

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use http::uri::Authority;
 
 use crate::admin::token::{ADMIN_TOKEN_VARIABLE, AdminToken};
+use crate::direct_url::DirectUrls;
 use crate::public::PublicUrl;
 use crate::registry::SealingKeys;
 use crate::tunnel::endpoint::Congestion;
@@ -49,6 +50,8 @@ pub struct Config {
     pub max_body_bytes: u64,
     /// Requests to agents that may be open at a time, all agents together.
     pub max_in_flight: usize,
+    /// Which agents without a link are called at their own URLs.
+    pub direct_urls: DirectUrls,
     /// Where the real addresses are written once the relay listens.
     pub url_file: Option<PathBuf>,
 }
@@ -135,6 +138,10 @@ pub struct ServeArgs {
     /// Requests to agents that may be open at a time, all agents together [default: 16384]
     #[arg(long, value_name = "N", env = "RELAY_MAX_IN_FLIGHT")]
     pub max_in_flight: Option<String>,
+    /// Which agents without a link are called at the URLs they registered: off, public (https and
+    /// public addresses alone) or all (private ones and http too, for laboratories) [default: public]
+    #[arg(long, value_name = "WHICH", env = "RELAY_DIRECT_URLS")]
+    pub direct_urls: Option<String>,
     /// Serve plain HTTP on an address that others can reach, such as behind a proxy with TLS
     #[arg(long)]
     pub insecure_http: bool,
@@ -185,6 +192,7 @@ impl ServeArgs {
         let congestion = mistakes.of(congestion(filled(self.congestion)));
         let max_body_bytes = mistakes.of(max_body(filled(self.max_body)));
         let max_in_flight = mistakes.of(max_in_flight(filled(self.max_in_flight)));
+        let direct_urls = mistakes.of(direct_urls(filled(self.direct_urls)));
         let whole = (|| {
             Some(Config {
                 data_dir: self.data_dir,
@@ -200,6 +208,7 @@ impl ServeArgs {
                 tls: tls?,
                 max_body_bytes: max_body_bytes?,
                 max_in_flight: max_in_flight?,
+                direct_urls: direct_urls?,
                 url_file: self.url_file,
             })
         })();
@@ -344,6 +353,12 @@ fn max_in_flight(text: Option<String>) -> Result<usize, String> {
         Ok(requests) if requests > 0 => Ok(requests),
         _ => Err(format!("--max-in-flight cannot be `{text}`; give a number, at least 1.")),
     }
+}
+
+fn direct_urls(text: Option<String>) -> Result<DirectUrls, String> {
+    let Some(text) = text else { return Ok(DirectUrls::default()) };
+    DirectUrls::from_str(text.trim(), true)
+        .map_err(|_| format!("--direct-urls cannot be `{text}`; choose off, public or all."))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod demo;
+pub mod direct_url;
 pub mod edge;
 pub mod guesses;
 pub mod health;
@@ -20,6 +21,7 @@ pub mod metrics;
 pub mod principal;
 pub mod public;
 pub mod registry;
+pub mod roots;
 pub mod shard;
 pub mod tunnel;
 
@@ -41,11 +43,14 @@ use crate::admin::canvas::Canvas;
 use crate::admin::canvas::answer::any_body;
 use crate::admin::canvas::chat::Messenger;
 use crate::admin::feed::Feed;
+use crate::admin::looks::Looks;
 use crate::admin::pulse::Pulses;
 use crate::admin::refusals::Refusals;
 use crate::admin::{AdminToken, AdminTokenError, Api};
 use crate::config::{AdminTokenSource, Config, SealingSource};
+use crate::direct_url::Rules;
 use crate::edge::Edge;
+use crate::edge::direct::{self, Direct};
 use crate::edge::load::Load;
 use crate::guesses::Guesses;
 use crate::housekeeping::{Diary, Pages};
@@ -163,6 +168,11 @@ impl Relay {
             public: addresses.public_url.clone(),
             pulses: Pulses::default(),
             refusals: Refusals::default(),
+            looks: Looks::new(Rules {
+                policy: config.direct_urls,
+                listeners: vec![addresses.http, addresses.tunnel, addresses.admin],
+                public: addresses.public_url.clone(),
+            }),
             endpoints: addresses.endpoints.clone(),
             relay_ca: authority.fingerprint(),
             doorman: Doorman { registry: registry.clone(), token },
@@ -176,6 +186,7 @@ impl Relay {
             public: addresses.public_url.clone(),
             api: Arc::clone(&api),
             feed: Arc::new(Feed::new(Arc::clone(&api))),
+            direct: Direct::new(Arc::clone(&api)),
             max_body_bytes: config.max_body_bytes,
             metrics: Arc::clone(&metrics),
             instance,
@@ -281,6 +292,7 @@ impl Relay {
             () = admin => None,
             () = feed.run() => None,
             () = housekeeping::run(&self.registry, &mut self.pages) => None,
+            () = direct::probe::run(Arc::clone(&self.edge)) => None,
         };
         if let Some(reason) = &failed {
             tracing::error!(%reason, "the store failed for good; the relay ends");

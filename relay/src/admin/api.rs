@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use shared::ids::WorkspaceId;
 
 use super::body::Fields;
+use super::looks::Looks;
 use super::problem::Problem;
 use super::pulse::Pulses;
 use super::refusals::Refusals;
@@ -49,6 +50,8 @@ pub struct Api {
     pub pulses: Pulses,
     /// What callers were refused of late.
     pub refusals: Refusals,
+    /// Who answers at a URL of its own.
+    pub looks: Looks,
     /// The public address of the edge.
     pub public: PublicUrl,
     /// Where connectors reach the tunnel, `host:port`; at least one.

@@ -5,6 +5,7 @@ mod body;
 pub mod canvas;
 pub mod feed;
 pub mod listener;
+pub mod looks;
 pub mod presence;
 pub mod problem;
 pub mod pulse;

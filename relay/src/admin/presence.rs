@@ -61,6 +61,19 @@ pub enum Sight {
     Never,
 }
 
+/// What is known of an agent at the URL that it registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnUrl {
+    /// It has none that the relay calls.
+    Uncalled,
+    /// Nobody has looked lately.
+    Unseen,
+    /// It answered the last time.
+    Answers,
+    /// It did not answer the last time, and why.
+    Fails(String),
+}
+
 /// What is known of a workspace when its status is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'s> {
@@ -70,6 +83,8 @@ pub struct Seen<'s> {
     pub sight: Sight,
     /// Since its last heartbeat over HTTP, or its registration.
     pub beat: Option<Duration>,
+    /// Where calls go while there is no link.
+    pub own_url: &'s OwnUrl,
     /// What the agent says of itself, by link or heartbeat.
     pub report: &'s Report,
     /// Whether its errors make it degraded.
@@ -102,14 +117,31 @@ pub fn standing(seen: Seen<'_>) -> Standing {
         },
         _ if beats => match trouble(&seen, None) {
             Some(reason) => (Status::Degraded, Some(reason)),
-            None => (
-                Status::Online,
-                Some("It sends heartbeats, but no connector is up to take calls.".to_owned()),
-            ),
+            None => (Status::Online, Some(beating(seen.own_url))),
         },
-        sight => away(sight, seen.beat),
+        sight => match seen.own_url {
+            OwnUrl::Answers => (Status::Online, Some("It answers at its own URL.".to_owned())),
+            OwnUrl::Fails(why) => {
+                (Status::Offline, Some(format!("It cannot be called at its own URL: {why}.")))
+            }
+            OwnUrl::Uncalled | OwnUrl::Unseen => away(sight, seen.beat),
+        },
     };
     Standing { status, connected, reason }
+}
+
+/// Where the calls of an agent go that sends heartbeats and has no link.
+fn beating(own_url: &OwnUrl) -> String {
+    match own_url {
+        OwnUrl::Uncalled => "It sends heartbeats, but no connector is up to take calls.".to_owned(),
+        OwnUrl::Unseen | OwnUrl::Answers => {
+            "It sends heartbeats; calls go to its own URL.".to_owned()
+        }
+        OwnUrl::Fails(why) => format!(
+            "It sends heartbeats, but no connector is up, and it cannot be called at its own URL: \
+             {why}."
+        ),
+    }
 }
 
 /// The status of an agent of which nothing is heard, and since when.
@@ -152,7 +184,8 @@ mod tests {
     /// A workspace with a link that is well, to be changed.
     fn seen(report: &Report) -> Seen<'_> {
         let sight = Sight::Link { refusing: None, draining: false };
-        Seen { paused: false, sight, beat: None, report, degraded: false }
+        let own_url = &OwnUrl::Uncalled;
+        Seen { paused: false, sight, beat: None, own_url, report, degraded: false }
     }
 
     #[test]
@@ -167,6 +200,8 @@ mod tests {
         let left = Sight::Left(seconds(3));
         let beat = |s| Some(seconds(s));
         let away = Seen { sight: left, ..seen(&well) };
+        let fails = OwnUrl::Fails("it refuses connections".into());
+        let own = |own_url| Seen { own_url, ..away };
         for (case, seen, status, connected, reason) in [
             ("well", seen(&well), Online, true, None),
             ("well and beating", Seen { beat: beat(1), ..seen(&well) }, Online, true, None),
@@ -215,6 +250,59 @@ mod tests {
             ),
             ("restarted", Seen { sight: Sight::Away, ..away }, Offline, false, Some("Nothing")),
             ("new", Seen { sight: Sight::Never, ..away }, Provisioning, false, Some("joined yet")),
+            ("answers", own(&OwnUrl::Answers), Online, false, Some("at its own URL")),
+            ("fails", own(&fails), Offline, false, Some("it refuses connections.")),
+            ("nobody looked", own(&OwnUrl::Unseen), Offline, false, Some("ended 3 s ago")),
+            (
+                "answers, and has never joined",
+                Seen { sight: Sight::Never, ..own(&OwnUrl::Answers) },
+                Online,
+                false,
+                Some("at its own URL"),
+            ),
+            (
+                "fails, and has never joined",
+                Seen { sight: Sight::Never, ..own(&fails) },
+                Offline,
+                false,
+                Some("it refuses connections."),
+            ),
+            (
+                "answers and beats",
+                Seen { beat: beat(1), ..own(&OwnUrl::Answers) },
+                Online,
+                false,
+                Some("calls go to its own URL"),
+            ),
+            (
+                "beats, nobody looked",
+                Seen { beat: beat(1), ..own(&OwnUrl::Unseen) },
+                Online,
+                false,
+                Some("calls go to its own URL"),
+            ),
+            (
+                "beats and fails",
+                Seen { beat: beat(1), ..own(&fails) },
+                Online,
+                false,
+                Some("it refuses connections."),
+            ),
+            (
+                "beats, fails and is failing",
+                Seen { beat: beat(1), own_url: &fails, degraded: true, report: &failing, ..away },
+                Degraded,
+                false,
+                Some("0.50"),
+            ),
+            ("a link wins", Seen { own_url: &fails, ..seen(&well) }, Online, true, None),
+            (
+                "paused, answers",
+                Seen { paused: true, ..own(&OwnUrl::Answers) },
+                Paused,
+                false,
+                Some("paused"),
+            ),
             ("paused", Seen { paused: true, ..seen(&failing) }, Paused, true, Some("paused")),
             ("paused away", Seen { paused: true, ..away }, Paused, false, Some("paused")),
             (

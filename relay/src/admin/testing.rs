@@ -8,10 +8,12 @@ use http::Response;
 
 use super::canvas::answer::whole;
 use super::canvas::chat::Messenger;
+use super::looks::Looks;
 use super::pulse::Pulses;
 use super::refusals::Refusals;
 use super::{AdminToken, Api};
 use crate::clock::unix_ms;
+use crate::direct_url::{DirectUrls, Rules};
 use crate::metrics::Metrics;
 use crate::principal::Doorman;
 use crate::registry::{Registry, SealingKeys};
@@ -33,6 +35,11 @@ pub(super) fn api(folder: &Path) -> Api {
         registry: registry.clone(),
         pulses: Pulses::default(),
         refusals: Refusals::default(),
+        looks: Looks::new(Rules {
+            policy: DirectUrls::Off,
+            listeners: Vec::new(),
+            public: "http://127.0.0.1:8080".parse().unwrap(),
+        }),
         live: LiveLinks::default(),
         public: "http://127.0.0.1:8080".parse().unwrap(),
         endpoints: vec!["127.0.0.1:4433".into()],

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::api::Api;
-use super::presence::{self, Sight, Standing, Status, standing};
+use super::presence::{self, OwnUrl, Sight, Standing, Status, standing};
 use super::pulse::Pulse;
 use crate::clock::unix_ms;
 use crate::registry::Workspace;
@@ -56,10 +56,15 @@ impl Api {
             pulse.beat.over(&mut report);
             degraded = pulse.degraded.unwrap_or(degraded);
         }
+        let own_url = match &link {
+            Some(_) => OwnUrl::Uncalled,
+            None => self.looks.own_url(workspace),
+        };
         let standing = standing(presence::Seen {
             paused: workspace.paused,
             sight,
             beat,
+            own_url: &own_url,
             report: &report,
             degraded,
         });
@@ -73,7 +78,7 @@ impl Api {
         Seen {
             standing,
             transport: link.is_some().then_some("quic"),
-            last_seen: [beat, left].into_iter().flatten().min(),
+            last_seen: [beat, left, self.looks.last_answer(workspace)].into_iter().flatten().min(),
             report,
             card: announced.filter(|card| !card.is_null()).unwrap_or_else(registered),
         }

@@ -14,6 +14,7 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     output::line(&format!("  tunnel    {}", config.tunnel));
     output::line(&format!("  admin     {}", config.admin));
     output::line(&format!("  shards    {}", config.shards));
+    output::line(&format!("  own URLs  {}", config.direct_urls));
     Ok(())
 }
 

@@ -26,6 +26,7 @@ fn nothing_said_is_a_relay_on_loopback() {
     assert_eq!(config.admin.to_string(), "127.0.0.1:8081");
     assert_eq!(config.max_body_bytes, 33_554_432);
     assert!(config.shards >= 1);
+    assert_eq!(config.direct_urls, DirectUrls::Public);
     assert!(matches!(config.admin_token, AdminTokenSource::DataDir));
 }
 
@@ -41,6 +42,7 @@ fn every_mistake_is_reported_at_once() {
         "--congestion=reno",
         "--max-body=-1",
         "--max-in-flight=none",
+        "--direct-urls=private",
     ];
     let mistakes = config(&words).unwrap_err();
     assert_eq!(mistakes.len(), words.len(), "{mistakes:#?}");

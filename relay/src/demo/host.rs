@@ -11,6 +11,7 @@ use crate::Relay;
 use crate::addresses::Addresses;
 use crate::commands::exit::Failure;
 use crate::config::{AdminTokenSource, BODY_BYTES_MAX, Config, IN_FLIGHT_MAX, SealingSource};
+use crate::direct_url::DirectUrls;
 use crate::tunnel::endpoint::Congestion;
 
 /// A relay that serves.
@@ -39,6 +40,7 @@ impl Host {
             congestion: Congestion::default(),
             max_body_bytes: BODY_BYTES_MAX,
             max_in_flight: IN_FLIGHT_MAX,
+            direct_urls: DirectUrls::Off,
             url_file: None,
         };
         let relay = Relay::start(&config).map_err(|error| failed(&error.to_string()))?;

@@ -12,6 +12,7 @@ use shared::limits::IDLE_EXCHANGE_TIMEOUT;
 use shared::wire;
 use tokio::time::{Instant, Sleep};
 
+use super::direct::DirectAnswer;
 use super::handed::Handed;
 use super::record::Record;
 use super::sse::EventBoundary;
@@ -34,6 +35,7 @@ pub struct AnswerBody {
 enum Content {
     Whole(Option<Bytes>),
     Streamed(Box<Streamed>),
+    Direct(Box<Streamed<DirectAnswer>>),
     Handed(Handed),
     Events(Box<FeedBody>),
 }
@@ -52,6 +54,11 @@ impl AnswerBody {
     /// A body that streams.
     pub fn streamed(streamed: Streamed) -> Self {
         Self::new(Content::Streamed(Box::new(streamed)))
+    }
+
+    /// A body that streams from an agent's own server.
+    pub fn direct(streamed: Streamed<DirectAnswer>) -> Self {
+        Self::new(Content::Direct(Box::new(streamed)))
     }
 
     /// A body that streams from another shard.
@@ -88,6 +95,7 @@ impl Body for AnswerBody {
         let frame = match &mut self.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Streamed(streamed) => streamed.poll_frame(cx),
+            Content::Direct(streamed) => streamed.poll_frame(cx),
             Content::Handed(handed) => handed.poll_frame(cx),
             Content::Events(events) => {
                 Pin::new(events).poll_frame(cx).map_err(|never| match never {})
@@ -107,6 +115,7 @@ impl Body for AnswerBody {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Streamed(streamed) => streamed.is_over(),
+            Content::Direct(streamed) => streamed.is_over(),
             Content::Handed(handed) => handed.is_over(),
             Content::Events(_) => false,
         }
@@ -117,15 +126,50 @@ impl Body for AnswerBody {
             Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Content::Streamed(_) | Content::Handed(_) | Content::Events(_) => SizeHint::default(),
+            Content::Streamed(_) | Content::Direct(_) | Content::Handed(_) | Content::Events(_) => {
+                SizeHint::default()
+            }
         }
+    }
+}
+
+/// Where the frames of an answer come from. Dropping it tells its sender that nobody listens.
+pub trait AnswerSource {
+    /// The next frame, DATA or END behind the head.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<wire::Frame, AnswerCut>>;
+
+    /// Notes that `bytes` of the body were handed to the caller's connection.
+    fn consumed(&mut self, bytes: usize);
+
+    /// Wants no more of it, for no bad reason.
+    fn release(&mut self);
+
+    /// Scheme, host and port of the agent, as a card of its may name them.
+    fn origin(&self) -> String;
+}
+
+impl AnswerSource for Answer {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<wire::Frame, AnswerCut>> {
+        Self::poll_frame(self, cx)
+    }
+
+    fn consumed(&mut self, bytes: usize) {
+        Self::consumed(self, bytes);
+    }
+
+    fn release(&mut self) {
+        Self::release(self);
+    }
+
+    fn origin(&self) -> String {
+        self.link().announced().origin.clone()
     }
 }
 
 /// An agent's answer behind its head.
 #[derive(Debug)]
-pub struct Streamed {
-    answer: Answer,
+pub struct Streamed<S: AnswerSource = Answer> {
+    answer: S,
     record: Box<Record>,
     /// Bytes that the agent announced, for an answer that may not end before them.
     expected: Option<u64>,
@@ -138,7 +182,7 @@ pub struct Streamed {
     _carrying: Carrying,
 }
 
-impl Drop for Streamed {
+impl<S: AnswerSource> Drop for Streamed<S> {
     fn drop(&mut self) {
         if self.state == State::Running && self.is_whole() {
             // The caller has all that was announced; only the end is not here yet.
@@ -165,14 +209,9 @@ enum State {
     Over,
 }
 
-impl Streamed {
+impl<S: AnswerSource> Streamed<S> {
     /// The body of `answer`, whose head announced `expected` bytes, if any.
-    pub fn new(
-        answer: Answer,
-        record: Box<Record>,
-        expected: Option<u64>,
-        carrying: Carrying,
-    ) -> Self {
+    pub fn new(answer: S, record: Box<Record>, expected: Option<u64>, carrying: Carrying) -> Self {
         let state = State::Running;
         let (events, idle, deadline) = (None, None, None);
         Self { answer, record, expected, events, idle, deadline, state, _carrying: carrying }

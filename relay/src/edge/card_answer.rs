@@ -1,5 +1,6 @@
 //! Serves a card: read whole, edited where its URLs are not public, with a validator of its own.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,14 +14,14 @@ use shared::limits::CONTROL_BYTES_MAX;
 use shared::wire::Frame;
 use tokio::time::timeout;
 
-use super::answer_body::AnswerBody;
+use super::answer_body::{AnswerBody, AnswerSource};
 use super::deadline::patience;
 use super::exchange::{Admitted, CardAsked};
 use super::failure::Failure;
 use super::judge::is_json;
 use super::record::Record;
 use crate::card;
-use crate::tunnel::{Answer, AnswerCut};
+use crate::tunnel::AnswerCut;
 
 /// Patience for a card that has begun: it is small, and read whole.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,10 +45,10 @@ pub async fn respond(
     admitted: &Admitted,
     asked: &CardAsked,
     mut fields: HeaderMap,
-    mut answer: Answer,
+    mut answer: impl AnswerSource,
     mut record: Box<Record>,
 ) -> Result<Response<AnswerBody>, Failure> {
-    let announced = answer.link().announced();
+    let origin = answer.origin();
     let (patience, named) = patience(admitted.deadline.as_ref(), READ_TIMEOUT);
     let whole = match timeout(patience, read(&mut answer, admitted)).await {
         Ok(Ok(whole)) => whole,
@@ -65,7 +66,7 @@ pub async fn respond(
     let view = card::View {
         base: &asked.base,
         secret_base: asked.secret_base.as_deref(),
-        origin: &announced.origin,
+        origin: &origin,
     };
     let body = match card::edit(&whole, &view) {
         None => whole,
@@ -100,10 +101,10 @@ fn answer_with(status: StatusCode, fields: HeaderMap, body: Bytes) -> Response<A
 }
 
 /// The whole card, unless it is too long or was cut.
-async fn read(answer: &mut Answer, admitted: &Admitted) -> Result<Bytes, Failure> {
+async fn read(answer: &mut impl AnswerSource, admitted: &Admitted) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::new();
     loop {
-        match answer.frame().await {
+        match poll_fn(|cx| answer.poll_frame(cx)).await {
             Ok(Frame::Data(bytes)) if whole.len() + bytes.len() <= CONTROL_BYTES_MAX => {
                 answer.consumed(bytes.len());
                 whole.extend_from_slice(&bytes);

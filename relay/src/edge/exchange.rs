@@ -11,7 +11,7 @@ use shared::limits::{ANSWER_HEAD_TIMEOUT, FIRST_CREDIT};
 use shared::wire::{Frame, RequestHead, ResponseHead};
 use tokio::time::{sleep, timeout};
 
-use super::answer_body::{AnswerBody, Streamed};
+use super::answer_body::{AnswerBody, AnswerSource, Streamed};
 use super::caller_body::{BodyBroken, CallerBody};
 use super::card_answer;
 use super::deadline::{Deadline, patience};
@@ -21,6 +21,7 @@ use super::prefix::Prefix;
 use super::record::Record;
 use super::render::{Dialect, json_rpc};
 use super::upload::{Carried, Carrying};
+use crate::direct_url::{DirectUrl, Rule};
 use crate::registry::Workspace;
 use crate::shard::Home;
 use crate::tunnel::{Answer, AnswerCut, Link, LiveLinks, OpenError, Presence, Upload};
@@ -44,8 +45,19 @@ pub struct Admitted {
     pub deadline: Option<Deadline>,
     /// Whether the caller takes a stream of events for its answer.
     pub streams: bool,
-    /// The shard that owns the agent's link, where it is not that of the caller.
-    pub elsewhere: Option<Home>,
+    /// How it gets to the agent.
+    pub way: Way,
+}
+
+/// How a request gets to its agent.
+#[derive(Debug)]
+pub enum Way {
+    /// By a link of this shard, if there is one at all.
+    Here,
+    /// By a link that another shard owns.
+    Elsewhere(Home),
+    /// There is no link, and the agent has a URL of its own; it may break a rule.
+    Direct(Result<Box<DirectUrl>, Rule>),
 }
 
 /// How a card was asked for.
@@ -128,8 +140,8 @@ pub async fn run(
                         None => {
                             let sent = carrying.for_good();
                             let streamed = Streamed::new(answer, record, expected, sent);
-                            let body = stream(streamed, &admitted, &fields, &prefix);
-                            return Ok(answer_with(status, fields, body));
+                            let streamed = stream(streamed, &admitted, &fields, &prefix);
+                            return Ok(answer_with(status, fields, AnswerBody::streamed(streamed)));
                         }
                     },
                     Err(failure) => failure,
@@ -292,7 +304,7 @@ async fn broken_upload(carrying: &mut Carrying) -> Failure {
 }
 
 /// What the caller did wrong with its body, if it did.
-fn upload_failure(carried: Carried) -> Option<Failure> {
+pub fn upload_failure(carried: Carried) -> Option<Failure> {
     match carried {
         Carried::Whole | Carried::Unwanted => None,
         Carried::TooLarge(limit) => Some(Failure::BodyTooLarge(limit)),
@@ -308,7 +320,12 @@ fn broken(broken: BodyBroken) -> Failure {
     }
 }
 
-fn answer_with(status: StatusCode, fields: HeaderMap, body: AnswerBody) -> Response<AnswerBody> {
+/// An agent's head, and what comes behind it.
+pub fn answer_with(
+    status: StatusCode,
+    fields: HeaderMap,
+    body: AnswerBody,
+) -> Response<AnswerBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = fields;
@@ -316,12 +333,12 @@ fn answer_with(status: StatusCode, fields: HeaderMap, body: AnswerBody) -> Respo
 }
 
 /// The answer's body, with what the caller asked of it.
-fn stream(
-    mut streamed: Streamed,
+pub fn stream<S: AnswerSource>(
+    mut streamed: Streamed<S>,
     admitted: &Admitted,
     fields: &HeaderMap,
     prefix: &Prefix,
-) -> AnswerBody {
+) -> Streamed<S> {
     if let Some(deadline) = &admitted.deadline {
         streamed = streamed.until(deadline.at);
     }
@@ -331,11 +348,11 @@ fn stream(
         let last = last_event(admitted, id.as_deref(), streamed.request());
         streamed = streamed.explained_by(last);
     }
-    AnswerBody::streamed(streamed)
+    streamed
 }
 
 /// The length that the agent announced for the body that will come.
-fn announced_length(
+pub fn announced_length(
     fields: &HeaderMap,
     admitted: &Admitted,
     status: StatusCode,

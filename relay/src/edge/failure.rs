@@ -8,6 +8,8 @@ use shared::ids::WorkspaceId;
 use shared::limits::{HEADER_FIELDS_MAX, HEADER_LIST_BYTES_MAX, URI_BYTES_MAX};
 use shared::wire::Abort;
 
+use crate::direct_url::Rule;
+
 /// Why a request gets no answer from its agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -43,6 +45,8 @@ pub enum Failure {
     NotImplemented(&'static str),
     /// No link, since this long.
     AgentOffline(WorkspaceId, Option<Duration>),
+    /// No link, since this long, and the agent's own URL is not called.
+    Uncalled(WorkspaceId, Option<Duration>, Rule),
     /// The link was lost while the request was being opened on it.
     LinkLost(WorkspaceId),
     /// The operator paused the workspace.
@@ -139,7 +143,9 @@ impl Failure {
             Self::NotImplemented(_) => (501, "RELAY_NOT_IMPLEMENTED"),
             Self::TunnelLost(_) => (502, "RELAY_TUNNEL_LOST"),
             Self::Protocol(_) => (502, "RELAY_UPSTREAM_PROTOCOL"),
-            Self::AgentOffline(..) | Self::LinkLost(_) => (503, "RELAY_AGENT_OFFLINE"),
+            Self::AgentOffline(..) | Self::Uncalled(..) | Self::LinkLost(_) => {
+                (503, "RELAY_AGENT_OFFLINE")
+            }
             Self::AgentPaused(_) => (503, "RELAY_AGENT_PAUSED"),
             Self::AgentDraining(_) => (503, "RELAY_AGENT_DRAINING"),
             Self::AgentBusy(_) => (503, "RELAY_AGENT_BUSY"),
@@ -210,6 +216,10 @@ impl Failure {
                 );
                 format!("Agent {id} is offline ({seen}). Start agent-connector or read its log.")
             }
+            Self::Uncalled(id, last_seen, rule) => {
+                let offline = Self::AgentOffline(*id, *last_seen).message();
+                format!("{offline} Its own URL is not called: {rule}.")
+            }
             Self::LinkLost(id) => format!(
                 "The link of agent {id} was lost before the request was sent on it. Try again in \
                  a moment."
@@ -260,7 +270,7 @@ impl Failure {
 
     fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::AgentOffline(_, last_seen) => {
+            Self::AgentOffline(_, last_seen) | Self::Uncalled(_, last_seen, _) => {
                 let long = last_seen.is_some_and(|since| since > LONG_OFFLINE);
                 Some(if long { 30 } else { 5 })
             }
@@ -288,6 +298,7 @@ impl Failure {
         match self {
             Self::WorkspaceGone(id)
             | Self::AgentOffline(id, _)
+            | Self::Uncalled(id, ..)
             | Self::LinkLost(id)
             | Self::AgentPaused(id)
             | Self::AgentDraining(id)

@@ -3,7 +3,7 @@
 //! `listener` accepts a caller, `connection` speaks HTTP/1.1 or (`http2`) HTTP/2 with it, `service`
 //! answers a request: `judge` its head, `route` its path,
 //! check its `access`, then `exchange` carries it to a link of [`crate::tunnel`], on the shard that
-//! owns it (`handed`). Whatever goes wrong
+//! owns it (`handed`), or `direct` to the agent's own URL while there is none. Whatever goes wrong
 //! is a `failure`, which `render` alone turns into an answer. The only bodies that are read are the
 //! first bytes of a request (`prefix`, `envelope`) and an agent's card ([`crate::card`]).
 //! `own_api` serves the registration API, and `send` what agents say to each other.
@@ -19,6 +19,7 @@ pub mod card_answer;
 mod chat;
 mod connection;
 pub mod deadline;
+pub mod direct;
 pub mod envelope;
 pub mod exchange;
 pub mod failure;

@@ -19,7 +19,8 @@ use super::access::{self, Reach};
 use super::answer_body::AnswerBody;
 use super::caller_body::CallerBody;
 use super::deadline::Deadline;
-use super::exchange::{self, Admitted, CardAsked, Pending, Refused};
+use super::direct::{self, Direct};
+use super::exchange::{self, Admitted, CardAsked, Pending, Refused, Way};
 use super::failure::{Failure, Verdict};
 use super::forwarded::{Caller, Origin, toward_agent};
 use super::handed;
@@ -38,7 +39,6 @@ use crate::metrics::Metrics;
 use crate::principal::{BadCredential, Principal};
 use crate::public::PublicUrl;
 use crate::registry::{Lookup, Registry, Workspace};
-use crate::shard::Home;
 use crate::tunnel::{LiveLinks, Presence};
 
 /// What a connector waits longer than its relay.
@@ -54,6 +54,8 @@ pub struct Edge {
     pub public: PublicUrl,
     /// The registration API.
     pub api: Arc<Api>,
+    /// Agents without a link, at their own URLs.
+    pub direct: Direct,
     /// Largest body of a request to an agent, bytes.
     pub max_body_bytes: u64,
     /// What is counted.
@@ -195,9 +197,12 @@ impl Edge {
         let record = Record::begin(&self.metrics, request_id.clone(), workspace, binding, place);
         let pending = Pending { body, record };
         // A link belongs to one shard, which all that touches it runs on.
-        let answered = match admitted.elsewhere.take() {
-            Some(home) => Box::pin(handed::run(&home, self.live.clone(), admitted, pending)).await,
-            None => exchange::run(&self.live, admitted, pending).await,
+        let answered = match std::mem::replace(&mut admitted.way, Way::Here) {
+            Way::Here => exchange::run(&self.live, admitted, pending).await,
+            Way::Elsewhere(home) => {
+                Box::pin(handed::run(&home, self.live.clone(), admitted, pending)).await
+            }
+            Way::Direct(url) => Box::pin(self.direct.run(url, admitted, pending)).await,
         };
         let Refused { failure, body, record } = match answered {
             Ok(response) => return Ok(response),
@@ -227,7 +232,7 @@ impl Edge {
             return Err(no(Failure::Draining));
         }
         let workspace = self.admitted(asked).map_err(no)?;
-        let (reach, elsewhere) = self.reach(&workspace, parts, asked).map_err(no)?;
+        let (reach, way) = self.reach(&workspace, parts, asked).map_err(no)?;
         let Reach { target, binding, dialect } = reach;
         if workspace.paused {
             return Err((Failure::AgentPaused(workspace.id), dialect));
@@ -284,7 +289,7 @@ impl Edge {
             card,
             deadline,
             streams,
-            elsewhere,
+            way,
         }))
     }
 
@@ -322,16 +327,20 @@ impl Edge {
         workspace: &Workspace,
         parts: &request::Parts,
         asked: &Asked<'_>,
-    ) -> Result<(Reach, Option<Home>), Failure> {
+    ) -> Result<(Reach, Way), Failure> {
         let presence = self.live.presence(&workspace.id);
-        let (announced, elsewhere) = match &presence {
-            Presence::Connected(link) => {
-                let away = Some(link.home.shard()) != asked.caller.shard;
-                (Some(link.announced()), away.then(|| link.home.clone()))
+        let (announced, way) = match &presence {
+            Presence::Connected(link) if Some(link.home.shard()) != asked.caller.shard => {
+                (Some(link.announced()), Way::Elsewhere(link.home.clone()))
             }
-            Presence::Left(_) | Presence::Never => (None, None),
+            Presence::Connected(link) => (Some(link.announced()), Way::Here),
+            Presence::Left(_) | Presence::Never => (None, self.direct.way(workspace)),
         };
-        let list = announced.as_ref().map(|announced| &announced.exposure);
+        let list = match (&announced, &way) {
+            (Some(announced), _) => Some(&announced.exposure),
+            (None, Way::Direct(Ok(_))) => Some(&direct::EXPOSURE),
+            (None, _) => None,
+        };
         let reach = access::reach(asked.rest, &parts.method, workspace.expose, list)?;
         let last_seen = match presence {
             Presence::Left(since) => Some(since),
@@ -339,7 +348,7 @@ impl Edge {
         };
         let reach = reach.ok_or(Failure::AgentOffline(workspace.id, last_seen))?;
         access::judge_media_type(&reach, &parts.method, &parts.headers)?;
-        Ok((reach, elsewhere))
+        Ok((reach, way))
     }
 
     pub(super) fn refuse(&self, no: &No, request_id: &HeaderValue) -> Response<AnswerBody> {

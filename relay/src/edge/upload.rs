@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::tunnel::Upload;
 
 /// Patience for the next bytes of a body that has begun.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How carrying a body ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@ mod canvas;
 mod cards;
 mod command;
 mod credentials;
+mod direct;
 mod durability;
 mod enrolment;
 mod facade;

@@ -66,6 +66,7 @@ impl Api {
         self.live.forget(&id);
         self.pulses.forget(&id);
         self.refusals.forget(&id);
+        self.looks.forget(&id);
         tracing::info!(workspace = %id, "workspace removed");
         Ok(done(id, "removed"))
     }

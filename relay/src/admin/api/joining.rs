@@ -45,7 +45,7 @@ impl Api {
         new.callers = fields.parsed::<CallerPolicy>("callers")?.value();
         new.expose = fields.parsed::<ExposurePolicy>("expose")?.value();
         new.parent = self.read_parent(fields)?;
-        let url = read_url(fields)?;
+        let url = read_url(fields, self.looks.rules())?;
         new.url = url.as_ref().map(|url| url.text.clone());
         check_external(fields)?;
         check_alias_policy(new.alias.as_ref(), new.callers)?;

@@ -9,6 +9,7 @@ use crate::admin::body::{Fields, Given};
 use crate::admin::problem::Problem;
 use crate::admin::pulse::Beat;
 use crate::clock::unix_ms;
+use crate::direct_url::Rules;
 use crate::registry::{NewCredential, Registration, Workspace};
 
 /// The longest URL of an agent, bytes: what browsers and proxies take.
@@ -29,7 +30,7 @@ impl Api {
     /// Registers an agent. Its token is answered once: as long as one is live, no other is given.
     pub(super) async fn register(&self, fields: &Fields, asker: &Asker) -> Result<Answer, Problem> {
         let id = read_id(fields, "id")?;
-        let url = read_url(fields)?;
+        let url = read_url(fields, self.looks.rules())?;
         let card = read_card(fields)?;
         let administers = asker.principal.may_administer();
         let workspace = self.owned(asker, &id.to_string())?;
@@ -124,8 +125,8 @@ fn missing(field: &str, next: &str) -> Problem {
     Problem::BadRequest(format!("The field `{field}` is missing; {next}."))
 }
 
-/// The URL of an agent, which the relay may never have to dial.
-pub(super) fn read_url(fields: &Fields) -> Result<Option<AgentUrl>, Problem> {
+/// The URL of an agent. One that the relay does not call is taken too: its connector may be the way.
+pub(super) fn read_url(fields: &Fields, rules: &Rules) -> Result<Option<AgentUrl>, Problem> {
     let Some(text) = fields.text("url")?.value() else { return Ok(None) };
     let wrong = |why: &str| Problem::BadRequest(format!("The field `url`: {why}."));
     if text.len() > URL_BYTES_MAX {
@@ -133,17 +134,16 @@ pub(super) fn read_url(fields: &Fields) -> Result<Option<AgentUrl>, Problem> {
     }
     let uri: Uri =
         text.parse().map_err(|_| wrong("it is no URL like https://agent.example.com"))?;
-    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+    let (Some(_), Some(authority)) = (uri.scheme(), uri.authority()) else {
         return Err(wrong("it needs a scheme and a host, like https://agent.example.com"));
     };
     if authority.as_str().contains('@') {
         return Err(wrong("it holds a user or a password; give it without"));
     }
     let mut warnings = Vec::new();
-    if scheme != "https" {
+    if let Err(rule) = rules.judge_url(text) {
         warnings.push(format!(
-            "The URL is not https, so the relay does not dial it; calls reach the agent through \
-             its connector. ({scheme} was given.)"
+            "The URL is not called: {rule}. Calls reach the agent through its connector."
         ));
     }
     Ok(Some(AgentUrl { text: text.to_owned(), warnings }))

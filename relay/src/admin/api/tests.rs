@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::admin::AdminToken;
 use crate::clock::unix_ms;
+use crate::direct_url::{DirectUrls, Rules};
 use crate::registry::{JoinRefusal, SealingKeys};
 
 mod credentials;
@@ -31,6 +32,11 @@ impl Desk {
             live: LiveLinks::default(),
             pulses: Pulses::default(),
             refusals: Refusals::default(),
+            looks: Looks::new(Rules {
+                policy: DirectUrls::Public,
+                listeners: Vec::new(),
+                public: "https://relay.example.com".parse().unwrap(),
+            }),
             public: "https://relay.example.com".parse().unwrap(),
             endpoints: vec!["relay.example.com:4433".into()],
             relay_ca: CaFingerprint::of(b"ca"),

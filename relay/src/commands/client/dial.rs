@@ -8,13 +8,13 @@ use std::time::Duration;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::commands::exit::{Code, Failure};
+use crate::roots;
 
 /// To a relay that drops packets.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -81,7 +81,8 @@ impl Origin {
             return Ok(Box::new(stream));
         }
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        Ok(Box::new(TlsConnector::from(tls()?).connect(name, stream).await?))
+        let tls = TlsConnector::from(Arc::new(roots::client_config()?));
+        Ok(Box::new(tls.connect(name, stream).await?))
     }
 }
 
@@ -89,19 +90,6 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", if self.tls { "https" } else { "http" }, self.authority)
     }
-}
-
-/// Verifies against the system's roots; `SSL_CERT_FILE` names others.
-fn tls() -> io::Result<Arc<ClientConfig>> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
 }
 
 /// A connection, plain or not.

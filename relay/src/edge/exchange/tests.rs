@@ -9,7 +9,7 @@ use shared::codes::{CloseCode, Delivery};
 use shared::ids::{Address, OrgId};
 use shared::wire::Binding;
 
-use super::{Admitted, Pending, open, run};
+use super::{Admitted, Pending, Way, open, run};
 use crate::edge::arriving::Arriving;
 use crate::edge::deadline::Deadline;
 use crate::edge::failure::Failure;
@@ -47,7 +47,7 @@ pub(in crate::edge) fn admitted() -> Admitted {
         card: None,
         deadline: None,
         streams: false,
-        elsewhere: None,
+        way: Way::Here,
     }
 }
 
