@@ -50,6 +50,11 @@ impl Principal {
         matches!(self, Self::Workspace(id, _) if id == workspace)
     }
 
+    /// Whether it belongs to one workspace: of the others it is told nothing.
+    pub const fn is_of_one_workspace(&self) -> bool {
+        matches!(self, Self::Workspace(..) | Self::Caller(..))
+    }
+
     /// What agents and the audit trail call it. No secret.
     pub fn name(&self) -> String {
         match self {

@@ -1,5 +1,6 @@
 //! Reads a request's JSON, strictly: an object, no key twice, and fields of the right kind.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,6 +10,9 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::{Map, Number, Value};
 
 use super::problem::Problem;
+
+/// What of a wrong key is shown, characters: enough to find it.
+const KEY_CHARS_SHOWN: usize = 64;
 
 /// The fields of a request's body. Unknown ones are nobody's business.
 #[derive(Debug, Default)]
@@ -41,11 +45,11 @@ impl Fields {
         if !is_plain_json(headers) {
             return Err(Problem::UnsupportedMediaType);
         }
-        match serde_json::from_slice(body) {
-            Ok(Strict(Value::Object(fields))) => Ok(Self(fields)),
-            Ok(_) => Err(Problem::BadRequest("The body must be a JSON object.".into())),
-            Err(error) => Err(Problem::BadRequest(format!("The body cannot be read: {error}."))),
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Err(Problem::BadRequest("The body must be a JSON object.".into()));
         }
+        serde_json::from_slice(body)
+            .map_err(|error| Problem::BadRequest(format!("The body cannot be read: {error}.")))
     }
 
     /// A text that `T` can be made of.
@@ -54,11 +58,11 @@ impl Fields {
         T: FromStr<Err: fmt::Display>,
     {
         Ok(match self.text(field)? {
-            Given::Value(text) => {
-                Given::Value(text.parse().map_err(|error| {
-                    Problem::BadRequest(format!("The field `{field}`: {error}"))
-                })?)
-            }
+            Given::Value(text) => Given::Value(text.parse().map_err(|error: T::Err| {
+                let why = error.to_string();
+                // Some errors are sentences of their own, others are not.
+                Problem::BadRequest(format!("The field `{field}`: {}.", why.trim_end_matches('.')))
+            })?),
             Given::Null => Given::Null,
             Given::Absent => Given::Absent,
         })
@@ -107,7 +111,7 @@ impl Fields {
     pub(super) fn natural(&self, field: &str, max: u64) -> Result<Option<u64>, Problem> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => match value.as_u64() {
+            Some(value) => match whole(value) {
                 Some(number) if number <= max => Ok(Some(number)),
                 _ => Err(wrong(field, &format!("a whole number from 0 to {max}"))),
             },
@@ -118,7 +122,7 @@ impl Fields {
     pub(super) fn count(&self, field: &str, max: u64) -> Result<Option<u64>, Problem> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => match value.as_u64() {
+            Some(value) => match whole(value) {
                 Some(count) if (1..=max).contains(&count) => Ok(Some(count)),
                 _ => Err(wrong(field, &format!("a whole number from 1 to {max}"))),
             },
@@ -128,6 +132,23 @@ impl Fields {
 
 fn wrong(field: &str, must: &str) -> Problem {
     Problem::BadRequest(format!("The field `{field}` must be {must}."))
+}
+
+/// A whole number, however it is written: `3` and `3.0` are the same in JSON.
+fn whole(value: &Value) -> Option<u64> {
+    let written_with_a_point = || {
+        let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
+        format!("{number:.0}").parse().ok()
+    };
+    value.as_u64().or_else(written_with_a_point)
+}
+
+/// The beginning of a key: an answer never repeats a long one.
+fn shown(key: &str) -> Cow<'_, str> {
+    match key.char_indices().nth(KEY_CHARS_SHOWN) {
+        Some((end, _)) => format!("{}…", key.get(..end).unwrap_or_default()).into(),
+        None => key.into(),
+    }
 }
 
 /// A body without a type is taken at its word.
@@ -140,6 +161,42 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
             || (essence.starts_with("application/") && essence.ends_with("+json"))
     });
     json && !encoded
+}
+
+/// Says in which field a mistake is, however deep.
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor).map(Self)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key()? {
+            let key = fresh(key, &map)?;
+            let Strict(value) = entries.next_value().map_err(|error| {
+                A::Error::custom(format_args!("in the field `{}`: {error}", shown(&key)))
+            })?;
+            map.insert(key, value);
+        }
+        Ok(map)
+    }
+}
+
+/// A key that `map` has not.
+fn fresh<E: Error>(key: String, map: &Map<String, Value>) -> Result<String, E> {
+    match map.contains_key(&key) {
+        false => Ok(key),
+        true => Err(E::custom(format_args!("the key `{}` stands twice", shown(&key)))),
+    }
 }
 
 /// A JSON value none of whose objects has a key twice. Its depth is bounded by `serde_json`'s own
@@ -187,11 +244,8 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        while let Some((key, Strict(value))) = entries.next_entry::<String, _>()? {
-            if map.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("the key `{key}` stands twice")));
-            }
-            map.insert(key, value);
+        while let Some((key, Strict(value))) = entries.next_entry()? {
+            map.insert(fresh(key, &map)?, value);
         }
         Ok(map.into())
     }
@@ -223,8 +277,10 @@ mod tests {
         ] {
             assert!(matches!(read(wrong), Err(Problem::BadRequest(_))), "{wrong}");
         }
+        let long = format!(r#"{{"{0}":1,"{0}":2}}"#, "x".repeat(10_000));
+        assert!(matches!(read(&long), Err(Problem::BadRequest(why)) if why.len() < 200));
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(129), "]".repeat(129));
-        assert!(read(&deep).is_err());
+        assert!(matches!(read(&deep), Err(Problem::BadRequest(why)) if why.contains("`a`")));
         let fine = format!("{{\"a\":{}{}}}", "[".repeat(120), "]".repeat(120));
         assert!(read(&fine).is_ok());
     }

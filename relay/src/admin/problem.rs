@@ -121,6 +121,17 @@ impl Problem {
         ))
     }
 
+    /// The same no, where a field of the body names the workspace.
+    pub fn of_field(self, field: &str) -> Self {
+        let named = |detail| format!("The field `{field}`: {detail}");
+        match self {
+            Self::UnknownWorkspace(detail) => Self::UnknownWorkspace(named(detail)),
+            Self::WorkspaceGone(detail) => Self::WorkspaceGone(named(detail)),
+            Self::Forbidden(detail) => Self::Forbidden(named(detail)),
+            other => other,
+        }
+    }
+
     /// The answer, as RFC 9457 has it, with the code and a plain `error` beside it.
     pub fn response(&self) -> Response<Bytes> {
         let (status, code) = self.kind();
@@ -179,7 +190,7 @@ impl From<StoreError> for Problem {
             }
             // Two equal values of 80 random bits and more: the next try has others.
             StoreError::NotFresh { .. } => Self::StoreUnavailable(detail),
-            StoreError::BadName(_) => Self::BadRequest(format!("name: {detail}")),
+            StoreError::BadName(_) => Self::BadRequest(format!("The field `name`: {detail}")),
         }
     }
 }

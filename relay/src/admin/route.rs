@@ -1,5 +1,7 @@
 //! Which of the API's resources a path names, and which methods it takes.
 
+use std::borrow::Cow;
+
 use http::Method;
 use percent_encoding::percent_decode_str;
 
@@ -45,48 +47,48 @@ pub(super) enum Verb {
     Remove,
 }
 
+/// Makes a resource of what stands in the braces of its path.
+type Make = fn([String; 2]) -> Resource;
+
+/// Every path, as `openapi.json` has it. The first that fits counts.
+const PATHS: &[(&str, Make)] = &[
+    ("/workspaces", |_| Resource::Workspaces),
+    ("/workspaces/{id}", |[id, _]| Resource::Workspace(id)),
+    ("/workspaces/{id}/join", |[id, _]| Resource::Join(id)),
+    ("/workspaces/{id}/tokens", |[id, _]| Resource::Tokens(id)),
+    ("/workspaces/{id}/tokens/{tokenId}", |[id, token]| Resource::Token(id, token)),
+    ("/workspaces/{id}/callers", |[id, _]| Resource::Callers(id)),
+    ("/workspaces/{id}/callers/{tokenId}", |[id, token]| Resource::CallerToken(id, token)),
+    ("/workspaces/{id}/secrets", |[id, _]| Resource::Secrets(id)),
+    // No secret can have this name, which the SDK's path takes.
+    ("/workspaces/{id}/secrets/values", |[id, _]| Resource::SecretValues(id)),
+    ("/workspaces/{id}/secrets/{key}", |[id, key]| Resource::Secret(id, key)),
+    ("/workspaces/{id}/state", |[id, _]| Resource::State(id)),
+    ("/workspaces/{id}/events", |[id, _]| Resource::Events(id)),
+    ("/workspaces/{id}/refusals", |[id, _]| Resource::Refusals(id)),
+    ("/workspaces/{id}/pause", |[id, _]| Resource::Pause(id)),
+    ("/workspaces/{id}/resume", |[id, _]| Resource::Resume(id)),
+    ("/registry/register", |_| Resource::Register),
+    ("/registry/heartbeat", |_| Resource::Heartbeat),
+    ("/registry/update-card", |_| Resource::UpdateCard),
+    ("/registry/discover/{id}", |[id, _]| Resource::Discover(id)),
+    ("/registry/{id}/peers", |[id, _]| Resource::Peers(id)),
+    ("/keys", |_| Resource::Keys),
+    ("/keys/{tokenId}", |[token, _]| Resource::Key(token)),
+    ("/events", |_| Resource::Trail),
+    ("/backups", |_| Resource::Backups),
+    ("/openapi.json", |_| Resource::Description),
+];
+
 impl Resource {
     /// The resource at a raw path.
     pub(super) fn at(path: &str) -> Result<Self, Problem> {
-        let mut segments = Vec::new();
-        for raw in path.strip_prefix('/').unwrap_or(path).split('/') {
-            let text = percent_decode_str(raw).decode_utf8().map_err(|_| Problem::NotFound)?;
-            segments.push(text);
-        }
-        let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
-        if segments.iter().any(|segment| segment.is_empty()) {
-            return Err(Problem::NotFound);
-        }
-        let own = |text: &str| text.to_owned();
-        Ok(match *segments.as_slice() {
-            ["workspaces"] => Self::Workspaces,
-            ["workspaces", name] => Self::Workspace(own(name)),
-            ["workspaces", name, "join"] => Self::Join(own(name)),
-            ["workspaces", name, "tokens"] => Self::Tokens(own(name)),
-            ["workspaces", name, "tokens", id] => Self::Token(own(name), own(id)),
-            ["workspaces", name, "callers"] => Self::Callers(own(name)),
-            ["workspaces", name, "callers", id] => Self::CallerToken(own(name), own(id)),
-            ["workspaces", name, "secrets"] => Self::Secrets(own(name)),
-            // No secret can have this name, which the SDK's path takes.
-            ["workspaces", name, "secrets", "values"] => Self::SecretValues(own(name)),
-            ["workspaces", name, "secrets", key] => Self::Secret(own(name), own(key)),
-            ["workspaces", name, "refusals"] => Self::Refusals(own(name)),
-            ["workspaces", name, "events"] => Self::Events(own(name)),
-            ["workspaces", name, "state"] => Self::State(own(name)),
-            ["workspaces", name, "pause"] => Self::Pause(own(name)),
-            ["workspaces", name, "resume"] => Self::Resume(own(name)),
-            ["registry", "register"] => Self::Register,
-            ["registry", "heartbeat"] => Self::Heartbeat,
-            ["registry", "update-card"] => Self::UpdateCard,
-            ["registry", "discover", id] => Self::Discover(own(id)),
-            ["registry", id, "peers"] => Self::Peers(own(id)),
-            ["keys"] => Self::Keys,
-            ["keys", id] => Self::Key(own(id)),
-            ["events"] => Self::Trail,
-            ["backups"] => Self::Backups,
-            ["openapi.json"] => Self::Description,
-            _ => return Err(Problem::NotFound),
-        })
+        let segments = path.strip_prefix('/').unwrap_or(path).split('/');
+        let segments: Result<Vec<_>, _> =
+            segments.map(|raw| percent_decode_str(raw).decode_utf8()).collect();
+        let segments = segments.map_err(|_| Problem::NotFound)?;
+        let mut found = PATHS.iter().filter_map(|(form, make)| Some(make(fill(form, &segments)?)));
+        found.next().ok_or(Problem::NotFound)
     }
 
     /// What `method` does here.
@@ -134,8 +136,30 @@ impl Resource {
     }
 }
 
+/// What stands in the braces of a form, where a path has it.
+fn fill(form: &str, segments: &[Cow<'_, str>]) -> Option<[String; 2]> {
+    let parts = form.split('/').skip(1);
+    let mut names = [String::new(), String::new()];
+    let mut free = names.iter_mut();
+    if parts.clone().count() != segments.len() {
+        return None;
+    }
+    for (part, segment) in parts.zip(segments) {
+        match part.starts_with('{') {
+            true if !segment.is_empty() => segment.as_ref().clone_into(free.next()?),
+            false if part == segment => {}
+            _ => return None,
+        }
+    }
+    Some(names)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -179,6 +203,38 @@ mod tests {
             (Method::POST, "/a2a", Err(Problem::NotFound)),
         ] {
             assert_eq!(call(&method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn the_description_has_every_path_with_its_methods_and_no_other() {
+        let description: Value = serde_json::from_str(include_str!("openapi.json")).unwrap();
+        let described = description["paths"].as_object().unwrap().iter().map(|(path, item)| {
+            let methods = item.as_object().unwrap().keys().filter(|key| *key != "parameters");
+            (path.as_str(), methods.map(|method| method.to_uppercase()).collect())
+        });
+        let described: BTreeMap<&str, Vec<String>> = described.collect();
+        let served = PATHS.iter().map(|(path, make)| {
+            let resource = make(<[String; 2]>::default());
+            (*path, resource.allowed().split(", ").filter(|method| *method != "HEAD").collect())
+        });
+        // What the edge serves by itself.
+        let served = served.chain([
+            ("/a2a", vec!["POST"]),
+            ("/workspaces/{id}/a2a", vec!["POST"]),
+            ("/healthz", vec!["GET"]),
+            ("/readyz", vec!["GET"]),
+        ]);
+        let sorted = |mut methods: Vec<String>| {
+            methods.sort();
+            methods
+        };
+        let served: BTreeMap<&str, Vec<String>> = served
+            .map(|(path, methods)| (path, methods.iter().map(ToString::to_string).collect()))
+            .collect();
+        assert_eq!(described.keys().collect::<Vec<_>>(), served.keys().collect::<Vec<_>>());
+        for (path, methods) in described {
+            assert_eq!(sorted(methods), sorted(served[path].clone()), "{path}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::{Response, StatusCode, request};
+use http::{Method, Response, StatusCode, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -51,17 +51,17 @@ impl Edge {
             headers: &parts.headers,
             body: &body,
         };
-        if let Some(followed) = self.api.followed(&request, asker.as_ref()) {
-            return Ok(self.follow(followed, &parts.headers));
-        }
-        let mut answer = self.api.handle(&request, asker.as_ref()).await;
+        let mut answer = match self.api.followed(&request, asker.as_ref()) {
+            Some(followed) => self.follow(followed, &parts.headers),
+            None => self.api.handle(&request, asker.as_ref()).await.map(AnswerBody::whole),
+        };
         if answer.status() == StatusCode::UNAUTHORIZED
             && !self.guesses.allow(caller.ip, Instant::now())
         {
             return Err(Failure::RateLimited);
         }
         answer.headers_mut().insert("x-request-id", request_id.clone());
-        Ok(answer.map(AnswerBody::whole))
+        Ok(answer)
     }
 
     /// The live changes of a workspace, as long as the credential is good.
@@ -115,6 +115,11 @@ impl Edge {
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {why}\n")),
         }
     }
+}
+
+/// Whether a method takes a page as it is.
+pub(super) fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// A plain answer.

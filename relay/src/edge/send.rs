@@ -1,7 +1,8 @@
 //! A message from one agent to another, or from an orchestrator: told by its credential and a target.
 
-use http::header::{EXPECT, HeaderValue};
-use http::{Response, request};
+use http::header::{EXPECT, HeaderMap, HeaderValue};
+use http::{Method, Response, request};
+use percent_encoding::percent_decode_str;
 use shared::ids::WorkspaceId;
 
 use super::answer_body::AnswerBody;
@@ -26,16 +27,16 @@ impl Edge {
         principal: Result<Option<Principal>, BadCredential>,
     ) -> Result<Response<AnswerBody>, No> {
         let dialect = Dialect::JsonRpc;
+        if parts.method != Method::POST {
+            return Err(No::new(Failure::MethodNotAllowed("POST"), dialect, None));
+        }
         let named = match (target, &principal) {
             (_, Ok(None) | Err(BadCredential)) => Err(Failure::Unauthenticated),
-            (Some(text), Ok(Some(principal))) => named(text, principal),
-            (None, Ok(Some(principal))) => match parts.headers.get("x-workspace-id") {
-                Some(text) => named(text.to_str().unwrap_or_default(), principal),
-                None => Err(Failure::BadRequest(
-                    "Name the workspace that the message is for: POST to \
-                     /workspaces/{id}/a2a, or send X-Workspace-ID.",
-                )),
-            },
+            // As the API reads its paths.
+            (Some(raw), Ok(Some(principal))) => {
+                named(&percent_decode_str(raw).decode_utf8_lossy(), principal)
+            }
+            (None, Ok(Some(principal))) => in_field(&parts.headers, principal),
         };
         match named {
             Ok(id) => {
@@ -52,6 +53,18 @@ impl Edge {
                 Err(No::new(failure, dialect, id))
             }
         }
+    }
+}
+
+/// The workspace that the one field for it names.
+fn in_field(fields: &HeaderMap, principal: &Principal) -> Result<WorkspaceId, Failure> {
+    let mut names = fields.get_all("x-workspace-id").iter();
+    match (names.next(), names.next()) {
+        (Some(text), None) => named(text.to_str().unwrap_or_default(), principal),
+        _ => Err(Failure::BadRequest(
+            "Name the workspace that the message is for: POST to /workspaces/{id}/a2a, or send one \
+             `X-Workspace-ID`.",
+        )),
     }
 }
 

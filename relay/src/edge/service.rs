@@ -139,6 +139,9 @@ impl Edge {
             return Err(No { failure, dialect, id, last: !readable });
         }
         match found {
+            Route::Health | Route::Ready if !own_api::is_read(&parts.method) => {
+                Err(plain(Failure::MethodNotAllowed("GET, HEAD")))
+            }
             Route::Health => Ok(own_api::text(StatusCode::OK, "ok\n")),
             // What is seldom awaited is boxed: the future of each request is as large as its largest part.
             Route::Ready => Ok(Box::pin(self.ready()).await),
@@ -298,8 +301,8 @@ impl Edge {
         let Ok(principal) = &asked.principal else { return Err(Failure::Unauthenticated) };
         let workspace = match self.look_up(&asked.name) {
             Ok(workspace) => workspace,
-            // An agent is not told which of the others exist.
-            Err(_) if matches!(principal, Some(Principal::Workspace(..))) => {
+            // Who may call some agents is not told which of the others exist.
+            Err(_) if principal.as_ref().is_some_and(Principal::is_of_one_workspace) => {
                 return Err(Failure::Forbidden);
             }
             Err(failure) => return Err(failure),

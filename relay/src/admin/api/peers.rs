@@ -79,7 +79,7 @@ fn claims_nothing_else(headers: &HeaderMap, sender: &WorkspaceId) -> Result<(), 
     match headers.get_all("x-workspace-id").iter().all(|claimed| claimed == own.as_str()) {
         true => Ok(()),
         false => Err(Problem::Forbidden(
-            "X-Workspace-ID names another workspace than the credential; send your own.".into(),
+            "`X-Workspace-ID` names another workspace than the credential; send your own.".into(),
         )),
     }
 }

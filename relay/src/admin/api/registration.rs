@@ -1,5 +1,7 @@
 //! What an agent says of itself over HTTP: its registration, its heartbeats, its card.
 
+use std::sync::Arc;
+
 use http::Uri;
 use serde_json::{Value, json};
 use shared::ids::WorkspaceId;
@@ -33,7 +35,7 @@ impl Api {
         let url = read_url(fields, self.looks.rules())?;
         let card = read_card(fields)?;
         let administers = asker.principal.may_administer();
-        let workspace = self.owned(asker, &id.to_string())?;
+        let workspace = self.named_in(asker, "id", id)?;
         let (text, warnings) = match url {
             // Whoever registers through its link is reached by it, whatever it says.
             _ if asker.over_link => (self.public.base_of(&workspace), Vec::new()),
@@ -77,7 +79,8 @@ impl Api {
 
     /// Takes a heartbeat. What it does not say, the agent's connector may.
     pub(super) fn heartbeat(&self, fields: &Fields, asker: &Asker) -> Result<Answer, Problem> {
-        let workspace = self.owned(asker, &read_id(fields, "workspace_id")?.to_string())?;
+        let id = read_id(fields, "workspace_id")?;
+        let workspace = self.named_in(asker, "workspace_id", id)?;
         self.beat(&workspace, read_beat(fields)?);
         Ok(Answer::ok(json!({ "status": "ok" })))
     }
@@ -88,7 +91,8 @@ impl Api {
         fields: &Fields,
         asker: &Asker,
     ) -> Result<Answer, Problem> {
-        let workspace = self.owned(asker, &read_id(fields, "workspace_id")?.to_string())?;
+        let id = read_id(fields, "workspace_id")?;
+        let workspace = self.named_in(asker, "workspace_id", id)?;
         let card = read_card(fields)?;
         let update = self.registry.update_card(workspace.id, card, asker.actor());
         self.timed(update).await?;
@@ -103,6 +107,16 @@ impl Api {
             "paused": workspace.paused,
             "deleted": false,
         }))
+    }
+
+    /// The workspace that a field of the body names, for its own agent and the operator.
+    fn named_in(
+        &self,
+        asker: &Asker,
+        field: &str,
+        id: WorkspaceId,
+    ) -> Result<Arc<Workspace>, Problem> {
+        self.owned(asker, &id.to_string()).map_err(|problem| problem.of_field(field))
     }
 
     fn beat(&self, workspace: &Workspace, beat: Beat) {
@@ -132,6 +146,9 @@ pub(super) fn read_url(fields: &Fields, rules: &Rules) -> Result<Option<AgentUrl
     if text.len() > URL_BYTES_MAX {
         return Err(wrong("it is longer than 2,048 bytes"));
     }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(wrong("it has characters that no URL has; write them as %-escapes"));
+    }
     let uri: Uri =
         text.parse().map_err(|_| wrong("it is no URL like https://agent.example.com"))?;
     let (Some(_), Some(authority)) = (uri.scheme(), uri.authority()) else {
@@ -139,6 +156,10 @@ pub(super) fn read_url(fields: &Fields, rules: &Rules) -> Result<Option<AgentUrl
     };
     if authority.as_str().contains('@') {
         return Err(wrong("it holds a user or a password; give it without"));
+    }
+    let has_port = authority.as_str().len() > authority.host().len();
+    if has_port && authority.port_u16().is_none() {
+        return Err(wrong("its port is no number from 0 to 65535"));
     }
     let mut warnings = Vec::new();
     if let Err(rule) = rules.judge_url(text) {

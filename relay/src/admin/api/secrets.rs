@@ -8,7 +8,10 @@ use crate::admin::problem::Problem;
 use crate::admin::route::{Resource, Verb};
 use crate::admin::view::rfc3339;
 use crate::clock::unix_ms;
-use crate::registry::{SecretName, Workspace};
+use crate::registry::{SECRET_BYTES_MAX, SecretName, Workspace};
+
+/// The last segment of the SDK's path: a secret of this name could not be named by its own.
+const TAKEN_NAME: &str = "values";
 
 impl Api {
     pub(super) async fn secrets(
@@ -62,6 +65,11 @@ impl Api {
     ) -> Result<Answer, Problem> {
         let (id, name) = (workspace.id, secret_name(key)?);
         let value = required(fields, "value")?.to_owned();
+        if value.len() > SECRET_BYTES_MAX {
+            return Err(Problem::BadRequest(
+                "The field `value` is longer than 65,536 bytes; shorten it.".into(),
+            ));
+        }
         let set = self.registry.set_secret(id, name, value, unix_ms(), asker.actor());
         self.timed(set).await?;
         tracing::info!(workspace = %id, "secret set");
@@ -86,6 +94,11 @@ impl Api {
 }
 
 fn secret_name(text: &str) -> Result<SecretName, Problem> {
+    if text == TAKEN_NAME {
+        return Err(Problem::BadRequest(
+            "The field `key`: `values` is the name of a path; choose another name.".into(),
+        ));
+    }
     text.parse().map_err(|error| Problem::BadRequest(format!("The field `key`: {error}")))
 }
 

@@ -7,11 +7,10 @@ use serde_json::json;
 use super::peers::parameter;
 use super::{Answer, Api, Asker, Content, Request, require};
 use crate::admin::problem::Problem;
-use crate::registry::EventQuery;
+use crate::registry::{EVENTS_PAGE_MAX, EventQuery};
 
-/// Events that are answered unless said otherwise, and at most.
+/// Events that are answered unless said otherwise.
 const EVENTS: usize = 100;
-const EVENTS_MAX: usize = 10_000;
 
 impl Api {
     /// Lists events, the newest first; behind `after`, the oldest first. `format=jsonl` exports them.
@@ -33,12 +32,15 @@ impl Api {
             workspace,
             before: number(request.query, "before")?,
             after: number(request.query, "after")?,
-            limit: number(request.query, "limit")?
-                .and_then(|limit| usize::try_from(limit).ok())
-                .map_or(EVENTS, |limit| limit.min(EVENTS_MAX)),
+            limit: limit(request.query)?,
+        };
+        let as_lines = match parameter(request.query, "format").as_deref() {
+            None | Some("json") => false,
+            Some("jsonl") => true,
+            Some(_) => return Err(wrong("format", "json or jsonl")),
         };
         let events = self.timed(self.registry.events(query)).await?;
-        if parameter(request.query, "format").as_deref() == Some("jsonl") {
+        if as_lines {
             let mut lines = String::new();
             for event in &events {
                 let line = serde_json::to_string(event).unwrap_or_default();
@@ -53,7 +55,17 @@ impl Api {
 
 fn number(query: Option<&str>, name: &str) -> Result<Option<u64>, Problem> {
     let Some(text) = parameter(query, name) else { return Ok(None) };
-    text.parse()
-        .map(Some)
-        .map_err(|_| Problem::BadRequest(format!("The parameter `{name}` must be a whole number.")))
+    text.parse().map(Some).map_err(|_| wrong(name, "a whole number"))
+}
+
+fn limit(query: Option<&str>) -> Result<usize, Problem> {
+    match number(query, "limit")?.map(usize::try_from) {
+        None => Ok(EVENTS),
+        Some(Ok(limit)) if (1..=EVENTS_PAGE_MAX).contains(&limit) => Ok(limit),
+        Some(_) => Err(wrong("limit", &format!("a whole number from 1 to {EVENTS_PAGE_MAX}"))),
+    }
+}
+
+fn wrong(name: &str, must: &str) -> Problem {
+    Problem::BadRequest(format!("The parameter `{name}` must be {must}."))
 }

@@ -99,6 +99,10 @@ async fn a_wrong_body_is_refused_and_its_field_is_named() {
         (r#"{"name":"a","runtime":"docker"}"#, "`runtime`"),
         (r#"{"name":"a","external":false}"#, "`external`"),
         (r#"{"name":"a","url":7}"#, "`url`"),
+        (r#"{"name":"a","url":"https://a:99999/"}"#, "`url`"),
+        (r#"{"name":"a","url":"https://a/\u0085"}"#, "`url`"),
+        (r#"{"name":"\ud800"}"#, "`name`"),
+        (r#"{"x":{"y":1,"y":2}}"#, "`x`"),
     ] {
         let (status, code, detail) = desk.refused("POST /workspaces", body).await;
         assert_eq!((status, code.as_str()), (400, "RELAY_BAD_REQUEST"), "{body}");
@@ -111,6 +115,26 @@ async fn a_wrong_body_is_refused_and_its_field_is_named() {
     let answer = desk.raw("POST /workspaces", &fields, "{}").await;
     assert_eq!(answer.status(), 415);
     assert_eq!(answer.headers()["x-relay-error"], "RELAY_UNSUPPORTED_MEDIA_TYPE");
+}
+
+#[tokio::test]
+async fn what_a_path_or_a_query_names_is_judged_too() {
+    let desk = Desk::open();
+    desk.add(json!({"name": "a"})).await;
+    let long = format!(r#"{{"value":"{}"}}"#, "x".repeat(64 * 1024 + 1));
+    for (call, body, part) in [
+        ("PUT /workspaces/a/secrets/K", long.as_str(), "`value`"),
+        ("PUT /workspaces/a/secrets/1", r#"{"value":""}"#, "`key`"),
+        // Its own path is another one's.
+        ("POST /workspaces/a/secrets", r#"{"key":"values","value":""}"#, "`key`"),
+        ("GET /events?limit=0", "", "`limit`"),
+        ("GET /events?limit=1001", "", "`limit`"),
+        ("GET /events?format=xml", "", "`format`"),
+    ] {
+        let (status, code, detail) = desk.refused(call, body).await;
+        assert_eq!((status, code.as_str()), (400, "RELAY_BAD_REQUEST"), "{call}: {detail}");
+        assert!(detail.contains(part), "{call}: {detail}");
+    }
 }
 
 #[tokio::test]
