@@ -34,7 +34,7 @@ impl Api {
 }
 
 impl Relay {
-    /// Its API, which outlives a restart on the same ports.
+    /// Its API where it now is.
     #[must_use]
     pub fn api_address(&self) -> Api {
         Api { origin: format!("http://{}", self.http()) }

@@ -198,11 +198,17 @@ impl Relay {
         (self.process, self.urls) = (process, urls);
     }
 
-    /// Starts it again on the ports that it had, and kills it after this time, which may be before
-    /// it listens. Whatever ran is killed.
+    /// Starts it again with its data, on ports that are free: those that it had may have been taken
+    /// meanwhile. Whatever ran is killed.
+    pub async fn start_again(&mut self) {
+        self.process.kill9();
+        (self.process, self.urls) = serve(&self.builder, self.folder.path(), None).await;
+    }
+
+    /// The same, but it is killed after this time, which may be before it listens.
     pub async fn start_again_for(&mut self, time: Duration) {
         self.process.kill9();
-        self.process = spawn(&self.builder, self.folder.path(), Some(&self.urls));
+        self.process = spawn(&self.builder, self.folder.path(), None);
         tokio::time::sleep(time).await;
         self.process.kill9();
     }

@@ -59,7 +59,7 @@ async fn backups_of_a_relay_at_work_hold_all_that_was_acknowledged_before() {
         relay.kill9();
         let restored = put_back(&backup, &relay.data_dir()).await;
         assert_eq!(restored.code, 0, "{restored:?}");
-        relay.start_again_on_same_ports().await;
+        quiet.start_again(&mut relay).await;
         quiet.compare_all().await;
     }
     eprintln!("{BACKUPS} backups put back: {}", quiet.tally());

@@ -61,7 +61,7 @@ async fn a_log_that_is_not_synced_ends_the_relay_and_nothing_is_claimed() {
         let acknowledged = clients.tally().acknowledged() - before;
         assert!(first > 1 || acknowledged == 0, "{acknowledged} were claimed");
         faults.end().await;
-        relay.start_again_on_same_ports().await;
+        clients.start_again(&mut relay).await;
         clients.compare().await;
     }
     clients.compare_all().await;
@@ -86,7 +86,7 @@ async fn a_store_that_is_not_synced_ends_the_relay_when_it_takes_the_log_in() {
             clients.work_until(Refusals::Last, ends_with_a_sentence(&relay)).await;
         }
         faults.end().await;
-        relay.start_again_on_same_ports().await;
+        clients.start_again(&mut relay).await;
         clients.compare_all().await;
     }
     eprintln!("the store was not synced: {}", clients.tally());
@@ -119,7 +119,8 @@ async fn a_disk_that_takes_no_writes_for_a_while_refuses_changes_and_heals() {
     }
     clients.work(20).await;
     clients.compare_all().await;
-    world.relay.restart().await;
+    assert_eq!(world.relay.stop().await, 0);
+    clients.start_again(&mut world.relay).await;
     clients.compare_all().await;
     eprintln!("the disk took no writes {TIMES} times: {}", clients.tally());
 }

@@ -200,6 +200,14 @@ impl Clients {
         .await;
     }
 
+    /// Starts the relay again, and finds it where it now is.
+    pub(super) async fn start_again(&mut self, relay: &mut Relay) {
+        relay.start_again().await;
+        for client in &mut self.0 {
+            client.desk.api = relay.api_address();
+        }
+    }
+
     /// Holds the relay to its word where something was changed since the last time.
     pub(super) async fn compare(&mut self) {
         self.each(Client::compare).await;

@@ -201,7 +201,7 @@ async fn a_disk_that_fills_up_at_any_write_loses_nothing_that_was_acknowledged()
         if chance.happens(0.3) {
             relay.kill9();
             disk.free();
-            relay.start_again_on_same_ports().await;
+            clients.start_again(&mut relay).await;
         } else {
             disk.free();
         }
@@ -210,7 +210,8 @@ async fn a_disk_that_fills_up_at_any_write_loses_nothing_that_was_acknowledged()
         clients.work_until(Refusals::Certain, tokio::time::sleep(chance.up_to(SHORT))).await;
     }
     clients.compare_all().await;
-    relay.restart().await;
+    assert_eq!(relay.stop().await, 0);
+    clients.start_again(&mut relay).await;
     clients.compare_all().await;
     eprintln!("the disk filled up {TIMES} times: {}", clients.tally());
 }
@@ -222,7 +223,8 @@ async fn a_log_that_finds_no_room_in_the_store_waits_for_it() {
     let workspace = relay.add_workspace("wide", &[]).await.workspace_id;
     let token = format!("POST /workspaces/{workspace}/tokens");
     let token = made(&relay, &token, None, "auth_token").await;
-    relay.restart().await;
+    assert_eq!(relay.stop().await, 0);
+    relay.start_again().await;
     // Enough for the log to be taken in, and not for what the store would grow by.
     disk.fill(LOG + MIB / 2);
     let admin = relay.admin_token();
@@ -247,6 +249,6 @@ async fn a_log_that_finds_no_room_in_the_store_waits_for_it() {
     assert_eq!(readiness(&relay).await, [200; 2]);
     let log = std::fs::metadata(relay.data_dir().join("relay.db-wal")).expect("a log").len();
     assert!(log < LOG, "the log still has {log} bytes");
-    relay.start_again_on_same_ports().await;
+    relay.start_again().await;
     assert!(relay.api(&token, &read, None).await.json() == stored, "all that was acknowledged");
 }

@@ -38,10 +38,10 @@ async fn two_hundred_kills_lose_nothing_that_was_acknowledged() {
             relay.start_again_for(chance.up_to(START)).await;
             starts_killed += 1;
         }
-        relay.start_again_on_same_ports().await;
+        clients.start_again(&mut relay).await;
         clients.compare().await;
     }
-    relay.start_again_on_same_ports().await;
+    clients.start_again(&mut relay).await;
     clients.compare_all().await;
     let tally = clients.tally();
     let took = begun.elapsed();
