@@ -42,6 +42,7 @@ use crate::addresses::{Addresses, BindError, Sockets};
 use crate::admin::canvas::Canvas;
 use crate::admin::canvas::answer::any_body;
 use crate::admin::canvas::chat::Messenger;
+use crate::admin::delegations::{Delegations, Waiting};
 use crate::admin::feed::Feed;
 use crate::admin::looks::Looks;
 use crate::admin::pulse::Pulses;
@@ -50,6 +51,7 @@ use crate::admin::{AdminToken, AdminTokenError, Api};
 use crate::config::{AdminTokenSource, Config, SealingSource};
 use crate::direct_url::Rules;
 use crate::edge::Edge;
+use crate::edge::delegate;
 use crate::edge::direct::{self, Direct};
 use crate::edge::load::Load;
 use crate::guesses::Guesses;
@@ -124,6 +126,7 @@ pub struct Relay {
     api: Arc<Api>,
     edge: Arc<Edge>,
     pages: Pages,
+    tasks: Waiting,
     admin: std::net::TcpListener,
     _tunnel_tcp: Option<Socket>,
     stop: watch::Sender<bool>,
@@ -162,12 +165,14 @@ impl Relay {
         let live = LiveLinks::default();
         let instance = InstanceId(getrandom::u64()?);
         let draining = Arc::new(AtomicBool::new(false));
+        let (delegations, tasks) = Delegations::new();
         let api = Arc::new(Api {
             registry: registry.clone(),
             live: live.clone(),
             public: addresses.public_url.clone(),
             pulses: Pulses::default(),
             refusals: Refusals::default(),
+            delegations,
             looks: Looks::new(Rules {
                 policy: config.direct_urls,
                 listeners: vec![addresses.http, addresses.tunnel, addresses.admin],
@@ -251,6 +256,7 @@ impl Relay {
             api,
             edge,
             pages,
+            tasks,
             admin,
             _tunnel_tcp: tunnel_tcp,
             stop,
@@ -291,6 +297,7 @@ impl Relay {
             reason = self.registry.failed() => Some(reason),
             () = admin => None,
             () = feed.run() => None,
+            () = delegate::run(Arc::clone(&self.edge), &mut self.tasks) => None,
             () = housekeeping::run(&self.registry, &mut self.pages) => None,
             () = direct::probe::run(Arc::clone(&self.edge)) => None,
         };

@@ -76,7 +76,8 @@ class Agent(http.server.BaseHTTPRequestHandler):
 
 
 heartbeat = beat()
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Agent)
+port = int(os.environ.get("AGENT_PORT", "0"))
+server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Agent)
 if token_file := os.environ.get("TOKEN_FILE"):
     with os.fdopen(os.open(token_file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
         file.write(auth_token)

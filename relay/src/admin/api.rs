@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use shared::ids::WorkspaceId;
 
 use super::body::Fields;
+use super::delegations::Delegations;
 use super::looks::Looks;
 use super::problem::Problem;
 use super::pulse::Pulses;
@@ -26,6 +27,7 @@ use crate::tunnel::LiveLinks;
 mod backups;
 mod changes;
 mod credentials;
+mod delegation;
 mod joining;
 mod peers;
 mod registration;
@@ -51,6 +53,8 @@ pub struct Api {
     pub live: LiveLinks,
     /// Who sends heartbeats over HTTP.
     pub pulses: Pulses,
+    /// The tasks that agents give each other.
+    pub delegations: Delegations,
     /// What callers were refused of late.
     pub refusals: Refusals,
     /// Who answers at a URL of its own.
@@ -218,6 +222,7 @@ impl Api {
             Resource::Workspaces | Resource::Workspace(_) | Resource::Join(_) => {
                 self.workspaces(resource, verb, request, asker).await
             }
+            Resource::Delegate(name) => self.delegate(&name, &request.fields()?, asker),
             Resource::Pause(name) => {
                 self.set_paused(self.administered(asker, &name)?.id, true, asker).await
             }

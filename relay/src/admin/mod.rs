@@ -3,6 +3,7 @@
 pub mod api;
 mod body;
 pub mod canvas;
+pub mod delegations;
 pub mod feed;
 pub mod listener;
 pub mod looks;

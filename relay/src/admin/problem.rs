@@ -45,6 +45,8 @@ pub enum Problem {
     RateLimited,
     /// The body is larger than this many bytes.
     TooLarge(usize),
+    /// The agent takes nothing now.
+    AgentOffline(String),
     /// Every place is taken.
     Overloaded(String),
 }
@@ -72,6 +74,7 @@ impl Problem {
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "RELAY_FORBIDDEN"),
             Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "RELAY_RATE_LIMITED"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RELAY_BODY_TOO_LARGE"),
+            Self::AgentOffline(_) => (StatusCode::SERVICE_UNAVAILABLE, "RELAY_AGENT_OFFLINE"),
             Self::Overloaded(_) => (StatusCode::SERVICE_UNAVAILABLE, "RELAY_OVERLOADED"),
         }
     }
@@ -103,6 +106,7 @@ impl Problem {
             | Self::StoreUnavailable(detail)
             | Self::Internal(detail)
             | Self::Forbidden(detail)
+            | Self::AgentOffline(detail)
             | Self::Overloaded(detail) => detail.clone(),
             Self::RateLimited => "Too many wrong tokens came from this address; wait a moment and \
                  check the token."
@@ -160,7 +164,7 @@ impl Problem {
             Self::MethodNotAllowed(allowed) => {
                 headers.insert(ALLOW, HeaderValue::from_static(allowed));
             }
-            Self::StoreUnavailable(_) => {
+            Self::StoreUnavailable(_) | Self::AgentOffline(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(STORE_RETRY_SECONDS));
             }
             Self::RateLimited | Self::Overloaded(_) => {

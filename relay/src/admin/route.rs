@@ -23,6 +23,7 @@ pub(super) enum Resource {
     State(String),
     Events(String),
     Refusals(String),
+    Delegate(String),
     Pause(String),
     Resume(String),
     Register,
@@ -66,6 +67,7 @@ const PATHS: &[(&str, Make)] = &[
     ("/workspaces/{id}/state", |[id, _]| Resource::State(id)),
     ("/workspaces/{id}/events", |[id, _]| Resource::Events(id)),
     ("/workspaces/{id}/refusals", |[id, _]| Resource::Refusals(id)),
+    ("/workspaces/{id}/delegate", |[id, _]| Resource::Delegate(id)),
     ("/workspaces/{id}/pause", |[id, _]| Resource::Pause(id)),
     ("/workspaces/{id}/resume", |[id, _]| Resource::Resume(id)),
     ("/registry/register", |_| Resource::Register),
@@ -118,6 +120,7 @@ impl Resource {
             Self::Secret(..) => "PUT, DELETE",
             Self::Token(..) | Self::CallerToken(..) | Self::Key(_) => "DELETE",
             Self::Join(_)
+            | Self::Delegate(_)
             | Self::Pause(_)
             | Self::Resume(_)
             | Self::Register

@@ -8,6 +8,7 @@ use http::Response;
 
 use super::canvas::answer::whole;
 use super::canvas::chat::Messenger;
+use super::delegations::Delegations;
 use super::looks::Looks;
 use super::pulse::Pulses;
 use super::refusals::Refusals;
@@ -35,6 +36,7 @@ pub(super) fn api(folder: &Path) -> Api {
         registry: registry.clone(),
         pulses: Pulses::default(),
         refusals: Refusals::default(),
+        delegations: Delegations::new().0,
         looks: Looks::new(Rules {
             policy: DirectUrls::Off,
             listeners: Vec::new(),

@@ -1,4 +1,4 @@
-//! A message of the operator to an agent, from the canvas.
+//! Messages that begin in the relay itself: those of the operator, from the canvas, and tasks.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -18,6 +18,16 @@ impl Edge {
     /// Sends an A2A request, a whole JSON-RPC object, to the agent of a workspace; the answer is the
     /// agent's, or a refusal like any caller's.
     pub async fn chat(&self, workspace: WorkspaceId, json: Bytes) -> Response<AnswerBody> {
+        self.say(Principal::Operator, workspace, json).await
+    }
+
+    /// The same from anybody whom the relay knows.
+    pub(super) async fn say(
+        &self,
+        principal: Principal,
+        workspace: WorkspaceId,
+        json: Bytes,
+    ) -> Response<AnswerBody> {
         let request_id = self.name_request();
         let (mut parts, ()) = Request::new(()).into_parts();
         parts.method = Method::POST;
@@ -27,7 +37,7 @@ impl Edge {
         ]);
         let body = CallerBody::of(Source::Whole(Some(json)), self.max_body_bytes);
         let caller = Caller::new(IpAddr::V4(Ipv4Addr::LOCALHOST), None, &self.public);
-        let (target, principal) = (workspace.to_string(), Ok(Some(Principal::Operator)));
+        let (target, principal) = (workspace.to_string(), Ok(Some(principal)));
         let sent = self.send(&mut parts, body, Some(&target), &caller, &request_id, principal);
         match Box::pin(sent).await {
             Ok(response) => response,

@@ -19,6 +19,7 @@ pub mod card_answer;
 mod chat;
 mod connection;
 pub mod deadline;
+pub mod delegate;
 pub mod direct;
 pub mod envelope;
 pub mod exchange;

@@ -1,7 +1,11 @@
 //! Agents that talk to each other through the relay, each with nothing but its tunnel.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use tests::{Agent, Connector, Refusal, Relay, http, operator::WorkspaceHandle, world::message};
+use tests::{
+    Agent, Connector, Refusal, Relay, http, operator::WorkspaceHandle, until, world::message,
+};
 
 /// An agent behind its connector, with a workspace token of its own.
 struct Resident {
@@ -126,4 +130,40 @@ async fn the_sender_is_told_by_its_credential_and_never_by_a_field() {
     assert_eq!(echoed["id"], "m", "a refusal has the caller's id");
     let answer = http::post(&url, &headers[1..], body.as_bytes()).await.expect("an answer");
     Refusal::new(401, "RELAY_UNAUTHENTICATED").assert_marks(&answer);
+}
+
+#[tokio::test]
+async fn an_agent_gives_another_one_a_task_and_goes_on() {
+    let relay = Relay::start().await;
+    let alice = Resident::in_relay(&relay, "alice").await;
+    let bob = Resident::in_relay(&relay, "bob").await;
+    let path = format!("POST /workspaces/{}/delegate", alice.id);
+    let task = json!({"target_id": bob.id, "task": "count", "idempotency_key": "once"});
+    let told = relay.api(&alice.token, &path, Some(&task)).await;
+    assert_eq!((told.status, &told.json()["status"]), (202, &json!("delegated")), "{told:?}");
+    let again = relay.api(&alice.token, &path, Some(&task)).await;
+    assert_eq!(again.json()["delegation_id"], told.json()["delegation_id"]);
+    let other = json!({"target_id": bob.id, "task": "count again"});
+    assert_eq!(relay.api(&alice.token, &path, Some(&other)).await.status, 202);
+
+    let sent = || {
+        let sent = bob.agent.journal().deliveries().into_iter();
+        sent.filter(|delivery| delivery.method == "POST").collect::<Vec<_>>()
+    };
+    let both = async || (sent().len() == 2).then_some(());
+    until("both tasks are there", Duration::from_secs(10), both).await;
+    for delivery in sent() {
+        assert_eq!(delivery.header("x-relay-caller"), Some(alice.id.as_str()));
+    }
+    for (body, status) in [
+        (json!({"task": "count"}), 400),
+        (json!({"target_id": bob.id}), 400),
+        (json!({"target_id": "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV", "task": "count"}), 403),
+    ] {
+        assert_eq!(relay.api(&alice.token, &path, Some(&body)).await.status, status, "{body}");
+    }
+    let away = relay.add_workspace("away", &[]).await.workspace_id;
+    let nobody = json!({"target_id": away, "task": "count"});
+    let answer = relay.api(&alice.token, &path, Some(&nobody)).await;
+    assert_eq!(answer.relay_error(), Some("RELAY_AGENT_OFFLINE"), "{answer:?}");
 }

@@ -202,6 +202,8 @@ async fn chat(operator: &Operator) {
     let ended = "document.querySelector('.log .faint')?.textContent === 'Task: completed'";
     operator.sees("how the task ended", ended).await;
 
+    let done = "document.querySelector('.chat form button').textContent === 'Send'";
+    operator.sees("that nothing more comes", done).await;
     let whole = "document.querySelector('.way input').click(); \
         document.querySelector('.chat textarea').focus()";
     operator.browser.eval(whole).await;

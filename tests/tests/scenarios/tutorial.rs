@@ -69,13 +69,17 @@ async fn every_step_works_with_the_tutorials_own_commands() {
     assert_eq!(step(&relay, "register", &known).await["code"], "RELAY_WORKSPACE_GONE");
 }
 
-/// The tutorial's agent on Python, and what it printed.
-async fn python_agent(relay: &Relay, token_file: &Path) -> Option<(Process, Value)> {
+/// The tutorial's agent on Python, with what its reader sets, and what it printed.
+async fn python_agent(
+    relay: &Relay,
+    platform: &str,
+    set: &[(&str, &str)],
+) -> Option<(Process, Value)> {
     let python = sdk::python().await?;
     let mut command = Command::new(python);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python/tutorial_agent.py"));
-    command.env("PLATFORM_URL", relay.public_url()).env("ADMIN_TOKEN", relay.admin_token());
-    command.env("TOKEN_FILE", token_file);
+    command.env("PLATFORM_URL", platform).env("ADMIN_TOKEN", relay.admin_token());
+    command.envs(set.iter().copied());
     let process = Process::spawn("tutorial-agent", command);
     let line = process.wait_for_line(|line| line.starts_with('{'), Duration::from_secs(60)).await;
     Some((process, serde_json::from_str(&line).expect("its answers")))
@@ -86,7 +90,9 @@ async fn the_tutorials_agent_gets_a_tunnel_by_its_own_token() {
     let mut relay = Relay::start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let token_file = folder.path().join("token");
-    let Some((_agent, told)) = python_agent(&relay, &token_file).await else { return };
+    let token_file = token_file.to_str().expect("a path");
+    let set = [("TOKEN_FILE", token_file)];
+    let Some((_agent, told)) = python_agent(&relay, relay.public_url(), &set).await else { return };
     assert_eq!(told["heartbeat"]["status"], "ok");
     let id = text(&told["workspace"], "id");
     let port = told["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
@@ -94,8 +100,7 @@ async fn the_tutorials_agent_gets_a_tunnel_by_its_own_token() {
     let row = relay.show_workspace(&id).await;
     let connector = Connector::without_join(port)
         .args(["--relay", &text(&row, "tunnel"), "--relay-ca", &text(&row, "relay_ca")])
-        .arg("--token-file")
-        .arg(token_file.to_str().expect("a path"))
+        .args(["--token-file", token_file])
         .start_online()
         .await;
     until("the agent is purple", Duration::from_secs(2), async || {
@@ -104,18 +109,46 @@ async fn the_tutorials_agent_gets_a_tunnel_by_its_own_token() {
     })
     .await;
 
-    let other = relay.add_workspace("other", &[]).await;
-    let made = format!("POST /workspaces/{}/tokens", other.workspace_id);
-    let token = text(&relay.operate(&made, None).await, "auth_token");
-    let sent = message("message/send", "t", "hello");
-    let call = format!("POST /workspaces/{id}/a2a");
-    let answer = relay.api(&token, &call, Some(&sent)).await.json();
-    let said = &answer["result"]["parts"][0]["text"];
-    assert_eq!(said, &json!(format!("from {}", other.workspace_id)));
-
+    let (other, token) = another(&relay).await;
+    hears(&relay, &id, &other, &token).await;
     let before = connector.status().expect("a status");
     relay.restart().await;
     connector.until_online_again(&before, Duration::from_secs(20)).await;
-    let answer = relay.api(&token, &call, Some(&sent)).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
+    hears(&relay, &id, &other, &token).await;
+}
+
+/// Another workspace, and a token of it.
+async fn another(relay: &Relay) -> (String, String) {
+    let id = relay.add_workspace("other", &[]).await.workspace_id;
+    let made = relay.operate(&format!("POST /workspaces/{id}/tokens"), None).await;
+    (id, text(&made, "auth_token"))
+}
+
+/// Sends the agent a message from another workspace, and reads that it knows from which.
+async fn hears(relay: &Relay, id: &str, other: &str, token: &str) {
+    let sent = message("message/send", "t", "hello");
+    let answer = relay.api(token, &format!("POST /workspaces/{id}/a2a"), Some(&sent)).await.json();
+    let said = &answer["result"]["parts"][0]["text"];
+    assert_eq!(said, &json!(format!("from {other}")), "{answer}");
+}
+
+#[tokio::test]
+async fn the_tutorials_agent_needs_no_route_to_the_platform() {
+    let relay = Relay::start().await;
+    let (other, token) = another(&relay).await;
+    let ca = text(&relay.show_workspace(&other).await, "relay_ca");
+    // The connector is there first, so the agent's port must be known before the agent is.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    let port = port.expect("a free port").port();
+    let connector = Connector::without_join(port).platform_of(&relay, &ca).start();
+    let platform = connector.platform().await;
+
+    let set = [("AGENT_PORT", &*port.to_string())];
+    let Some((_agent, told)) = python_agent(&relay, &platform, &set).await else { return };
+    assert_eq!(told["secrets"], json!({"secrets": {}}));
+    assert_eq!(told["heartbeat"]["status"], "ok");
+    let id = text(&told["workspace"], "id");
+    let online = connector.until_online().await;
+    assert_eq!(online.workspace_id.as_ref(), Some(&id), "the agent's registration is its own now");
+    hears(&relay, &id, &other, &token).await;
 }

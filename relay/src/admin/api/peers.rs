@@ -84,7 +84,7 @@ fn claims_nothing_else(headers: &HeaderMap, sender: &WorkspaceId) -> Result<(), 
     }
 }
 
-fn not_for_you() -> Problem {
+pub(super) fn not_for_you() -> Problem {
     Problem::Forbidden(
         "Your workspace may not talk to that one: only to its siblings, ancestors and descendants."
             .into(),

@@ -32,6 +32,7 @@ impl Desk {
             live: LiveLinks::default(),
             pulses: Pulses::default(),
             refusals: Refusals::default(),
+            delegations: Delegations::new().0,
             looks: Looks::new(Rules {
                 policy: DirectUrls::Public,
                 listeners: Vec::new(),

@@ -51,7 +51,7 @@ impl Order {
             (0..12, ..) if workspace.tokens.live.len() < TOKENS => Order::AddToken { at },
             (0..20, Some(id), ..) => Order::RevokeToken { at, id },
             (20..24, ..) => Order::RevokeTokens { at },
-            (24..40, ..) => Order::Register { at, url: format!("https://{word:x}.example.com") },
+            (24..40, ..) => Order::Register { at, url: format!("https://{word:x}.agent.invalid") },
             (40..52, _, Some(name), _) => Order::RemoveSecret { at, name },
             // Without a token nobody could tell the new value from the old one.
             (40..68, ..) if workspace.tokens.good().is_some() => {
@@ -69,7 +69,7 @@ impl Order {
             (82..86, ..) => Order::Remove { at },
             (86..94, ..) if known.keys.live.len() < KEYS => Order::AddKey,
             (86.., _, _, Some(id)) => Order::RevokeKey { id },
-            _ => Order::Register { at, url: format!("https://{word:x}.example.com") },
+            _ => Order::Register { at, url: format!("https://{word:x}.agent.invalid") },
         }
     }
 
@@ -114,7 +114,7 @@ impl Order {
         match self {
             Order::Create => {
                 let name = known.fresh_name();
-                let url = format!("https://{name}.example.com");
+                let url = format!("https://{name}.agent.invalid");
                 ("POST /workspaces".into(), Some(json!({"name": name, "url": url})))
             }
             Order::Change { at, name, expose } => {
@@ -153,7 +153,7 @@ impl Order {
                 let name = known.fresh_name();
                 known.workspaces.push(Workspace {
                     id: told("id").unwrap_or_default().to_owned(),
-                    url: format!("https://{name}.example.com"),
+                    url: format!("https://{name}.agent.invalid"),
                     name,
                     expose: "a2a".to_owned(),
                     ..Workspace::default()

@@ -30,7 +30,8 @@ export class Chat {
     this.#input.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
-      form.requestSubmit();
+      // While an answer comes, only its button stops it.
+      if (!this.#going) form.requestSubmit();
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
