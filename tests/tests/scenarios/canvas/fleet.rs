@@ -1,4 +1,4 @@
-//! The canvas with 2,000 agents: it stays fluid, and the figures are printed.
+//! The canvas with 2,000 agents: it finds, filters and follows them, and prints how fast.
 
 use super::{Operator, SOON, pause, reads};
 use std::{sync::Arc, time::Instant};
@@ -8,8 +8,6 @@ use tokio::task::JoinSet;
 const AGENTS: usize = 2_000;
 /// Requests at a time, so that many are committed together.
 const AT_A_TIME: usize = 32;
-/// Far above what a quick machine needs; the figures themselves are on standard error.
-const FLUID_MS: f64 = 1_000.0;
 
 /// Milliseconds from a change of the page until it is drawn and the next frame could be.
 const DRAWN: &str = "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))";
@@ -59,7 +57,7 @@ impl Operator {
 }
 
 #[tokio::test]
-async fn two_thousand_agents_stay_fluid() {
+async fn two_thousand_agents_are_found_filtered_and_followed() {
     let relay = Relay::start().await;
     let Some(operator) = Operator::at(&relay).await else { return };
     let begun = Instant::now();
@@ -97,11 +95,6 @@ async fn two_thousand_agents_stay_fluid() {
          {clear:.1} ms, status {status:.1} ms, scroll {scroll:.1} ms; a change shows after \
          {update:.1?}"
     );
-    for (what, took) in
-        [("search", search), ("clear", clear), ("status", status), ("scroll", scroll)]
-    {
-        assert!(took < FLUID_MS, "{what} took {took} ms");
-    }
 }
 
 fn search(words: &str) -> String {
