@@ -194,7 +194,7 @@ impl Failure {
                 format!("Workspace {id} was removed. Ask its operator for another URL.")
             }
             Self::BodyTooLarge(limit) => {
-                format!("The body may have {limit} bytes (relay serve --max-body).")
+                format!("The body may have {limit} bytes here (messages: relay serve --max-body).")
             }
             Self::UriTooLong => format!("Path and query may have {URI_BYTES_MAX} bytes."),
             Self::UnsupportedMediaType => "A JSON-RPC endpoint takes application/json.".into(),
