@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -29,6 +29,8 @@ pub(super) const BUFFER_BYTES_MAX: usize = 128 * 1024;
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first read of a connection, bytes: it holds the whole of a usual request's head.
 const FIRST_READ_BYTES: usize = 1024;
+/// What a connection that comes during the drain has for its first byte, or its handshake.
+const LATE_PATIENCE: Duration = Duration::from_secs(2);
 /// With these an HTTP/2 connection begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What is read of a caller that still sends while its answer is out, so that it can read it.
@@ -46,22 +48,25 @@ pub(super) struct Host {
     pub(super) tls: Option<TlsAcceptor>,
     /// Says when to stop.
     pub(super) stop: watch::Receiver<bool>,
+    /// Whether the connection came during the drain.
+    pub(super) late: bool,
 }
 
 impl Host {
-    /// Resolves when the drain begins; never for a connection that comes during it, which hears of
-    /// it first. Cancel safe.
-    async fn drain_begins(&mut self) {
-        if *self.stop.borrow() {
-            return std::future::pending().await;
+    /// Resolves when the drain begins, or is under way: then one that has said nothing ends. Whoever
+    /// comes during it has a moment to ask, and hears of it. Cancel safe.
+    async fn drains(&mut self) {
+        if self.late {
+            return sleep(LATE_PATIENCE).await;
         }
         // An error means that the relay has ended.
-        let _ = self.stop.changed().await;
+        let _ = self.stop.wait_for(|stop| *stop).await;
     }
 }
 
 /// Serves one connection until its caller leaves, breaks the rules, or is overdue.
 pub(super) async fn serve(stream: TcpStream, remote: SocketAddr, mut host: Host) {
+    host.late = *host.stop.borrow();
     // Without it each small answer waits for an acknowledgement; the failure costs only that.
     let _ = stream.set_nodelay(true);
     let Some(tls) = host.tls.clone() else {
@@ -70,7 +75,7 @@ pub(super) async fn serve(stream: TcpStream, remote: SocketAddr, mut host: Host)
     let shaken = tokio::select! {
         biased;
         shaken = timeout(TLS_TIMEOUT, tls.accept(stream)) => shaken,
-        () = host.drain_begins() => return,
+        () = host.drains() => return,
     };
     match shaken {
         Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
@@ -108,7 +113,7 @@ async fn first_bytes(stream: &mut (impl AsyncRead + Unpin), host: &mut Host) -> 
     tokio::select! {
         biased;
         begins = timeout(IDLE_TIMEOUT, stream.read_buf(&mut begun)) => begins??,
-        () = host.drain_begins() => return Err(io::Error::other("the relay drains")),
+        () = host.drains() => return Err(io::Error::other("the relay drains")),
     };
     let rest = async {
         let mut more = !begun.is_empty();

@@ -83,7 +83,7 @@ where
         .serve_connection(io, service);
     let mut connection = pin!(connection);
     let mut overdue = pin!(watch.overdue());
-    let mut leaving = *host.stop.borrow();
+    let mut leaving = host.late;
     loop {
         tokio::select! {
             ended = connection.as_mut() => {

@@ -29,7 +29,8 @@ pub async fn run(
     tls: Option<Arc<rustls::ServerConfig>>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let host = Host { edge, shard, tls: tls.map(TlsAcceptor::from), stop: stop.clone() };
+    let tls = tls.map(TlsAcceptor::from);
+    let host = Host { edge, shard, tls, stop: stop.clone(), late: false };
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut callers = Callers { room, host, complained: None };
     let mut connections = JoinSet::new();
