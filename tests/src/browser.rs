@@ -20,7 +20,8 @@ const SOON: Duration = Duration::from_secs(20);
 /// The two ends of DevTools: file descriptors 3 and 4 of the browser, which the shell makes of the
 /// pipes on its own input and output.
 const SCRIPT: &str = "exec \"$0\" --headless=new --no-sandbox --disable-gpu \
-    --disable-dev-shm-usage --no-first-run --user-data-dir=\"$1\" --remote-debugging-pipe \
+    --disable-dev-shm-usage --disable-quic --disable-background-networking \
+    --disable-component-update --disable-sync --no-first-run --user-data-dir=\"$1\" --remote-debugging-pipe \
     about:blank 3<&0 4>&1 </dev/null >/dev/null 2>&1";
 
 /// A browser; it ends with this value.
