@@ -174,26 +174,29 @@ impl Reporter {
         });
     }
 
+    /// The files first: whoever has been told finds it in every one of them.
     fn change(&self, change: impl FnOnce(&mut Report)) {
-        let mut report = self.watchers.borrow().clone();
+        let before = self.watchers.borrow().clone();
+        let mut report = before.clone();
         change(&mut report);
-        let changed = self.watchers.send_if_modified(|before| {
-            let changed = *before != report;
-            before.clone_from(&report);
-            changed
-        });
-        if changed {
-            self.write(report);
+        if report != before {
+            self.write(&report);
+            self.watchers.send_replace(report);
         }
     }
 
-    fn write(&self, report: Report) {
-        if let Some(path) = &self.status_file {
-            write(path, &report);
+    /// The owner's file comes last, since that is the one which is waited for.
+    fn write(&self, report: &Report) {
+        if let Some(own_file) = self.own_file.get() {
+            let updated_at = rfc3339(SystemTime::now());
+            write(
+                own_file,
+                &OwnFile { report: report.clone(), pid: std::process::id(), updated_at },
+            );
         }
-        let Some(own_file) = self.own_file.get() else { return };
-        let updated_at = rfc3339(SystemTime::now());
-        write(own_file, &OwnFile { report, pid: std::process::id(), updated_at });
+        if let Some(status_file) = &self.status_file {
+            write(status_file, report);
+        }
     }
 }
 
@@ -235,5 +238,28 @@ mod tests {
         assert_eq!((own.report.state, own.pid), (State::Waiting, std::process::id()));
         assert_eq!(own.report.reason.as_deref(), Some("REPLACED"));
         assert_eq!(own.report.transport, None);
+    }
+
+    /// The owner's file is what scripts wait for, and `status` reads the other one.
+    #[test]
+    fn what_the_owners_file_says_stands_beside_the_identity_already() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, wanted) = (folder.path().join(FILE), folder.path().join("wanted.json"));
+        let reporter = Reporter::new(watch::Sender::new(Report::beginning()), Some(wanted.clone()));
+        reporter.keep_in(own.clone());
+        let workspace = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
+        let state = |path: &Path| -> Option<State> {
+            serde_json::from_slice::<Report>(&std::fs::read(path).ok()?).ok().map(|told| told.state)
+        };
+        for _ in 0..50 {
+            reporter.tell(State::Waiting, None);
+            std::thread::scope(|scope| {
+                scope.spawn(|| reporter.online(workspace, "http://relay/agents/a_secret/"));
+                while state(&wanted) != Some(State::Online) {
+                    std::hint::spin_loop();
+                }
+                assert_eq!(state(&own), Some(State::Online));
+            });
+        }
     }
 }
