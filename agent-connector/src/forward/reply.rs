@@ -107,11 +107,19 @@ impl Drop for Reply {
     }
 }
 
+/// Room for the frames of a usual answer, its small body among them.
+const GATHERED_BYTES: usize = 1024;
+
 /// What goes up in one write.
-#[derive(Default)]
 pub(crate) struct Gathered {
     chunks: Chunks,
     bytes: usize,
+}
+
+impl Default for Gathered {
+    fn default() -> Self {
+        Self { chunks: Chunks::with_capacity(GATHERED_BYTES), bytes: 0 }
+    }
 }
 
 impl Gathered {

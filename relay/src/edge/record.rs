@@ -9,7 +9,7 @@ use shared::ids::{Generation, WorkspaceId};
 use shared::wire::Binding;
 
 use super::load::Place;
-use crate::access_log;
+use crate::access_log::{self, Value};
 use crate::metrics::{Metrics, Outcome};
 
 /// One exchange's record. Dropped before its end, it says that the caller left.
@@ -113,23 +113,17 @@ impl Drop for Record {
 }
 
 impl Record {
-    /// Every value is a number, a word of ours or made of harmless bytes: nothing is escaped.
     fn write_line(&self, took: Duration) {
-        let request = self.request_id.to_str().unwrap_or_default();
-        let link = self.generation.map_or(0, |generation| generation.0);
-        let (workspace, binding, status) = (self.workspace, self.binding.name(), self.status);
-        let (delivery, outcome) = (self.delivery.name(), self.outcome.name());
-        let (bytes, ms) = (self.answer_bytes, took.as_millis());
-        access_log::line(
-            format_args!(
-                "\"request\":\"{request}\",\"workspace\":\"{workspace}\",\"link\":{link},\
-                 \"binding\":\"{binding}\",\"status\":{status},\"delivery\":\"{delivery}\",\
-                 \"outcome\":\"{outcome}\",\"bytes\":{bytes},\"ms\":{ms}"
-            ),
-            format_args!(
-                "request={request} workspace={workspace} link={link} binding={binding} \
-                 status={status} delivery={delivery} outcome={outcome} bytes={bytes} ms={ms}"
-            ),
-        );
+        access_log::line(&[
+            ("request", Value::Word(self.request_id.to_str().unwrap_or_default())),
+            ("workspace", Value::Name(&self.workspace)),
+            ("link", Value::Number(self.generation.map_or(0, |generation| generation.0))),
+            ("binding", Value::Word(self.binding.name())),
+            ("status", Value::Number(self.status.into())),
+            ("delivery", Value::Word(self.delivery.name())),
+            ("outcome", Value::Word(self.outcome.name())),
+            ("bytes", Value::Number(self.answer_bytes)),
+            ("ms", Value::Number(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))),
+        ]);
     }
 }

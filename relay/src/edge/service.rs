@@ -1,10 +1,10 @@
 //! Answers one public request: judges it, finds its agent, forwards it, or says no.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use http::header::{
     ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue, IF_NONE_MATCH,
 };
@@ -375,12 +375,13 @@ impl Edge {
 
     pub(super) fn name_request(&self) -> HeaderValue {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut name = [0; 40];
-        let mut end = &mut name[..];
-        // Sixteen digits, a hyphen and at most twenty more: there is room.
-        let _ = write!(end, "{}-{number}", self.instance_name);
-        let left = end.len();
-        HeaderValue::from_bytes(name.get(..name.len() - left).unwrap_or_default())
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(number);
+        let mut name = BytesMut::with_capacity(self.instance_name.len() + 1 + digits.len());
+        name.extend_from_slice(self.instance_name.as_bytes());
+        name.extend_from_slice(b"-");
+        name.extend_from_slice(digits.as_bytes());
+        HeaderValue::from_maybe_shared(name.freeze())
             .unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
     }
 }
