@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::direct::DirectAnswer;
 use super::handed::Handed;
+use super::keep_alive::KeepAlive;
 use super::record::Record;
 use super::sse::EventBoundary;
 use super::upload::Carrying;
@@ -192,11 +193,30 @@ impl<S: AnswerSource> Drop for Streamed<S> {
     }
 }
 
-/// What an event stream needs for its last event.
+/// What an event stream needs for what the relay puts between its events.
 #[derive(Debug)]
 struct Events {
     boundary: EventBoundary,
     last: Bytes,
+    keep_alive: Option<KeepAlive>,
+}
+
+impl Events {
+    /// These bytes of it go to the caller.
+    fn pass(&mut self, bytes: &[u8]) {
+        self.boundary.push(bytes);
+        if let Some(keep_alive) = &mut self.keep_alive {
+            keep_alive.heard();
+        }
+    }
+
+    /// A comment, when it is time for one.
+    fn poll_comment(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        match &mut self.keep_alive {
+            Some(keep_alive) if self.boundary.is_between_events() => keep_alive.poll_comment(cx),
+            _ => Poll::Pending,
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -228,9 +248,11 @@ impl<S: AnswerSource> Streamed<S> {
         self
     }
 
-    /// For a `text/event-stream`: `last` is the event that explains a break.
-    pub fn explained_by(mut self, last: Bytes) -> Self {
-        self.events = Some(Events { boundary: EventBoundary::default(), last });
+    /// For a `text/event-stream`: `last` is the event that explains a break, and with `keep_alive`
+    /// comments break its silences.
+    pub fn of_events(mut self, last: Bytes, keep_alive: bool) -> Self {
+        let keep_alive = keep_alive.then(KeepAlive::new);
+        self.events = Some(Events { boundary: EventBoundary::default(), last, keep_alive });
         self
     }
 
@@ -255,9 +277,10 @@ impl<S: AnswerSource> Streamed<S> {
         }
         let frame = match self.answer.poll_frame(cx) {
             Poll::Ready(frame) => frame,
+            Poll::Pending if self.poll_idle(cx).is_ready() => return self.cut(),
             Poll::Pending => {
-                ready!(self.poll_idle(cx));
-                return self.cut();
+                let Some(events) = &mut self.events else { return Poll::Pending };
+                return events.poll_comment(cx).map(|comment| Some(Ok(Frame::data(comment))));
             }
         };
         match frame {
@@ -268,7 +291,7 @@ impl<S: AnswerSource> Streamed<S> {
                 self.answer.consumed(bytes.len());
                 self.record.passed(bytes.len());
                 if let Some(events) = &mut self.events {
-                    events.boundary.push(&bytes);
+                    events.pass(&bytes);
                 }
                 // hyper asks for no more than was announced, so END is looked for now.
                 if self.is_whole() && !self.settle(cx) {

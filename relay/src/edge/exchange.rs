@@ -45,6 +45,8 @@ pub struct Admitted {
     pub deadline: Option<Deadline>,
     /// Whether the caller takes a stream of events for its answer.
     pub streams: bool,
+    /// Whether it takes comments in the silences of such a stream.
+    pub keep_alive: bool,
     /// How it gets to the agent.
     pub way: Way,
 }
@@ -346,7 +348,7 @@ pub fn stream<S: AnswerSource>(
     if is_event_stream(fields) && !fields.contains_key(CONTENT_LENGTH) {
         let id = prefix.envelope().id;
         let last = last_event(admitted, id.as_deref(), streamed.request());
-        streamed = streamed.explained_by(last);
+        streamed = streamed.of_events(last, admitted.keep_alive);
     }
     streamed
 }

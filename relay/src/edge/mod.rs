@@ -29,6 +29,7 @@ pub mod frames;
 pub mod handed;
 mod http2;
 pub mod judge;
+pub mod keep_alive;
 pub mod listener;
 pub mod load;
 pub mod outbound;

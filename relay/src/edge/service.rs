@@ -25,6 +25,7 @@ use super::failure::{Failure, Verdict};
 use super::forwarded::{Caller, Origin, toward_agent};
 use super::handed;
 use super::judge::judge;
+use super::keep_alive;
 use super::load::Load;
 use super::own_api;
 use super::record::Record;
@@ -256,6 +257,7 @@ impl Edge {
             if_none_match: parts.headers.get(IF_NONE_MATCH).cloned(),
         });
         let streams = takes_events(&parts.headers);
+        let keep_alive = keep_alive::is_wanted(&parts.headers);
         let mut fields = std::mem::take(&mut parts.headers);
         let token = &self.api.doorman.token;
         access::remove_relay_credentials(&mut fields, token.bytes(), |word| token.is(word));
@@ -292,6 +294,7 @@ impl Edge {
             card,
             deadline,
             streams,
+            keep_alive,
             way,
         }))
     }

@@ -80,3 +80,29 @@ async fn two_hundred_streams_arrive_event_by_event_while_others_come_and_go() {
     }
     world.until_quiet().await;
 }
+
+/// Some clients give up on a stream that says nothing for five seconds, even without a relay.
+#[tokio::test]
+async fn a_silent_stream_is_kept_alive_with_comments_and_nothing_else() {
+    let world = World::with_agent("a2a").await;
+    let comments_of = async |id: &str, more: &[(&'static str, &'static str)]| {
+        let pace = [&[("x-test-events", "2"), ("x-test-interval-ms", "7000")], more].concat();
+        let mut stream = world.open_stream(id, &pace).await;
+        stream.head().await.expect("a head");
+        for sequence in 0..2 {
+            let event = stream.next_event().await.expect("an event");
+            assert_eq!(event.json()["result"]["metadata"]["sequence"], sequence, "{id}");
+        }
+        assert_eq!(stream.next_event().await.expect_err("the end"), Ending::Complete, "{id}");
+        stream.comments()
+    };
+    let (kept, left_alone) = tokio::join!(
+        comments_of("kept", &[]),
+        comments_of("off", &[("x-relay-keep-alive", "off")])
+    );
+    assert!((1..=2).contains(&kept), "{kept} comments in seven seconds");
+    assert_eq!(left_alone, 0);
+    assert_eq!(world.agent.of("kept").len(), 1, "the agent sees one request");
+    let fields = &world.agent.of("off")[0].headers;
+    assert!(fields.iter().all(|(name, _)| !name.starts_with("x-relay-keep")), "{fields:?}");
+}

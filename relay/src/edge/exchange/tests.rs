@@ -47,6 +47,7 @@ pub(in crate::edge) fn admitted() -> Admitted {
         card: None,
         deadline: None,
         streams: false,
+        keep_alive: true,
         way: Way::Here,
     }
 }
