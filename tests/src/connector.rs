@@ -1,4 +1,4 @@
-//! An `agent-connector http` process with a state directory of its own.
+//! An `agent-connector http` or `exec` process with a state directory of its own.
 
 use crate::{Process, Relay, binaries, until};
 use serde::Deserialize;
@@ -23,6 +23,7 @@ pub struct ConnectorBuilder {
     join: Option<String>,
     token: Option<String>,
     target: String,
+    command: Option<Vec<String>>,
     args: Vec<String>,
     env: Vec<(String, String)>,
     log_file: Option<PathBuf>,
@@ -76,6 +77,19 @@ impl ConnectorBuilder {
     pub fn join_by_argument(mut self) -> ConnectorBuilder {
         let join = self.join.take().expect("a join string");
         self.args.extend(["--join".to_owned(), join]);
+        self
+    }
+
+    /// Starts its agent itself, by this command of the shell (`agent-connector exec`).
+    #[must_use]
+    pub fn exec(self, script: &str) -> ConnectorBuilder {
+        self.exec_program(&["sh", "-c", script])
+    }
+
+    /// Starts its agent itself, by this program and its arguments.
+    #[must_use]
+    pub fn exec_program(mut self, command: &[&str]) -> ConnectorBuilder {
+        self.command = Some(command.iter().map(|word| (*word).to_owned()).collect());
         self
     }
 
@@ -133,7 +147,7 @@ impl Connector {
     pub fn builder(join: &str, port: u16) -> ConnectorBuilder {
         let (join, target) = (Some(join.to_owned()), port.to_string());
         let (args, env) = (Vec::new(), Vec::new());
-        ConnectorBuilder { join, token: None, target, args, env, log_file: None }
+        ConnectorBuilder { join, token: None, target, command: None, args, env, log_file: None }
     }
 
     /// A connector without a join string: by `--relay` and a token, or as it was enrolled.
@@ -240,7 +254,12 @@ fn spawn(builder: &ConnectorBuilder, folder: &Path) -> Process {
     let _ = std::fs::remove_file(&status);
     let mut command = Command::new(binaries::agent_connector());
     binaries::isolate(&mut command, "AGENT_CONNECTOR_");
-    command.current_dir(folder).args(["http", &builder.target, "--inspect", "off"]);
+    command.current_dir(folder);
+    match &builder.command {
+        Some(_) => command.arg("exec"),
+        None => command.args(["http", &builder.target]),
+    };
+    command.args(["--inspect", "off"]);
     command.arg("--state-dir").arg(folder.join("state"));
     command.arg("--status-file").arg(status).args(&builder.args);
     if let Some(join) = &builder.join {
@@ -250,6 +269,9 @@ fn spawn(builder: &ConnectorBuilder, folder: &Path) -> Process {
         command.arg("--token-file").arg(private_file(folder, token));
     }
     command.envs(builder.env.iter().map(|(name, value)| (name, value)));
+    if let Some(agent) = &builder.command {
+        command.arg("--").args(agent);
+    }
     match &builder.log_file {
         Some(file) => Process::spawn_logging_to("connector", command, file),
         None => Process::spawn("connector", command),

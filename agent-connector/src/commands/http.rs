@@ -22,6 +22,16 @@ use crate::status::Report;
 pub(crate) struct HttpArgs {
     /// Where the agent listens: a port, host:port, or http://host:port[/path of its endpoint]
     target: LocalTarget,
+    /// Gives up when the agent does not answer at the start
+    #[arg(long)]
+    require_local: bool,
+    #[command(flatten)]
+    connect: ConnectArgs,
+}
+
+/// How an agent is connected, wherever it listens.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConnectArgs {
     /// Joins with this string, or the one in this file, on first use; later it is ignored, unless the
     /// identity was revoked
     #[arg(long, value_name = "STRING|FILE", env = "AGENT_CONNECTOR_JOIN", hide_env_values = true)]
@@ -55,9 +65,6 @@ pub(crate) struct HttpArgs {
     /// Gives up when the first attempt does not reach the relay
     #[arg(long)]
     once: bool,
-    /// Gives up when the agent does not answer at the start
-    #[arg(long)]
-    require_local: bool,
     /// Seconds between heartbeats [default: what the relay asks for]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     heartbeat_interval: Option<u64>,
@@ -81,7 +88,14 @@ fn path(text: &str) -> Result<String, &'static str> {
 }
 
 impl HttpArgs {
-    fn config(self) -> Result<Config, ConnectorError> {
+    pub(super) const fn log_format(&self) -> Option<LogFormat> {
+        self.connect.log_format
+    }
+}
+
+impl ConnectArgs {
+    /// Connects the agent at `target`.
+    pub(super) fn config(self, target: LocalTarget) -> Result<Config, ConnectorError> {
         self.relay.check_transport()?;
         let token = read_token(self.token_file.as_deref())?;
         let state_dir = match self.state.path() {
@@ -89,7 +103,7 @@ impl HttpArgs {
             Err(_) if token.is_some() => PathBuf::new(),
             path => path?,
         };
-        let mut config = Config::new(self.target, state_dir);
+        let mut config = Config::new(target, state_dir);
         config.token = token;
         // An empty variable is none.
         let join = self.join.as_deref().filter(|text| !text.trim().is_empty());
@@ -106,7 +120,6 @@ impl HttpArgs {
         let listen = listen.filter(|text| !text.is_empty() && *text != "off");
         config.platform_listen = listen.map(listen_address).transpose()?;
         config.once = self.once;
-        config.require_local = self.require_local;
         config.heartbeat_interval = self.heartbeat_interval.map(Duration::from_secs);
         config.status_file = self.status_file;
         Ok(config)
@@ -114,7 +127,8 @@ impl HttpArgs {
 }
 
 pub(super) async fn run(args: HttpArgs, shutdown: impl Future<Output = ()>) -> Done {
-    let config = args.config()?;
+    let mut config = args.connect.config(args.target)?;
+    config.require_local = args.require_local;
     let agent = config.target.origin.url();
     let reports = watch::Sender::new(Report::beginning());
     let mut told = reports.subscribe();

@@ -1,17 +1,20 @@
 //! The commands of the binary, and how each of them ends.
 
+mod child;
+mod exec;
 mod http;
 mod join;
 mod shared_args;
+pub mod signals;
 mod status;
 mod terminal;
 
-use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::error::ConnectorError;
+use signals::Signals;
 
 /// Gives an A2A agent that nobody can dial a public URL: dials out to a relay, and forwards what
 /// comes to the agent's local HTTP server.
@@ -19,7 +22,7 @@ use crate::error::ConnectorError;
 #[command(name = "agent-connector", version, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 clean, 2 usage, 3 configuration, 4 credentials refused (do \
     not restart), 5 relay unreachable (only with --once), 6 local agent down (only with \
-    --require-local), 130 or 143 a second signal.")]
+    --require-local), 130 or 143 a second signal; exec ends with the agent's own.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -28,6 +31,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Http(Box<http::HttpArgs>),
+    Exec(Box<exec::ExecArgs>),
     Join(join::JoinArgs),
     Status(status::StatusArgs),
 }
@@ -36,16 +40,18 @@ impl Cli {
     /// How the log is to look, where the command has one.
     pub const fn log_format(&self) -> Option<LogFormat> {
         match &self.command {
-            Command::Http(args) => args.log_format,
+            Command::Http(args) => args.log_format(),
+            Command::Exec(args) => args.log_format(),
             Command::Join(_) | Command::Status(_) => None,
         }
     }
 
     /// Does what was asked; the code is that of the process.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> ExitCode {
+    pub async fn run(self, signals: Signals) -> ExitCode {
         let done = match self.command {
-            Command::Http(args) => http::run(*args, shutdown).await,
-            Command::Join(args) => join::run(args, shutdown).await,
+            Command::Http(args) => http::run(*args, signals.shutdown()).await,
+            Command::Exec(args) => exec::run(*args, signals).await,
+            Command::Join(args) => join::run(args, signals.shutdown()).await,
             Command::Status(args) => status::run(&args),
         };
         done.unwrap_or_else(|error| {

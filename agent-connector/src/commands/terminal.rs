@@ -16,6 +16,11 @@ pub(crate) fn complain(error: &dyn Error) {
     let _ = writeln!(stderr().lock(), "agent-connector: {error}");
 }
 
+/// Something that its owner should know, on standard error.
+pub(crate) fn note(sentence: &str) {
+    let _ = writeln!(stderr().lock(), "agent-connector: {sentence}");
+}
+
 /// Tells the state of a connector as it changes: a block once it is online, then one line each.
 #[derive(Debug)]
 pub(crate) struct Block {

@@ -11,6 +11,7 @@ mod credentials;
 mod direct;
 mod durability;
 mod enrolment;
+mod exec;
 mod facade;
 mod first_light;
 mod hostile_callers;
