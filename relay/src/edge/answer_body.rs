@@ -251,7 +251,7 @@ impl<S: AnswerSource> Streamed<S> {
     /// For a `text/event-stream`: `last` is the event that explains a break, and with `keep_alive`
     /// comments break its silences.
     pub fn of_events(mut self, last: Bytes, keep_alive: bool) -> Self {
-        let keep_alive = keep_alive.then(KeepAlive::new);
+        let keep_alive = keep_alive.then(KeepAlive::begin);
         self.events = Some(Events { boundary: EventBoundary::default(), last, keep_alive });
         self
     }

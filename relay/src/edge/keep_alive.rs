@@ -31,7 +31,7 @@ pub struct KeepAlive {
 
 impl KeepAlive {
     /// Begins with the stream.
-    pub fn new() -> Self {
+    pub fn begin() -> Self {
         Self { heard: Instant::now(), alarm: None }
     }
 
@@ -69,7 +69,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_three_seconds_of_silence_are_broken_once() {
-        let (start, mut stream) = (Instant::now(), KeepAlive::new());
+        let (start, mut stream) = (Instant::now(), KeepAlive::begin());
         for second in [3, 6] {
             assert_eq!(poll_fn(|cx| stream.poll_comment(cx)).await, COMMENT);
             assert_eq!(start.elapsed().as_secs(), second);
