@@ -118,6 +118,17 @@ impl StateDir {
         Ok(files::write_private(&path, token.reveal().as_bytes())?)
     }
 
+    /// Forgets the workspace token that is kept for `workspace`, which must be locked; that there is
+    /// none is no error.
+    pub fn forget_token(&self, workspace: &WorkspaceId) -> Result<(), IdentityError> {
+        Ok(files::remove(&self.file(workspace, TOKEN))?)
+    }
+
+    /// Removes what a killed process left half-written for `workspace`, which must be locked.
+    pub fn sweep(&self, workspace: &WorkspaceId) -> Result<(), IdentityError> {
+        Ok(files::sweep(&self.folder(workspace), files::STAGED)?)
+    }
+
     /// Takes the identity of `workspace` for this process. The folder is made if it is missing,
     /// so that an enrolment can be locked too.
     pub fn lock(&self, workspace: &WorkspaceId) -> Result<StateLock, IdentityError> {
