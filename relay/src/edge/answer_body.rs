@@ -14,11 +14,13 @@ use tokio::time::{Instant, Sleep};
 
 use super::direct::DirectAnswer;
 use super::handed::Handed;
+use super::last_event::{CREDENTIAL_ENDED, LastEvents, STREAM_LOST};
 use super::record::Record;
 use super::sse::EventBoundary;
 use super::upload::Carrying;
 use super::watch::Serving;
 use crate::admin::feed::body::FeedBody;
+use crate::registry::Ended;
 use crate::tunnel::{Answer, AnswerCut};
 
 /// An answer's body. An error means that it was cut: the caller's connection then ends without the
@@ -177,6 +179,8 @@ pub struct Streamed<S: AnswerSource = Answer> {
     idle: Option<Pin<Box<Sleep>>>,
     /// When the caller wants all of it.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// When the caller may no longer have it.
+    ended: Option<Ended>,
     state: State,
     /// The rest of the caller's own body, which ends with the answer at the latest.
     _carrying: Carrying,
@@ -196,7 +200,7 @@ impl<S: AnswerSource> Drop for Streamed<S> {
 #[derive(Debug)]
 struct Events {
     boundary: EventBoundary,
-    last: Bytes,
+    last: LastEvents,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -213,8 +217,8 @@ impl<S: AnswerSource> Streamed<S> {
     /// The body of `answer`, whose head announced `expected` bytes, if any.
     pub fn new(answer: S, record: Box<Record>, expected: Option<u64>, carrying: Carrying) -> Self {
         let state = State::Running;
-        let (events, idle, deadline) = (None, None, None);
-        Self { answer, record, expected, events, idle, deadline, state, _carrying: carrying }
+        let (events, idle, deadline, ended) = (None, None, None, None);
+        Self { answer, record, expected, events, idle, deadline, ended, state, _carrying: carrying }
     }
 
     /// The relay's name for the request.
@@ -228,8 +232,14 @@ impl<S: AnswerSource> Streamed<S> {
         self
     }
 
-    /// For a `text/event-stream`: `last` is the event that explains a break.
-    pub fn explained_by(mut self, last: Bytes) -> Self {
+    /// It is cut where it stands when the caller's credential is no longer good.
+    pub fn as_long_as(mut self, ended: Ended) -> Self {
+        self.ended = Some(ended);
+        self
+    }
+
+    /// For a `text/event-stream`: `last` has the events that explain a break.
+    pub fn explained_by(mut self, last: LastEvents) -> Self {
         self.events = Some(Events { boundary: EventBoundary::default(), last });
         self
     }
@@ -252,6 +262,11 @@ impl<S: AnswerSource> Streamed<S> {
             && deadline.as_mut().poll(cx).is_ready()
         {
             return self.cut();
+        }
+        if let Some(ended) = &mut self.ended
+            && Pin::new(ended).poll(cx).is_ready()
+        {
+            return self.cut_because(CREDENTIAL_ENDED, |last| last.ended);
         }
         let frame = match self.answer.poll_frame(cx) {
             Poll::Ready(frame) => frame,
@@ -325,16 +340,25 @@ impl<S: AnswerSource> Streamed<S> {
         true
     }
 
-    /// Ends the body visibly; an event stream between two events is told why.
     fn cut(&mut self) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        self.cut_because(STREAM_LOST, |last| Some(last.lost))
+    }
+
+    /// Ends the body visibly; an event stream between two events is told why.
+    fn cut_because(
+        &mut self,
+        code: &'static str,
+        event: impl FnOnce(LastEvents) -> Option<Bytes>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.record.cut();
-        match self.events.take() {
-            Some(events) if events.boundary.is_between_events() => {
-                self.record.metrics().refusal("RELAY_STREAM_LOST");
+        let events = self.events.take().filter(|events| events.boundary.is_between_events());
+        match events.and_then(|events| event(events.last)) {
+            Some(event) => {
+                self.record.metrics().refusal(code);
                 self.state = State::Explained;
-                Poll::Ready(Some(Ok(Frame::data(events.last))))
+                Poll::Ready(Some(Ok(Frame::data(event))))
             }
-            _ => {
+            None => {
                 self.state = State::Over;
                 Poll::Ready(Some(Err(Cut)))
             }

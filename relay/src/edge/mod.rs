@@ -29,6 +29,7 @@ pub mod frames;
 pub mod handed;
 mod http2;
 pub mod judge;
+pub mod last_event;
 pub mod listener;
 pub mod load;
 pub mod outbound;

@@ -256,6 +256,8 @@ impl Edge {
             if_none_match: parts.headers.get(IF_NONE_MATCH).cloned(),
         });
         let streams = takes_events(&parts.headers);
+        let credential = asked.principal().and_then(Principal::credential);
+        let validity = credential.map(|credential| self.registry.validity(credential));
         let mut fields = std::mem::take(&mut parts.headers);
         let token = &self.api.doorman.token;
         access::remove_relay_credentials(&mut fields, token.bytes(), |word| token.is(word));
@@ -291,6 +293,7 @@ impl Edge {
             dialect,
             card,
             deadline,
+            validity,
             streams,
             way,
         }))
