@@ -29,6 +29,12 @@ pub enum ConnectorError {
     /// The relay refuses the credential for good.
     #[error("{0}")]
     Refused(#[source] LinkError),
+    /// The token that the agent's registration gave is over, and was forgotten.
+    #[error(
+        "{0} The token came from the agent's registration, and is forgotten now: start the connector \
+         again as before and let the agent register again, or give it a join string (`--join`)."
+    )]
+    Forgotten(#[source] LinkError),
     /// This machine cannot keep or use the identity.
     #[error("{0}")]
     Local(#[source] LinkError),
@@ -56,7 +62,7 @@ impl ConnectorError {
             | Self::Origin(_)
             | Self::Local(_)
             | Self::Version(_) => 3,
-            Self::Join(_) | Self::Refused(_) => 4,
+            Self::Join(_) | Self::Refused(_) | Self::Forgotten(_) => 4,
             Self::Unreachable(_) => 5,
             Self::LocalDown(_) => 6,
         })

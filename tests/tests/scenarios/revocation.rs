@@ -1,8 +1,10 @@
 //! Taking an identity away: the live link is cut, and only a new join string lets it back in.
 
 mod callers;
+mod links;
 
 use crate::command;
+use crate::facade::ca_of;
 use shared::codes::{CloseCode, RefusalCode};
 use shared::control::{ToConnector, ToRelay};
 use std::time::Duration;
