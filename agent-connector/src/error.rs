@@ -1,5 +1,6 @@
 //! Why a connector ends, other than by wish, and with which exit code.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use certs::{IdentityError, JoinError};
@@ -35,6 +36,20 @@ pub enum ConnectorError {
          again as before and let the agent register again, or give it a join string (`--join`)."
     )]
     Forgotten(#[source] LinkError),
+    /// The relay does not take the token that the agent's registration gave; it is kept.
+    #[error(
+        "{error} The token came from the agent's registration and is kept in {}: if the relay is the \
+         right one, move that file away, start the connector again as before, and let the agent \
+         register again.",
+        path.display()
+    )]
+    RefusedToken {
+        /// What the relay said.
+        #[source]
+        error: LinkError,
+        /// Where the token is.
+        path: PathBuf,
+    },
     /// This machine cannot keep or use the identity.
     #[error("{0}")]
     Local(#[source] LinkError),
@@ -62,7 +77,7 @@ impl ConnectorError {
             | Self::Origin(_)
             | Self::Local(_)
             | Self::Version(_) => 3,
-            Self::Join(_) | Self::Refused(_) | Self::Forgotten(_) => 4,
+            Self::Join(_) | Self::Refused(_) | Self::Forgotten(_) | Self::RefusedToken { .. } => 4,
             Self::Unreachable(_) => 5,
             Self::LocalDown(_) => 6,
         })

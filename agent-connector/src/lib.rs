@@ -141,7 +141,10 @@ pub async fn run(
                 state.forget_token(&workspace)?;
                 ConnectorError::Forgotten(error)
             }
-            _ => ConnectorError::Refused(error),
+            Some((state, workspace)) => {
+                ConnectorError::RefusedToken { error, path: state.token_file(&workspace) }
+            }
+            None => ConnectorError::Refused(error),
         }),
         Err(TunnelEnd::Final(error, End::Version)) => Err(ConnectorError::Version(error)),
         Err(TunnelEnd::Final(error, End::Configuration)) => Err(ConnectorError::Local(error)),
