@@ -100,6 +100,7 @@ async fn row(world: &World, by: By, way: Way, then: Then) {
     }
     let end = timeout_at((acknowledged + AT_ONCE).into(), ended(&mut stream)).await;
     let last = end.expect("a silent stream ends within a second");
+    eprintln!("  the stream was gone after {:?}", acknowledged.elapsed());
     match then {
         Then::Ends(code) => assert_eq!(last.as_deref(), Some(code)),
         Then::IsCut => {

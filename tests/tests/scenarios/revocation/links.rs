@@ -216,6 +216,7 @@ impl Scene<'_> {
             }),
         );
         let last = end.expect("a silent stream ends within a second");
+        eprintln!("  stream and link were gone after {:?}", acknowledged.elapsed());
         assert_eq!(last.expect("it is told why"), "RELAY_STREAM_LOST");
         self.assert_refused("REVOKED").await;
         assert!(matches!(self.ask().await, Err(Cut::Unreachable)), "the platform went with it");
