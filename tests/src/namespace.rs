@@ -167,3 +167,31 @@ fn output(command: &mut Command, stdin: &str) -> Result<String, String> {
         Err(error) => Err(format!("{command:?}: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{path::Path, sync::mpsc, time::Duration};
+
+    #[test]
+    fn a_story_that_fails_leaves_neither_its_namespace_nor_a_program_in_it() {
+        let (tell, told) = mpsc::channel();
+        let story = std::thread::spawn(move || {
+            let Some(namespace) = Namespace::make() else { return };
+            let sleeper = namespace.command("sleep").arg("1000").spawn().expect("a program");
+            let inside =
+                || output(Command::new("ip").args(["netns", "pids", namespace.name()]), "");
+            while !inside().expect("its programs").contains(&sleeper.id().to_string()) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            tell.send((namespace.name().to_owned(), sleeper)).expect("somebody listens");
+            panic!("as a story that fails");
+        });
+        let failed = story.join().is_err();
+        let Ok((name, mut sleeper)) = told.try_recv() else { return };
+        assert!(failed);
+        assert!(!sleeper.wait().expect("it has ended").success());
+        assert!(!Path::new("/run/netns").join(&name).exists());
+        assert!(!Path::new("/sys/class/net").join(&name).exists());
+    }
+}
