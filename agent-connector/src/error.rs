@@ -1,5 +1,6 @@
 //! Why a connector ends, other than by wish, and with which exit code.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use certs::{IdentityError, JoinError};
@@ -29,6 +30,26 @@ pub enum ConnectorError {
     /// The relay refuses the credential for good.
     #[error("{0}")]
     Refused(#[source] LinkError),
+    /// The token that the agent's registration gave is over, and was forgotten.
+    #[error(
+        "{0} The token came from the agent's registration, and is forgotten now: start the connector \
+         again as before and let the agent register again, or give it a join string (`--join`)."
+    )]
+    Forgotten(#[source] LinkError),
+    /// The relay does not take the token that the agent's registration gave; it is kept.
+    #[error(
+        "{error} The token came from the agent's registration and is kept in {}: if the relay is the \
+         right one, move that file away, start the connector again as before, and let the agent \
+         register again.",
+        path.display()
+    )]
+    RefusedToken {
+        /// What the relay said.
+        #[source]
+        error: LinkError,
+        /// Where the token is.
+        path: PathBuf,
+    },
     /// This machine cannot keep or use the identity.
     #[error("{0}")]
     Local(#[source] LinkError),
@@ -56,7 +77,7 @@ impl ConnectorError {
             | Self::Origin(_)
             | Self::Local(_)
             | Self::Version(_) => 3,
-            Self::Join(_) | Self::Refused(_) => 4,
+            Self::Join(_) | Self::Refused(_) | Self::Forgotten(_) | Self::RefusedToken { .. } => 4,
             Self::Unreachable(_) => 5,
             Self::LocalDown(_) => 6,
         })

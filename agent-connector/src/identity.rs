@@ -88,7 +88,7 @@ pub(crate) fn choose_from(
     Ok(choose(&state.list()?, join.map(|join| join.workspace), wanted))
 }
 
-/// Takes the identity for this process.
+/// Takes the identity for this process, and clears away what a killed one left half-written.
 pub(crate) async fn lock(
     state: &StateDir,
     workspace: &WorkspaceId,
@@ -99,7 +99,13 @@ pub(crate) async fn lock(
             Err(IdentityError::Locked { .. }) if Instant::now() < deadline => {
                 sleep(LOCK_INTERVAL).await;
             }
-            outcome => return outcome,
+            outcome => {
+                let lock = outcome?;
+                if let Err(error) = state.sweep(workspace) {
+                    tracing::warn!(%error, "leftovers of a killed connector could not be removed");
+                }
+                return Ok(lock);
+            }
         }
     }
 }

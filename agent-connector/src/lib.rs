@@ -94,6 +94,7 @@ pub async fn run(
     if let Some(workspace) = workspace.filter(|_| lock.is_some()) {
         reporter.keep_in(status::own_file(state.path(), &workspace));
     }
+    let kept_token = credential.kept_token();
     let known_url = credential.public_url();
     if let Some(public_url) = &known_url {
         agent.set_public_url(public_url);
@@ -111,6 +112,7 @@ pub async fn run(
     }
     parts.spawn(forward::watch::run(Arc::clone(&agent)));
 
+    let kept = kept_token.map(|workspace| (state.clone(), workspace));
     let process = Arc::new(Process {
         instance,
         uplinks,
@@ -133,7 +135,17 @@ pub async fn run(
             reporter.tell(State::Waiting, Some("STOPPED".into()));
             Ok(())
         }
-        Err(TunnelEnd::Final(error, End::Credentials)) => Err(ConnectorError::Refused(error)),
+        Err(TunnelEnd::Final(error, End::Credentials)) => Err(match kept {
+            // Nobody can use it again, and it would keep the agent's registration from giving another.
+            Some((state, workspace)) if error.ends_the_credential() => {
+                state.forget_token(&workspace)?;
+                ConnectorError::Forgotten(error)
+            }
+            Some((state, workspace)) => {
+                ConnectorError::RefusedToken { error, path: state.token_file(&workspace) }
+            }
+            None => ConnectorError::Refused(error),
+        }),
         Err(TunnelEnd::Final(error, End::Version)) => Err(ConnectorError::Version(error)),
         Err(TunnelEnd::Final(error, End::Configuration)) => Err(ConnectorError::Local(error)),
         Err(TunnelEnd::Unreachable(error)) => Err(ConnectorError::Unreachable(error)),

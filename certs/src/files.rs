@@ -13,6 +13,9 @@ pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// group's is let be: on many systems each user's group is their own.
 const WRITABLE_BY_ALL: u32 = 0o002;
 
+/// What the names of files begin with that are being written.
+pub const STAGED: &str = ".staged-";
+
 /// Why a private file or folder could not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -182,6 +185,25 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Removes the files in `folder` whose names begin with `prefix`: what writers left half-made that
+/// were killed. For whoever knows that no other process writes there now. A folder that is not
+/// there holds none; all are tried, and the first failure is told.
+pub fn sweep(folder: &Path, prefix: &str) -> Result<(), FileError> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|source| read_error(folder, source))?,
+    };
+    let mut swept = Ok(());
+    for entry in entries.flatten() {
+        // A link is removed itself; a folder is none of ours.
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if !is_folder && entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()) {
+            swept = swept.and(remove(&entry.path()));
+        }
+    }
+    swept
+}
+
 /// The permission bits that concern anybody but the owner.
 fn others(mode: u32) -> u32 {
     mode & 0o077
@@ -206,7 +228,7 @@ fn folder_of(path: &Path) -> &Path {
 /// Writes `bytes` to disk beside `path`, under a name that vanishes if it is not persisted.
 fn stage(path: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
     let mut staged = tempfile::Builder::new()
-        .prefix(".staged-")
+        .prefix(STAGED)
         .permissions(PermissionsExt::from_mode(0o600))
         .tempfile_in(folder_of(path))?;
     staged.write_all(bytes)?;
@@ -287,6 +309,21 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         assert!(matches!(write_private(&path, b"x").unwrap_err(), FileError::Write { .. }));
         assert_eq!(names(dir.path()), ["occupied"]);
+    }
+
+    #[test]
+    fn sweeping_takes_what_was_left_half_made_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [".staged-a1", ".staged-", "staged-b", "secret", ".hidden"] {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        std::fs::create_dir(dir.path().join(".staged-folder")).unwrap();
+        std::os::unix::fs::symlink("secret", dir.path().join(".staged-link")).unwrap();
+        sweep(dir.path(), STAGED).unwrap();
+        let mut left = names(dir.path());
+        left.sort();
+        assert_eq!(left, [".hidden", ".staged-folder", "secret", "staged-b"]);
+        sweep(&dir.path().join("missing"), STAGED).unwrap();
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl StateDir {
         if self.file(workspace, CREDENTIAL).exists() {
             return Ok(None);
         }
-        let path = self.file(workspace, TOKEN);
+        let path = self.token_file(workspace);
         let Some(bytes) = files::read_private_if_present(&path)? else { return Ok(None) };
         let text = String::from_utf8(bytes).unwrap_or_default();
         let text = text.trim();
@@ -114,8 +114,24 @@ impl StateDir {
     /// Keeps a workspace token and `profile` in place of an identity.
     pub fn save_token(&self, profile: &Profile, token: &Secret) -> Result<(), IdentityError> {
         self.save_profile(profile)?;
-        let path = self.file(&profile.workspace, TOKEN);
+        let path = self.token_file(&profile.workspace);
         Ok(files::write_private(&path, token.reveal().as_bytes())?)
+    }
+
+    /// Where the workspace token of `workspace` is kept, if one is.
+    pub fn token_file(&self, workspace: &WorkspaceId) -> PathBuf {
+        self.file(workspace, TOKEN)
+    }
+
+    /// Forgets the workspace token that is kept for `workspace`, which must be locked; that there is
+    /// none is no error.
+    pub fn forget_token(&self, workspace: &WorkspaceId) -> Result<(), IdentityError> {
+        Ok(files::remove(&self.token_file(workspace))?)
+    }
+
+    /// Removes what a killed process left half-written for `workspace`, which must be locked.
+    pub fn sweep(&self, workspace: &WorkspaceId) -> Result<(), IdentityError> {
+        Ok(files::sweep(&self.folder(workspace), files::STAGED)?)
     }
 
     /// Takes the identity of `workspace` for this process. The folder is made if it is missing,

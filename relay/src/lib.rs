@@ -147,6 +147,10 @@ impl Relay {
         };
         let store = config.data_dir.join(STORE_FILE);
         let registry = Registry::open(store, sealing, clock::unix_ms())?;
+        // The open store keeps every other relay out, so whoever was writing these was killed.
+        if let Err(error) = certs::files::sweep(&config.data_dir, certs::files::STAGED) {
+            tracing::warn!(%error, "leftovers of a killed relay could not be removed");
+        }
         let token = match &config.admin_token {
             AdminTokenSource::Given(token) => token.clone(),
             AdminTokenSource::File(path) => AdminToken::read(path)?,

@@ -55,6 +55,16 @@ impl Principal {
         matches!(self, Self::Workspace(..) | Self::Caller(..))
     }
 
+    /// The credential that may end while its holder's call goes on. The operator's does not, and a
+    /// call that shows none over a link ends with that link.
+    pub const fn credential(&self) -> Option<&Arc<Credential>> {
+        match self {
+            Self::Key(credential) | Self::Caller(_, credential) => Some(credential),
+            Self::Workspace(_, credential) => credential.as_ref(),
+            Self::Operator => None,
+        }
+    }
+
     /// What agents and the audit trail call it. No secret.
     pub fn name(&self) -> String {
         match self {

@@ -1,13 +1,12 @@
 //! An `agent-connector http` or `exec` process with a state directory of its own.
 
-use crate::{Process, Relay, binaries, until};
+use crate::{Namespace, Process, Relay, binaries, namespace::within, until};
 use serde::Deserialize;
 use std::{
     fs::File,
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 use tempfile::TempDir;
@@ -27,6 +26,7 @@ pub struct ConnectorBuilder {
     args: Vec<String>,
     env: Vec<(String, String)>,
     log_file: Option<PathBuf>,
+    namespace: Option<String>,
 }
 
 impl ConnectorBuilder {
@@ -69,6 +69,13 @@ impl ConnectorBuilder {
     #[must_use]
     pub fn log_file(mut self, path: impl Into<PathBuf>) -> ConnectorBuilder {
         self.log_file = Some(path.into());
+        self
+    }
+
+    /// Runs it in this namespace.
+    #[must_use]
+    pub fn within(mut self, namespace: &Namespace) -> ConnectorBuilder {
+        self.namespace = Some(namespace.name().to_owned());
         self
     }
 
@@ -147,7 +154,8 @@ impl Connector {
     pub fn builder(join: &str, port: u16) -> ConnectorBuilder {
         let (join, target) = (Some(join.to_owned()), port.to_string());
         let (args, env) = (Vec::new(), Vec::new());
-        ConnectorBuilder { join, token: None, target, command: None, args, env, log_file: None }
+        let (command, log_file, namespace) = (None, None, None);
+        ConnectorBuilder { join, token: None, target, command, args, env, log_file, namespace }
     }
 
     /// A connector without a join string: by `--relay` and a token, or as it was enrolled.
@@ -240,6 +248,12 @@ impl Connector {
         self.start_again();
     }
 
+    /// The same with another token in its file.
+    pub fn start_again_with_token(&mut self, token: &str) {
+        self.builder.token = Some(token.to_owned());
+        self.start_again();
+    }
+
     /// Stops it in order, starts it again with its state directory, waits until it is online.
     pub async fn restart(&mut self) {
         self.stop().await;
@@ -252,7 +266,7 @@ impl Connector {
 fn spawn(builder: &ConnectorBuilder, folder: &Path) -> Process {
     let status = folder.join("status.json");
     let _ = std::fs::remove_file(&status);
-    let mut command = Command::new(binaries::agent_connector());
+    let mut command = within(builder.namespace.as_deref(), binaries::agent_connector());
     binaries::isolate(&mut command, "AGENT_CONNECTOR_");
     command.current_dir(folder);
     match &builder.command {

@@ -5,7 +5,8 @@
 //! log filter), `HARNESS_SEED` repeats a run of chance, `HARNESS_SHARDS` sets the relay's shards,
 //! `HARNESS_HTTP` sets the version of HTTP (1 or 2) that callers speak where a story leaves it open,
 //! `HARNESS_BIN_DIR` names a folder of binaries that are already built, `HARNESS_REQUIRE_SDK`,
-//! `HARNESS_REQUIRE_BROWSER` and `HARNESS_REQUIRE_DISK` make failures of stories that would be skipped.
+//! `HARNESS_REQUIRE_BROWSER`, `HARNESS_REQUIRE_DISK` and `HARNESS_REQUIRE_NETNS` make failures of stories
+//! that would be skipped.
 
 pub mod agent;
 pub mod api;
@@ -21,7 +22,9 @@ pub mod http;
 pub mod ledger;
 pub mod metrics;
 pub mod middleman;
+pub mod namespace;
 pub mod operator;
+pub mod ports;
 pub mod process;
 pub mod raw_connector;
 pub mod refusal;
@@ -36,6 +39,8 @@ pub use fingerprint::Fingerprint;
 pub use http::{Call, Cut, Ending, RawClient, RawResponse};
 pub use ledger::{Ledger, Outcome};
 pub use middleman::{Direction, Middleman, Weather};
+pub use namespace::Namespace;
+pub use ports::Port;
 pub use process::Process;
 pub use raw_connector::{RawExchange, RawIdentity, RawLink};
 pub use refusal::Refusal;

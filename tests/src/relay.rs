@@ -1,9 +1,9 @@
 //! A `relay serve` process on free ports of loopback, with a data directory of its own.
 
-use crate::{Process, binaries, http, metrics, until};
+use crate::{Port, Process, binaries, http, metrics, until};
 use serde::Deserialize;
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -22,6 +22,8 @@ pub struct RelayBuilder {
     env: Vec<(String, String)>,
     log_file: Option<PathBuf>,
     folder_in: Option<PathBuf>,
+    host: Option<Ipv4Addr>,
+    lasting_ports: bool,
 }
 
 impl RelayBuilder {
@@ -60,6 +62,20 @@ impl RelayBuilder {
         self
     }
 
+    /// Listens for callers and links at this address of the machine, and not on loopback.
+    #[must_use]
+    pub fn host(mut self, host: Ipv4Addr) -> RelayBuilder {
+        self.host = Some(host);
+        self
+    }
+
+    /// Listens on ports that stay its own while it is down, so that it can come back on them.
+    #[must_use]
+    pub fn lasting_ports(mut self) -> RelayBuilder {
+        self.lasting_ports = true;
+        self
+    }
+
     /// Starts it and waits until it listens.
     pub async fn start(self) -> Relay {
         self.start_after_kills(&[]).await
@@ -69,13 +85,28 @@ impl RelayBuilder {
     pub async fn start_after_kills(self, kills: &[Duration]) -> Relay {
         let folder = self.folder_in.as_ref().map_or_else(tempfile::tempdir, tempfile::tempdir_in);
         let folder = folder.expect("a data directory");
+        let ports = Ports::of(&self);
         for time in kills {
-            let process = spawn(&self, folder.path(), None);
+            let process = spawn(&self, folder.path(), &ports);
             tokio::time::sleep(*time).await;
             process.kill9();
         }
-        let (process, urls) = serve(&self, folder.path(), None).await;
-        Relay { process, urls, builder: self, folder }
+        let (process, urls) = serve(&self, folder.path(), &ports).await;
+        Relay { process, urls, builder: self, ports, folder }
+    }
+}
+
+/// Where a relay is told to listen: on ports that last, or on free ones.
+struct Ports(Option<[Port; 3]>);
+
+impl Ports {
+    fn of(builder: &RelayBuilder) -> Ports {
+        Ports(builder.lasting_ports.then(|| [Port::take(), Port::take(), Port::take()]))
+    }
+
+    /// The numbers for callers, links and the operator; 0 is any.
+    fn numbers(&self) -> [u16; 3] {
+        self.0.as_ref().map_or([0; 3], |ports| ports.each_ref().map(Port::number))
     }
 }
 
@@ -94,6 +125,7 @@ pub struct Relay {
     process: Process,
     urls: Urls,
     builder: RelayBuilder,
+    ports: Ports,
     folder: TempDir,
 }
 
@@ -191,24 +223,25 @@ impl Relay {
         self.process.exit_code(STOP).await
     }
 
-    /// Starts it again with its data, on the ports that it had.
+    /// Starts it again with its data, on the ports that it had. Whatever ran is killed.
+    ///
+    /// # Panics
+    /// Without [`RelayBuilder::lasting_ports`]: others may have been taken meanwhile.
     pub async fn start_again_on_same_ports(&mut self) {
-        self.process.kill9();
-        let (process, urls) = serve(&self.builder, self.folder.path(), Some(&self.urls)).await;
-        (self.process, self.urls) = (process, urls);
+        assert!(self.builder.lasting_ports, "a relay that comes back has lasting ports");
+        self.start_again().await;
     }
 
-    /// Starts it again with its data, on ports that are free: those that it had may have been taken
-    /// meanwhile. Whatever ran is killed.
+    /// Starts it again with its data, on ports that are free unless they last. Whatever ran is killed.
     pub async fn start_again(&mut self) {
         self.process.kill9();
-        (self.process, self.urls) = serve(&self.builder, self.folder.path(), None).await;
+        (self.process, self.urls) = serve(&self.builder, self.folder.path(), &self.ports).await;
     }
 
     /// The same, but it is killed after this time, which may be before it listens.
     pub async fn start_again_for(&mut self, time: Duration) {
         self.process.kill9();
-        self.process = spawn(&self.builder, self.folder.path(), None);
+        self.process = spawn(&self.builder, self.folder.path(), &self.ports);
         tokio::time::sleep(time).await;
         self.process.kill9();
     }
@@ -230,16 +263,16 @@ pub fn program(folder: &Path) -> Command {
 }
 
 /// What it would have written of an earlier life is removed first.
-fn spawn(builder: &RelayBuilder, folder: &Path, before: Option<&Urls>) -> Process {
+fn spawn(builder: &RelayBuilder, folder: &Path, ports: &Ports) -> Process {
     let file = folder.join("urls.json");
     let _ = std::fs::remove_file(&file);
-    let free = SocketAddr::from(([127, 0, 0, 1], 0));
-    let address = |port: fn(&Urls) -> SocketAddr| before.map_or(free, port).to_string();
+    let [http, tunnel, admin] = ports.numbers();
+    let host = builder.host.unwrap_or(Ipv4Addr::LOCALHOST);
     let mut command = program(folder);
     command.arg("serve").arg("--data-dir").arg(folder.join("data"));
-    command.args(["--http", &address(|urls| urls.http)]);
-    command.args(["--tunnel", &address(|urls| urls.tunnel)]);
-    command.args(["--admin", &address(|urls| urls.admin)]);
+    command.args(["--http", &format!("{host}:{http}")]);
+    command.args(["--tunnel", &format!("{host}:{tunnel}")]);
+    command.args(["--admin", &format!("127.0.0.1:{admin}")]);
     command.arg("--url-file").arg(&file).args(&builder.args);
     command.envs(builder.env.iter().map(|(name, value)| (name, value)));
     match &builder.log_file {
@@ -248,8 +281,8 @@ fn spawn(builder: &RelayBuilder, folder: &Path, before: Option<&Urls>) -> Proces
     }
 }
 
-async fn serve(builder: &RelayBuilder, folder: &Path, before: Option<&Urls>) -> (Process, Urls) {
-    let process = spawn(builder, folder, before);
+async fn serve(builder: &RelayBuilder, folder: &Path, ports: &Ports) -> (Process, Urls) {
+    let process = spawn(builder, folder, ports);
     let file = folder.join("urls.json");
     let urls = until("the relay writes its --url-file", START, async || {
         assert!(process.is_running(), "the relay ended before it listened");

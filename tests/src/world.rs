@@ -73,6 +73,13 @@ impl WorldBuilder {
         self
     }
 
+    /// The relay listens on ports that stay its own while it is down.
+    #[must_use]
+    pub fn lasting_ports(mut self) -> WorldBuilder {
+        self.relay = self.relay.lasting_ports();
+        self
+    }
+
     /// A variable of the relay's environment.
     #[must_use]
     pub fn relay_env(mut self, name: &str, value: &str) -> WorldBuilder {

@@ -159,6 +159,17 @@ impl LinkError {
         name.to_owned()
     }
 
+    /// Whether the credential itself is over: it was good once, and no relay will take it again.
+    pub fn ends_the_credential(&self) -> bool {
+        match self {
+            Self::Revoked(_) | Self::Closed(CloseCode::Revoked) => true,
+            Self::Refused(refusal) => {
+                matches!(refusal.code, RefusalCode::Revoked | RefusalCode::WorkspaceGone)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether somebody answered at all.
     pub fn reached_somebody(&self) -> bool {
         matches!(

@@ -21,6 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use certs::{Identity, JoinString};
 use shared::codes::CloseCode;
+use shared::ids::WorkspaceId;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -54,6 +55,14 @@ impl Credential {
             Self::Identity(identity) => identity.public_url.clone(),
             Self::Token(token) => token.profile.as_ref()?.public_url.clone(),
             Self::Join(_) => None,
+        }
+    }
+
+    /// Whose token it is, if it is one that is kept in the state directory.
+    pub(crate) fn kept_token(&self) -> Option<WorkspaceId> {
+        match self {
+            Self::Token(token) => token.profile.as_ref().map(|profile| profile.workspace),
+            Self::Identity(_) | Self::Join(_) => None,
         }
     }
 }

@@ -230,6 +230,32 @@ fn renewal_is_due_at_half_of_the_validity() {
 }
 
 #[test]
+fn a_token_that_is_forgotten_leaves_no_identity_and_no_obstacle() {
+    let scene = Scene::new();
+    let (token, profile) = (Secret::new("rtok_x".to_owned()), scene.profile(workspace()));
+    scene.state.save_token(&profile, &token).unwrap();
+    assert_eq!(scene.state.list().unwrap(), [workspace()]);
+    scene.state.forget_token(&workspace()).unwrap();
+    assert_eq!(scene.state.list().unwrap(), []);
+    assert_eq!(scene.state.load_token(&workspace()).unwrap(), None);
+    scene.state.forget_token(&workspace()).unwrap();
+    scene.state.save_token(&profile, &token).unwrap();
+    assert_eq!(scene.state.list().unwrap(), [workspace()]);
+}
+
+#[test]
+fn sweeping_takes_what_was_left_half_written_in_one_folder() {
+    let scene = Scene::new();
+    let token = Secret::new("rtok_x".to_owned());
+    scene.state.save_token(&scene.profile(workspace()), &token).unwrap();
+    let left = scene.state.path().join(workspace().to_string()).join(".staged-a1B2c3");
+    std::fs::write(&left, "half").unwrap();
+    scene.state.sweep(&workspace()).unwrap();
+    assert!(!left.exists());
+    assert!(scene.state.load_token(&workspace()).unwrap().is_some());
+}
+
+#[test]
 fn a_token_stands_in_for_an_identity_until_there_is_one() {
     let scene = Scene::new();
     let token = Secret::new("rtok_canary".to_owned());

@@ -15,11 +15,13 @@ use tokio::time::{Instant, Sleep};
 use super::direct::DirectAnswer;
 use super::handed::Handed;
 use super::keep_alive::KeepAlive;
+use super::last_event::{CREDENTIAL_ENDED, LastEvents, STREAM_LOST};
 use super::record::Record;
 use super::sse::EventBoundary;
 use super::upload::Carrying;
 use super::watch::Serving;
 use crate::admin::feed::body::FeedBody;
+use crate::registry::Ended;
 use crate::tunnel::{Answer, AnswerCut};
 
 /// An answer's body. An error means that it was cut: the caller's connection then ends without the
@@ -178,6 +180,8 @@ pub struct Streamed<S: AnswerSource = Answer> {
     idle: Option<Pin<Box<Sleep>>>,
     /// When the caller wants all of it.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// When the caller may no longer have it.
+    ended: Option<Ended>,
     state: State,
     /// The rest of the caller's own body, which ends with the answer at the latest.
     _carrying: Carrying,
@@ -197,7 +201,7 @@ impl<S: AnswerSource> Drop for Streamed<S> {
 #[derive(Debug)]
 struct Events {
     boundary: EventBoundary,
-    last: Bytes,
+    last: LastEvents,
     keep_alive: Option<KeepAlive>,
 }
 
@@ -233,8 +237,8 @@ impl<S: AnswerSource> Streamed<S> {
     /// The body of `answer`, whose head announced `expected` bytes, if any.
     pub fn new(answer: S, record: Box<Record>, expected: Option<u64>, carrying: Carrying) -> Self {
         let state = State::Running;
-        let (events, idle, deadline) = (None, None, None);
-        Self { answer, record, expected, events, idle, deadline, state, _carrying: carrying }
+        let (events, idle, deadline, ended) = (None, None, None, None);
+        Self { answer, record, expected, events, idle, deadline, ended, state, _carrying: carrying }
     }
 
     /// The relay's name for the request.
@@ -248,9 +252,15 @@ impl<S: AnswerSource> Streamed<S> {
         self
     }
 
-    /// For a `text/event-stream`: `last` is the event that explains a break, and with `keep_alive`
+    /// It is cut where it stands when the caller's credential is no longer good.
+    pub fn as_long_as(mut self, ended: Ended) -> Self {
+        self.ended = Some(ended);
+        self
+    }
+
+    /// For a `text/event-stream`: `last` has the events that explain a break, and with `keep_alive`
     /// comments break its silences.
-    pub fn of_events(mut self, last: Bytes, keep_alive: bool) -> Self {
+    pub fn of_events(mut self, last: LastEvents, keep_alive: bool) -> Self {
         let keep_alive = keep_alive.then(KeepAlive::begin);
         self.events = Some(Events { boundary: EventBoundary::default(), last, keep_alive });
         self
@@ -274,6 +284,11 @@ impl<S: AnswerSource> Streamed<S> {
             && deadline.as_mut().poll(cx).is_ready()
         {
             return self.cut();
+        }
+        if let Some(ended) = &mut self.ended
+            && Pin::new(ended).poll(cx).is_ready()
+        {
+            return self.cut_because(CREDENTIAL_ENDED, |last| last.ended);
         }
         let frame = match self.answer.poll_frame(cx) {
             Poll::Ready(frame) => frame,
@@ -348,16 +363,25 @@ impl<S: AnswerSource> Streamed<S> {
         true
     }
 
-    /// Ends the body visibly; an event stream between two events is told why.
     fn cut(&mut self) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        self.cut_because(STREAM_LOST, |last| Some(last.lost))
+    }
+
+    /// Ends the body visibly; an event stream between two events is told why.
+    fn cut_because(
+        &mut self,
+        code: &'static str,
+        event: impl FnOnce(LastEvents) -> Option<Bytes>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.record.cut();
-        match self.events.take() {
-            Some(events) if events.boundary.is_between_events() => {
-                self.record.metrics().refusal("RELAY_STREAM_LOST");
+        let events = self.events.take().filter(|events| events.boundary.is_between_events());
+        match events.and_then(|events| event(events.last)) {
+            Some(event) => {
+                self.record.metrics().refusal(code);
                 self.state = State::Explained;
-                Poll::Ready(Some(Ok(Frame::data(events.last))))
+                Poll::Ready(Some(Ok(Frame::data(event))))
             }
-            _ => {
+            None => {
                 self.state = State::Over;
                 Poll::Ready(Some(Err(Cut)))
             }

@@ -33,7 +33,7 @@ use super::answer_body::{AnswerBody, Streamed};
 use super::card_answer;
 use super::deadline::{Deadline, patience};
 use super::exchange::{
-    Admitted, Pending, Refused, Way, announced_length, answer_with, stream, upload_failure,
+    Admitted, Pending, Refused, Way, announced_length, answer_with, ended, stream, upload_failure,
 };
 use super::failure::Failure;
 use super::forwarded::toward_caller;
@@ -239,6 +239,7 @@ async fn head_of(
         answer = answer => answer.map_err(|error| no_head(admitted.workspace.id, &error)),
         // What the caller did wrong is told whatever hyper makes of it.
         failure = lent.broken() => Err(failure),
+        failure = ended(admitted) => Err(failure),
         () = sleep(patience) => Err(Failure::Deadline(named)),
     }
 }

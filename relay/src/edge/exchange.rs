@@ -17,12 +17,13 @@ use super::card_answer;
 use super::deadline::{Deadline, patience};
 use super::failure::Failure;
 use super::forwarded::toward_caller;
+use super::last_event::LastEvents;
 use super::prefix::Prefix;
 use super::record::Record;
-use super::render::{Dialect, json_rpc};
+use super::render::Dialect;
 use super::upload::{Carried, Carrying};
 use crate::direct_url::{DirectUrl, Rule};
-use crate::registry::Workspace;
+use crate::registry::{Validity, Workspace};
 use crate::shard::Home;
 use crate::tunnel::{Answer, AnswerCut, Link, LiveLinks, OpenError, Presence, Upload};
 
@@ -43,6 +44,8 @@ pub struct Admitted {
     pub card: Option<CardAsked>,
     /// When the caller wants the whole answer, if it said so.
     pub deadline: Option<Deadline>,
+    /// Until when the credential is good that the caller showed, if it did.
+    pub validity: Option<Validity>,
     /// Whether the caller takes a stream of events for its answer.
     pub streams: bool,
     /// Whether it takes comments in the silences of such a stream.
@@ -266,6 +269,7 @@ async fn head(
             carrying.ended_already().and_then(upload_failure).unwrap_or(failure)
         }),
         failure = broken_upload(carrying) => Err(failure),
+        failure = ended(admitted) => Err(failure),
         () = sleep(patience) => Err(Failure::Deadline(named)),
     }
 }
@@ -294,6 +298,15 @@ async fn await_head(answer: &mut Answer, admitted: &Admitted) -> Result<Response
             }
         }
     }
+}
+
+/// Answers when the caller may no longer call.
+pub async fn ended(admitted: &Admitted) -> Failure {
+    match &admitted.validity {
+        Some(validity) => validity.ended().await,
+        None => std::future::pending().await,
+    }
+    Failure::CredentialEnded(admitted.workspace.id)
 }
 
 /// Answers when the caller's own body is what ends the exchange.
@@ -344,10 +357,13 @@ pub fn stream<S: AnswerSource>(
     if let Some(deadline) = &admitted.deadline {
         streamed = streamed.until(deadline.at);
     }
+    if let Some(validity) = &admitted.validity {
+        streamed = streamed.as_long_as(validity.ended());
+    }
     // An event put into a body of announced length would end it cleanly.
     if is_event_stream(fields) && !fields.contains_key(CONTENT_LENGTH) {
         let id = prefix.envelope().id;
-        let last = last_event(admitted, id.as_deref(), streamed.request());
+        let last = LastEvents::of(admitted, id.as_deref(), streamed.request());
         streamed = streamed.of_events(last, admitted.keep_alive);
     }
     streamed
@@ -385,19 +401,6 @@ fn is_event_stream(fields: &HeaderMap) -> bool {
             .get(..17)
             .is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
     }) && !fields.contains_key(http::header::CONTENT_ENCODING)
-}
-
-/// The event that tells a caller why its stream breaks off (an error response with its own id).
-fn last_event(admitted: &Admitted, id: Option<&[u8]>, request: &str) -> Bytes {
-    let mut verdict = Failure::TunnelLost(admitted.workspace.id).verdict();
-    verdict.code = "RELAY_STREAM_LOST";
-    verdict.delivery = Delivery::Delivered;
-    verdict.message = format!(
-        "The stream of agent {} broke off. Its task may go on: resubscribe to it, or get it.",
-        admitted.workspace.id
-    );
-    let event = json_rpc(&verdict, id, request);
-    Bytes::from(format!("data: {event}\n\n"))
 }
 
 #[cfg(test)]

@@ -69,6 +69,8 @@ pub enum Failure {
     Aborted(WorkspaceId, Abort),
     /// The connector, or what it passed on, broke the protocol.
     Protocol(WorkspaceId),
+    /// The caller's credential ended before the head of the answer.
+    CredentialEnded(WorkspaceId),
     /// The head of the answer did not come in time.
     Deadline(Duration),
     /// The store cannot be reached.
@@ -127,7 +129,7 @@ impl Failure {
     const fn status_and_code(&self) -> (u16, &'static str) {
         match self {
             Self::BadRequest(_) => (400, "RELAY_BAD_REQUEST"),
-            Self::Unauthenticated => (401, "RELAY_UNAUTHENTICATED"),
+            Self::Unauthenticated | Self::CredentialEnded(_) => (401, "RELAY_UNAUTHENTICATED"),
             Self::Forbidden => (403, "RELAY_FORBIDDEN"),
             Self::PathDenied => (403, "RELAY_PATH_DENIED"),
             Self::RegistrationOnly => (403, "RELAY_FORBIDDEN"),
@@ -177,6 +179,10 @@ impl Failure {
             Self::Unauthenticated => "The request carries no credential that is valid here. Use \
                 the whole URL, or the token, that the agent's operator gave you."
                 .into(),
+            Self::CredentialEnded(id) => format!(
+                "The credential of this call was revoked, or its time ended, while agent {id} was \
+                 at work. The work may go on: ask for its task with another credential."
+            ),
             Self::Forbidden => "This credential is valid, and may not call this agent. An agent \
                 may call its siblings, ancestors and descendants; a caller token its own workspace."
                 .into(),
@@ -258,7 +264,10 @@ impl Failure {
 
     const fn delivery(&self) -> Delivery {
         match self {
-            Self::TunnelLost(_) | Self::Protocol(_) | Self::Deadline(_) => Delivery::Maybe,
+            Self::TunnelLost(_)
+            | Self::Protocol(_)
+            | Self::CredentialEnded(_)
+            | Self::Deadline(_) => Delivery::Maybe,
             // Before the head, "delivered" is more than a connector can know.
             Self::Aborted(_, abort) => match abort.delivery {
                 Delivery::NotSent => Delivery::NotSent,
@@ -304,6 +313,7 @@ impl Failure {
             | Self::AgentDraining(id)
             | Self::AgentBusy(id)
             | Self::TunnelLost(id)
+            | Self::CredentialEnded(id)
             | Self::Aborted(id, _)
             | Self::Protocol(id) => Some(*id),
             _ => None,

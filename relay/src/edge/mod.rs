@@ -30,6 +30,7 @@ pub mod handed;
 mod http2;
 pub mod judge;
 pub mod keep_alive;
+pub mod last_event;
 pub mod listener;
 pub mod load;
 pub mod outbound;

@@ -258,6 +258,8 @@ impl Edge {
         });
         let streams = takes_events(&parts.headers);
         let keep_alive = keep_alive::is_wanted(&parts.headers);
+        let credential = asked.principal().and_then(Principal::credential);
+        let validity = credential.map(|credential| self.registry.validity(credential));
         let mut fields = std::mem::take(&mut parts.headers);
         let token = &self.api.doorman.token;
         access::remove_relay_credentials(&mut fields, token.bytes(), |word| token.is(word));
@@ -293,6 +295,7 @@ impl Edge {
             dialect,
             card,
             deadline,
+            validity,
             streams,
             keep_alive,
             way,

@@ -1,8 +1,7 @@
 //! Backups: the store as it is between two changes, in a file of its own; and one put back.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use certs::files;
@@ -12,10 +11,10 @@ use time::OffsetDateTime;
 
 use super::Registry;
 use super::errors::{OpenError, StoreError};
-use super::open::{self, sync_folder, unreachable, wal_path};
+use super::open::{self, folder_of, scaffold, sync_folder, unreachable, wal_path};
 
 /// The folder beside the store.
-const FOLDER: &str = "backups";
+pub(super) const FOLDER: &str = "backups";
 
 /// How many backups there may be: a key of scope admin must not fill the disk by asking for more.
 /// The relay removes none by itself.
@@ -102,8 +101,7 @@ fn copied(backup: &Path, path: &Path) -> Result<TempPath, OpenError> {
     }
     let mut from = File::open(backup).map_err(|error| unreachable(backup, &error))?;
     let mut copy = || {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let copy = scaffold(folder.unwrap_or(Path::new(".")))?;
+        let copy = scaffold(folder_of(path))?;
         let mut to = File::options().write(true).open(&copy)?;
         io::copy(&mut from, &mut to)?;
         to.sync_all()?;
@@ -126,15 +124,6 @@ fn set_aside(path: &Path, now_ms: i64) -> io::Result<Option<PathBuf>> {
     // A second name, so that there is a store at every moment: none would be taken for a first start.
     let store = there(fs::hard_link(path, &aside))?;
     Ok((log || store).then_some(aside))
-}
-
-/// An empty file for its owner alone, which goes unless it is given a name.
-fn scaffold(folder: &Path) -> io::Result<TempPath> {
-    let made = tempfile::Builder::new()
-        .prefix(".relay-store-")
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(folder)?;
-    Ok(made.into_temp_path())
 }
 
 /// A moment as part of a file's name.

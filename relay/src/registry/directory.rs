@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use shared::ids::{Address, Alias, WorkspaceId};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::credential::{Credential, CredentialKind};
 use super::events::{EVENTS_WATCHED, Event};
@@ -61,6 +61,16 @@ impl Change {
             _ => None,
         }
     }
+
+    /// Whether a credential may have ended by it.
+    fn ends_a_credential(&self) -> bool {
+        match self {
+            Self::Credential(_, credential) => credential.revoked_at_ms.is_some(),
+            Self::Workspace(workspace) => workspace.removed_at_ms.is_some(),
+            Self::CredentialForgotten(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// The committed state, shared. Clones are the same directory; no lookup waits for the store.
@@ -68,11 +78,14 @@ impl Change {
 pub(super) struct Directory {
     entries: Arc<RwLock<Entries>>,
     events: broadcast::Sender<Arc<Event>>,
+    /// Marked as changed when credentials ended.
+    ends: watch::Sender<()>,
 }
 
 impl Default for Directory {
     fn default() -> Self {
-        Self { entries: Arc::default(), events: broadcast::Sender::new(EVENTS_WATCHED) }
+        let events = broadcast::Sender::new(EVENTS_WATCHED);
+        Self { entries: Arc::default(), events, ends: watch::Sender::new(()) }
     }
 }
 
@@ -84,11 +97,15 @@ impl Directory {
             return;
         }
         let events: Vec<_> = changes.iter().filter_map(Change::event).collect();
+        let ends = changes.iter().any(Change::ends_a_credential);
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
             entries.apply(change);
         }
         drop(entries);
+        if ends {
+            self.ends.send_replace(());
+        }
         for event in events {
             // An error means that nobody watches.
             let _ = self.events.send(event);
@@ -98,6 +115,11 @@ impl Directory {
     /// Every event from now on.
     pub(super) fn watch_events(&self) -> broadcast::Receiver<Arc<Event>> {
         self.events.subscribe()
+    }
+
+    /// Changes whenever credentials ended, from now on.
+    pub(super) fn watch_ends(&self) -> watch::Receiver<()> {
+        self.ends.subscribe()
     }
 
     /// Looks with `look` at one moment of the state; `look` must not wait for anything.
@@ -148,6 +170,12 @@ impl Entries {
 
     pub(super) fn credential(&self, hash: &[u8; 32]) -> Option<Arc<Credential>> {
         self.credentials.by_hash(hash)
+    }
+
+    /// What is known now of a credential that was found earlier, unless its workspace is gone.
+    pub(super) fn current(&self, found: &Credential) -> Option<Arc<Credential>> {
+        let is_there = |id| self.live.contains_key(&id);
+        found.workspace.is_none_or(is_there).then(|| self.credentials.current(found))?
     }
 
     pub(super) fn credentials(

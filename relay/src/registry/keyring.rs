@@ -22,6 +22,11 @@ impl Keyring {
         self.by_hash.get(hash).cloned()
     }
 
+    /// What is known now of a credential that was found earlier.
+    pub(super) fn current(&self, found: &Credential) -> Option<Arc<Credential>> {
+        self.by_owner.get(&(found.kind, found.workspace))?.get(&found.id).cloned()
+    }
+
     /// All of one kind that one owner has, the oldest first.
     pub(super) fn of(
         &self,

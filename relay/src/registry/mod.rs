@@ -26,6 +26,7 @@ mod secret;
 mod secrets;
 mod store;
 mod uses;
+mod validity;
 mod words;
 mod workspaces;
 mod writer;
@@ -54,6 +55,7 @@ pub use self::registration::{Registered, Registration};
 pub use self::sealing_keys::{SEALING_KEY_FILE, SealingKeys, SealingKeysError};
 pub use self::secret::{SecretInfo, SecretName, SecretNameError};
 pub use self::secrets::{SECRET_BYTES_MAX, SECRETS_MAX};
+pub use self::validity::{Ended, Validity};
 pub use self::words::PolicyError;
 
 use self::directory::Directory;

@@ -6,16 +6,22 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use certs::files;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use shared::ids::OrgId;
+use tempfile::TempPath;
 
+use super::backup;
 use super::errors::{OpenError, StoreError};
 use super::migrations;
 use super::orders::fresh_ulid;
 
 /// "RLAY": marks an SQLite file as a relay's store.
 pub(super) const APPLICATION_ID: i32 = 0x524C_4159;
+
+/// What the names of stores begin with that are being made, and of SQLite's files beside them.
+const SCAFFOLD: &str = ".relay-store-";
 
 /// How long to wait for a predecessor that is just ending: a supervisor starts the next relay at
 /// once, and the last checkpoint takes well under a second.
@@ -39,6 +45,7 @@ pub(super) fn open(path: &Path, now_ms: i64) -> Result<Connection, OpenError> {
     tighten(path).map_err(|error| unreachable(path, &error))?;
     configure(&connection).map_err(refused)?;
     migrations::migrate(&mut connection).map_err(refused)?;
+    sweep(path);
     Ok(connection)
 }
 
@@ -81,14 +88,7 @@ fn check_file(path: &Path, found: &Metadata) -> Result<(), OpenError> {
 /// Makes a whole store under another name and then gives it its own, so that a crash in between
 /// leaves no half-made store behind, and an existing one is never replaced.
 fn make(path: &Path, now_ms: i64) -> Result<(), OpenError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let made = tempfile::Builder::new()
-        .prefix(".relay-store-")
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(folder)
-        .map_err(|error| unreachable(path, &error))?
-        .into_temp_path();
+    let made = scaffold(folder_of(path)).map_err(|error| unreachable(path, &error))?;
     fill(&made, now_ms).map_err(|error| refusal(path, &error))?;
     match made.persist_noclobber(path) {
         Err(failed) if failed.error.kind() != io::ErrorKind::AlreadyExists => {
@@ -99,10 +99,34 @@ fn make(path: &Path, now_ms: i64) -> Result<(), OpenError> {
     sync_folder(path).map_err(|error| unreachable(path, &error))
 }
 
+/// An empty file for its owner alone, which goes unless it is given a name.
+pub(super) fn scaffold(folder: &Path) -> io::Result<TempPath> {
+    let made = tempfile::Builder::new()
+        .prefix(SCAFFOLD)
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(folder)?;
+    Ok(made.into_temp_path())
+}
+
+/// Removes the stores that processes left half-made which were killed, here and among the backups.
+/// For whoever has the store at `path` open, which keeps every other relay out.
+fn sweep(path: &Path) {
+    for folder in [folder_of(path), &path.with_file_name(backup::FOLDER)] {
+        if let Err(error) = files::sweep(folder, SCAFFOLD) {
+            tracing::warn!(%error, "leftovers of a killed relay could not be removed");
+        }
+    }
+}
+
 /// Makes the name of the file at `path` last.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// The folder of the file at `path`; the current one for a bare name.
+pub(super) fn folder_of(path: &Path) -> &Path {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    folder.unwrap_or(Path::new("."))
 }
 
 fn fill(path: &Path, now_ms: i64) -> rusqlite::Result<()> {

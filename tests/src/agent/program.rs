@@ -1,7 +1,7 @@
 //! The mock agent as a process of its own, which can be killed at any moment.
 
 use super::{Delivery, Journal};
-use crate::{Process, until};
+use crate::{Port, Process, until};
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -17,25 +17,25 @@ pub struct AgentProcess {
     process: Process,
     program: PathBuf,
     behaviour: String,
-    port: u16,
+    port: Port,
     folder: TempDir,
 }
 
 impl AgentProcess {
-    /// Starts the program and waits for its port.
+    /// Starts the program on a port that stays its own, and waits until it listens.
     pub async fn start(program: impl Into<PathBuf>, behaviour: &str) -> AgentProcess {
         let program = program.into();
         let folder = tempfile::tempdir().expect("a folder for the journal");
-        let process = spawn(&program, behaviour, 0, &folder);
-        let line = process.wait_for_line(|line| line.starts_with("port "), START).await;
-        let port = line["port ".len()..].parse().expect("a port");
+        let port = Port::take();
+        let process = spawn(&program, behaviour, port.number(), &folder);
+        process.wait_for_line(|line| line.starts_with("port "), START).await;
         AgentProcess { process, program, behaviour: behaviour.to_owned(), port, folder }
     }
 
     /// Its port.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// The process, for signals.
@@ -52,7 +52,7 @@ impl AgentProcess {
     /// Starts it again on the port that it had, with the same journal.
     pub async fn start_again(&mut self) {
         self.kill9();
-        self.process = spawn(&self.program, &self.behaviour, self.port, &self.folder);
+        self.process = spawn(&self.program, &self.behaviour, self.port(), &self.folder);
         self.process.wait_for_line(|line| line.starts_with("port "), START).await;
     }
 

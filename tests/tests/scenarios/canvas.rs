@@ -123,7 +123,7 @@ async fn agent(
 
 #[tokio::test]
 async fn an_agent_shows_purple_goes_grey_and_comes_back() {
-    let mut world = World::new().await;
+    let mut world = World::builder().lasting_ports().start().await;
     let Some(operator) = Operator::before(&world.relay).await else { return };
     operator.log_in("radm_wrong").await;
     operator

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::{
-    Agent, Connector, Ending, RawResponse, Refusal, Relay, agent, baseline::Baseline, http, until,
-    world::message,
+    Agent, Connector, Ending, Port, RawResponse, Refusal, Relay, agent, baseline::Baseline, http,
+    until, world::message,
 };
 
 /// Two searches for agents to look at, and then some.
@@ -168,7 +168,8 @@ async fn a_link_takes_over_when_it_comes_and_the_url_serves_again_when_it_goes()
 
 #[tokio::test]
 async fn the_status_follows_probes_heartbeats_and_calls() {
-    let (relay, agent) = (laboratory().await, Agent::start("a2a"));
+    let (relay, port) = (laboratory().await, Port::take());
+    let agent = Agent::start_on(port.number(), "a2a");
     let homed = Homed::at(&relay, &agent.origin()).await;
     homed.until_status(&relay, "online", "It answers at its own URL.").await;
     let (origin, probes) = (agent.origin(), agent.journal().deliveries());
@@ -179,16 +180,15 @@ async fn the_status_follows_probes_heartbeats_and_calls() {
     );
 
     // A call notices at once what the next look would notice in a minute.
-    let port = agent.port();
     drop(agent);
     let refused = Refusal::new(503, "RELAY_UPSTREAM_REFUSED").retry_after("5");
     let sentence = refused.assert_json_rpc(&homed.say("gone").await, "\"gone\"");
     assert!(
-        sentence.contains("refuses connections") && !sentence.contains(&port.to_string()),
+        sentence.contains("refuses connections") && !sentence.contains(&port.number().to_string()),
         "{sentence}"
     );
     homed.until_status(&relay, "offline", "it refuses connections").await;
-    let _agent = Agent::start_on(port, "a2a");
+    let _agent = Agent::start_on(port.number(), "a2a");
     assert_eq!(homed.say("back").await.status, 200);
     homed.until_status(&relay, "online", "It answers at its own URL.").await;
 

@@ -71,7 +71,7 @@ async fn a_join_string_of_another_relay_is_no_reason_to_trust_this_one() {
 
 #[tokio::test]
 async fn neither_end_needs_a_new_join_string_after_a_restart() {
-    let mut world = World::new().await;
+    let mut world = World::builder().lasting_ports().start().await;
     let before = world.connector.until_online().await;
     world.relay.restart().await;
     world.connector.until_online_again(&before, SOON).await;

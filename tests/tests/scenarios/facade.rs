@@ -10,6 +10,6 @@ use certs::JoinString;
 use tests::operator::WorkspaceHandle;
 
 /// The relay's authority, as `--relay-ca` takes it.
-fn ca_of(workspace: &WorkspaceHandle) -> String {
+pub(crate) fn ca_of(workspace: &WorkspaceHandle) -> String {
     workspace.join.parse::<JoinString>().expect("a join string").ca.to_string()
 }

@@ -255,7 +255,7 @@ async fn kill_on(
 
 #[tokio::test]
 async fn a_hundred_kills_double_nothing_cut_nothing_unseen_and_claim_nothing_wrong() {
-    let mut world = World::builder().agent_process("a2a").start().await;
+    let mut world = World::builder().agent_process("a2a").lasting_ports().start().await;
     let load = Rc::new(Load {
         endpoint: world.endpoint(),
         stopped: Cell::new(false),

@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_connector_is_back_soon_after_its_relay_was_killed() {
-    let mut world = World::new().await;
+    let mut world = World::builder().lasting_ports().start().await;
     let before = world.connector.until_online().await;
     world.relay.kill9();
     world.relay.start_again_on_same_ports().await;
@@ -185,7 +185,8 @@ async fn a_relay_that_is_told_to_end_finishes_what_is_open_and_refuses_what_is_n
 }
 
 async fn end_within_calls(shards: &str) {
-    let world = World::builder().agent("slow-head:3000").relay_env("RELAY_SHARDS", shards);
+    let world =
+        World::builder().lasting_ports().agent("slow-head:3000").relay_env("RELAY_SHARDS", shards);
     let mut world = world.start().await;
     let body = message("message/send", "o-2", "hello").to_string();
     let json = [("Content-Type", "application/json")];

@@ -1,10 +1,14 @@
 //! Taking an identity away: the live link is cut, and only a new join string lets it back in.
 
+mod callers;
+mod links;
+
 use crate::command;
+use crate::facade::ca_of;
 use shared::codes::{CloseCode, RefusalCode};
 use shared::control::{ToConnector, ToRelay};
 use std::time::Duration;
-use tests::{RawIdentity, World, baseline::Baseline, until, world::message};
+use tests::{Call, RawIdentity, World, baseline::Baseline, until, world::message};
 
 const SOON: Duration = Duration::from_secs(20);
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -114,6 +118,22 @@ async fn a_certificate_that_was_revoked_while_it_was_away_is_refused_in_words() 
         assert_eq!(link.until_closed(SOON).await.0, Some(CloseCode::Revoked));
     }
     assert_eq!(world.call(message("message/send", "m-1", "hello")).await.status, 200);
+}
+
+/// Reads a stream to its end, which does not look whole; the code that its last event gave, if it gave
+/// any.
+async fn ended(stream: &mut Call) -> Option<String> {
+    let mut last = None;
+    loop {
+        match stream.next_event().await {
+            Ok(event) => last = Some(event),
+            Err(end) => {
+                assert_ne!(end, tests::Ending::Complete, "a cut stream does not look whole");
+                let error = last?.json();
+                return error["error"]["data"][0]["reason"].as_str().map(str::to_owned);
+            }
+        }
+    }
 }
 
 fn renewal(identity: &RawIdentity) -> ToRelay {

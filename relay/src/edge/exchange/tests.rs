@@ -46,6 +46,7 @@ pub(in crate::edge) fn admitted() -> Admitted {
         dialect: Dialect::JsonRpc,
         card: None,
         deadline: None,
+        validity: None,
         streams: false,
         keep_alive: true,
         way: Way::Here,

@@ -1,12 +1,18 @@
 //! Credentials: issued, found, revoked, forgotten; how many there may be, and their last uses.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
 use rusqlite::params;
 use shared::ids::WorkspaceId;
 
 use super::{DAY, NOW, admin, folder, keys, made, named, registry};
+use crate::clock::unix_ms;
 use crate::registry::CredentialKind::{CallerToken, OrgKey, WorkspaceToken};
 use crate::registry::{
-    Credential, CredentialId, NewCredential, Registry, Scope, StoreError, hash_of,
+    Credential, CredentialId, Ended, NewCredential, Registry, Scope, StoreError, hash_of,
 };
 
 async fn issued(registry: &Registry, new: NewCredential) -> Credential {
@@ -98,6 +104,39 @@ async fn a_revoked_one_says_so_and_a_second_revocation_changes_nothing() {
     assert_eq!(revoke(WorkspaceToken, Some(id), NOW + 2).await, Ok(revoked.clone()));
     assert_eq!(registry.credential(&hash).as_deref(), Some(&revoked));
     assert!(!revoked.is_live(NOW + 1));
+}
+
+async fn is_over(ended: &mut Ended) -> bool {
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut *ended).poll(cx).is_ready())).await
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_end_of_a_credential_is_told_of_that_one_alone() {
+    let (_folder, path) = folder();
+    let registry = Registry::open(&path, keys(), NOW).unwrap();
+    let (one, two) = (made(&registry, "one").await.id, made(&registry, "two").await.id);
+    let (first, second) = (token(&registry, one, NOW).await.0, token(&registry, one, NOW).await.0);
+    let (third, revoked) = (token(&registry, two, NOW).await.0, first.id);
+    let validities = [first, second, third].map(|one| registry.validity(&Arc::new(one)));
+    let mut ends = validities.each_ref().map(|validity| validity.ended());
+    for ended in &mut ends {
+        assert!(!is_over(ended).await);
+    }
+    registry.revoke_credential(WorkspaceToken, Some(one), revoked, NOW, admin()).await.unwrap();
+    let [first, second, third] = &mut ends;
+    first.await;
+    assert!(!is_over(second).await && !is_over(third).await);
+    validities[0].ended().await;
+
+    registry.remove_workspace(two, NOW, admin()).await.unwrap();
+    third.await;
+    assert!(!is_over(second).await);
+
+    let expires = Some(unix_ms() + 50);
+    let (brief, _) = NewCredential::caller_token(one, "bob".into(), expires, unix_ms()).unwrap();
+    let brief = Arc::new(issued(&registry, brief).await);
+    registry.validity(&brief).ended().await;
+    assert!(!brief.is_live(unix_ms()));
 }
 
 #[tokio::test]

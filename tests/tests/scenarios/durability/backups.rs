@@ -67,7 +67,7 @@ async fn backups_of_a_relay_at_work_hold_all_that_was_acknowledged_before() {
 
 #[tokio::test]
 async fn a_backup_put_back_brings_back_agents_tokens_and_secrets_by_their_key_alone() {
-    let mut world = World::new().await;
+    let mut world = World::builder().lasting_ports().start().await;
     let id = world.workspace.workspace_id.clone();
     let secrets = format!("GET /workspaces/{id}/secrets/values");
     let set = async |relay: &Relay, value: &str| {

@@ -135,6 +135,7 @@ async fn all_but_changes_works(world: &World, held: &Held) {
 async fn a_full_disk_refuses_changes_and_nothing_else_until_there_is_room() {
     let Some(disk) = SmallDisk::mount(16 * MIB) else { return };
     let mut world = World::builder()
+        .lasting_ports()
         .relay_folder_in(disk.path())
         .workspace_args(&["--alias", "held", "--callers", "token"])
         .start()

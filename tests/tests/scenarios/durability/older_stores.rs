@@ -90,8 +90,11 @@ async fn a_store_of_an_earlier_version_goes_on_with_its_agents() {
     assert!(steps.len() > 1, "the migrations are not where they were");
     let mut chance = Chance::seeded(seed("kills of migrations"));
     for earlier in 1..steps.len() {
-        let mut world =
-            World::builder().workspace_args(&["--alias", "old", "--callers", "open"]).start().await;
+        let mut world = World::builder()
+            .lasting_ports()
+            .workspace_args(&["--alias", "old", "--callers", "open"])
+            .start()
+            .await;
         let id = world.workspace.workspace_id.clone();
         let removed = world.relay.add_workspace("removed", &[]).await.workspace_id;
         world.relay.operate(&format!("DELETE /workspaces/{removed}"), None).await;

@@ -187,5 +187,20 @@ async fn the_agents_registration_gives_the_connector_its_workspace() {
     assert_eq!(answer.expect("it").status, 200);
 
     connector.restart().await;
-    assert_eq!(connector.status().expect("a status").workspace_id, Some(id));
+    assert_eq!(connector.status().expect("a status").workspace_id.as_ref(), Some(&id));
+
+    // A relay that does not know the token may be the wrong one, so it is kept, and said where.
+    assert_eq!(connector.stop().await, 0);
+    let kept = connector.state_dir().join(&id).join("token");
+    let unknown = "rtok_01ARZ3NDEKTSV4RRFFQ69G5FAVcanary";
+    std::fs::write(&kept, unknown).expect("a token that nobody gave");
+    connector.start_again();
+    assert_eq!(connector.process().exit_code(SOON).await, 4);
+    let refused = connector.until_state("refused").await;
+    assert_eq!(refused.reason.as_deref(), Some("UNKNOWN_CREDENTIAL"));
+    assert_eq!(std::fs::read(&kept).expect("it is there"), unknown.as_bytes());
+    let advice = format!("kept in {}: ", kept.display());
+    let lines = connector.process().lines();
+    assert!(lines.iter().any(|line| line.contains(&advice)), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("canary")), "{lines:?}");
 }

@@ -118,7 +118,7 @@ async fn a_web_page_can_use_nothing_of_it() {
 
 #[tokio::test]
 async fn while_the_relay_is_away_it_says_so_and_it_comes_back() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::of(builder().lasting_ports()).await;
     assert_eq!(scene.call("GET", "/workspaces", None).await.expect("it").status, 200);
     let before = scene.world.connector.until_online().await;
     assert_eq!(scene.world.relay.stop().await, 0);
