@@ -26,6 +26,8 @@ pub(in crate::edge) fn workspace() -> Workspace {
         org: "org_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse::<OrgId>().unwrap(),
         parent: None,
         name: "agent".into(),
+        role: None,
+        tier: None,
         alias: None,
         address: Address::new([0; 16]),
         callers: CallerPolicy::Link,
