@@ -70,6 +70,7 @@ impl Api {
     }
 
     fn cut(&self, id: WorkspaceId, message: &str) {
+        self.repeats.revoke(&id);
         self.live.revoke(&id, message);
     }
 }
