@@ -187,6 +187,12 @@ impl Api {
         })
     }
 
+    /// The path as the description has it, without what stands in its braces; `None` if there is none
+    /// like it.
+    pub fn form(path: &str) -> Option<&'static str> {
+        Resource::form(path)
+    }
+
     /// Answers one call; `asker` is `None` for whoever showed no valid credential.
     pub async fn handle(
         self: &Arc<Self>,

@@ -1,5 +1,6 @@
 //! What is noted of one exchange: its access line and its counters, written when it is over.
 
+use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use shared::codes::Delivery;
 use shared::ids::{Generation, WorkspaceId};
 use shared::wire::Binding;
 
+use super::failure::Verdict;
 use super::load::Place;
 use crate::access_log;
 use crate::metrics::{Metrics, Outcome};
@@ -19,8 +21,10 @@ pub struct Record {
     pub request_id: HeaderValue,
     /// Whose agent it is for.
     pub workspace: WorkspaceId,
-    /// The link that carried it.
-    pub generation: Option<Generation>,
+    /// Who calls, by a credential of the relay.
+    pub caller: Option<String>,
+    /// What carried it.
+    pub carrier: Carrier,
     /// Its binding.
     pub binding: Binding,
     /// Whether the agent got it.
@@ -29,10 +33,46 @@ pub struct Record {
     pub status: u16,
     /// Bytes of the answer's body that went to the caller.
     pub answer_bytes: u64,
+    /// The relay's code, if it refused.
+    code: Option<&'static str>,
     outcome: Outcome,
     started: Instant,
     metrics: Arc<Metrics>,
     _place: Place,
+}
+
+/// What carries an exchange to its agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// Nothing has.
+    Nothing,
+    /// This link.
+    Link(Generation),
+    /// A connection to the agent's own URL.
+    Url,
+}
+
+/// A value of an access line that may be missing: as JSON in the form `{:#}`, else as a word.
+pub(super) struct Word<T>(pub(super) Option<T>);
+
+impl Display for Word<&str> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0, f.alternate()) {
+            (Some(word), true) => write!(f, "\"{word}\""),
+            (Some(word), false) => f.write_str(word),
+            (None, true) => f.write_str("null"),
+            (None, false) => f.write_str("-"),
+        }
+    }
+}
+
+impl Display for Word<Generation> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(generation) => write!(f, "{}", generation.0),
+            None => Word::<&str>(None).fmt(f),
+        }
+    }
 }
 
 impl Record {
@@ -42,17 +82,20 @@ impl Record {
         request_id: HeaderValue,
         workspace: WorkspaceId,
         binding: Binding,
+        caller: Option<String>,
         place: Place,
     ) -> Box<Self> {
         metrics.streams_in_flight.inc();
         Box::new(Self {
             request_id,
             workspace,
-            generation: None,
+            caller,
+            carrier: Carrier::Nothing,
             binding,
             delivery: Delivery::NotSent,
             status: 499,
             answer_bytes: 0,
+            code: None,
             outcome: Outcome::CallerLeft,
             started: Instant::now(),
             metrics: Arc::clone(metrics),
@@ -78,9 +121,10 @@ impl Record {
     }
 
     /// The relay refused.
-    pub fn refused(&mut self, status: u16, delivery: Delivery) {
-        self.status = status;
-        self.delivery = delivery;
+    pub fn refused(&mut self, verdict: &Verdict) {
+        self.status = verdict.status.as_u16();
+        self.delivery = verdict.delivery;
+        self.code = Some(verdict.code);
         self.outcome = Outcome::Refused;
     }
 
@@ -116,19 +160,27 @@ impl Record {
     /// Every value is a number, a word of ours or made of harmless bytes: nothing is escaped.
     fn write_line(&self, took: Duration) {
         let request = self.request_id.to_str().unwrap_or_default();
-        let link = self.generation.map_or(0, |generation| generation.0);
+        let (link, via) = match self.carrier {
+            Carrier::Link(generation) => (Some(generation), Some("link")),
+            Carrier::Url => (None, Some("url")),
+            Carrier::Nothing => (None, None),
+        };
+        let (link, via) = (Word(link), Word(via));
+        let (caller, code) = (Word(self.caller.as_deref()), Word(self.code));
         let (workspace, binding, status) = (self.workspace, self.binding.name(), self.status);
         let (delivery, outcome) = (self.delivery.name(), self.outcome.name());
         let (bytes, ms) = (self.answer_bytes, took.as_millis());
         access_log::line(
             format_args!(
-                "\"request\":\"{request}\",\"workspace\":\"{workspace}\",\"link\":{link},\
-                 \"binding\":\"{binding}\",\"status\":{status},\"delivery\":\"{delivery}\",\
-                 \"outcome\":\"{outcome}\",\"bytes\":{bytes},\"ms\":{ms}"
+                "\"request\":\"{request}\",\"caller\":{caller:#},\"workspace\":\"{workspace}\",\
+                 \"via\":{via:#},\"link\":{link:#},\"binding\":\"{binding}\",\"status\":{status},\
+                 \"code\":{code:#},\"delivery\":\"{delivery}\",\"outcome\":\"{outcome}\",\
+                 \"bytes\":{bytes},\"ms\":{ms}"
             ),
             format_args!(
-                "request={request} workspace={workspace} link={link} binding={binding} \
-                 status={status} delivery={delivery} outcome={outcome} bytes={bytes} ms={ms}"
+                "request={request} caller={caller} workspace={workspace} via={via} link={link} \
+                 binding={binding} status={status} code={code} delivery={delivery} \
+                 outcome={outcome} bytes={bytes} ms={ms}"
             ),
         );
     }
