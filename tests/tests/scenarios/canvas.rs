@@ -1,5 +1,6 @@
 //! The canvas in a real browser: what an operator sees and does there.
 
+mod credentials;
 mod fleet;
 
 use serde_json::{Value, json};
