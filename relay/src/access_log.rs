@@ -54,6 +54,27 @@ pub enum Value<'v> {
     Name(&'v dyn Display),
     /// A number.
     Number(u64),
+    /// There is none: `null`, or `-` for people.
+    Nothing,
+}
+
+impl Value<'_> {
+    /// A time, in whole milliseconds.
+    pub fn milliseconds(time: Duration) -> Self {
+        Self::Number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl<'v> From<Option<&'v str>> for Value<'v> {
+    fn from(word: Option<&'v str>) -> Self {
+        word.map_or(Self::Nothing, Self::Word)
+    }
+}
+
+impl From<Option<u64>> for Value<'_> {
+    fn from(number: Option<u64>) -> Self {
+        number.map_or(Self::Nothing, Self::Number)
+    }
 }
 
 /// Begins to write lines, if the filter wants them. The first call of the process holds.
@@ -109,7 +130,7 @@ impl Format {
                     out.push_str(before);
                     out.push_str(name);
                     out.push_str("\":");
-                    value.write(out, "\"");
+                    value.write(out, "\"", "null");
                     before = ",\"";
                 }
                 out.push_str("},\"target\":\"");
@@ -125,7 +146,7 @@ impl Format {
                     out.push(' ');
                     out.push_str(name);
                     out.push('=');
-                    value.write(out, "");
+                    value.write(out, "", "-");
                 }
                 out.push('\n');
             }
@@ -134,8 +155,9 @@ impl Format {
 }
 
 impl Value<'_> {
-    fn write(self, out: &mut String, quote: &str) {
+    fn write(self, out: &mut String, quote: &str, nothing: &str) {
         match self {
+            Self::Nothing => return out.push_str(nothing),
             Self::Number(number) => return out.push_str(itoa::Buffer::new().format(number)),
             Self::Word(word) => {
                 out.push_str(quote);
@@ -264,6 +286,7 @@ mod tests {
             let fields = [
                 ("request", Value::Word("r-1")),
                 ("workspace", Value::Name(name)),
+                ("link", Value::Nothing),
                 ("status", Value::Number(200)),
             ];
             format.write(&mut out, clock, now, &fields);
@@ -274,7 +297,7 @@ mod tests {
         assert_eq!(
             json,
             "{\"timestamp\":\"2023-11-14T22:13:20.000042Z\",\"level\":\"INFO\",\"fields\":\
-             {\"request\":\"r-1\",\"workspace\":\"ws_1\",\"status\":200},\
+             {\"request\":\"r-1\",\"workspace\":\"ws_1\",\"link\":null,\"status\":200},\
              \"target\":\"relay::access\"}\n"
         );
         serde_json::from_str::<serde_json::Value>(&json).unwrap();
@@ -284,7 +307,7 @@ mod tests {
             (0, "1970-01-01T00:00:00.000000Z"),
         ] {
             let text = line(Format::Text, clock, Duration::from_micros(micros));
-            let words = "request=r-1 workspace=ws_1 status=200";
+            let words = "request=r-1 workspace=ws_1 link=- status=200";
             assert_eq!(text, format!("{time}  INFO relay::access: {words}\n"));
         }
     }

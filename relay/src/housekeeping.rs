@@ -1,6 +1,6 @@
 //! What the relay does from time to time, besides what it is asked.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::time::interval;
@@ -52,12 +52,17 @@ pub fn restore_pulses(api: &Api) {
     }
 }
 
-/// Stores what was noted, until the future is dropped. Cancel safe.
-pub async fn run(registry: &Registry, pages: &mut Pages) {
+/// Stores what was noted, and forgets what was kept long enough, until the future is dropped. Cancel
+/// safe.
+pub async fn run(api: &Api, pages: &mut Pages) {
+    let registry = &api.registry;
     let mut flush = interval(FLUSH_EVERY);
     loop {
         tokio::select! {
-            _ = flush.tick() => flush_uses(registry).await,
+            _ = flush.tick() => {
+                api.repeats.sweep(Instant::now());
+                flush_uses(registry).await;
+            }
             Some(event) = pages.recv() => store(registry, event).await,
         }
     }

@@ -39,6 +39,7 @@ use socket2::Socket;
 use tokio::sync::{Barrier, Semaphore, watch};
 
 use crate::addresses::{Addresses, BindError, Sockets};
+use crate::admin::api::Repeats;
 use crate::admin::canvas::Canvas;
 use crate::admin::canvas::answer::any_body;
 use crate::admin::canvas::chat::Messenger;
@@ -177,6 +178,7 @@ impl Relay {
             pulses: Pulses::default(),
             refusals: Refusals::default(),
             delegations,
+            repeats: Repeats::default(),
             looks: Looks::new(Rules {
                 policy: config.direct_urls,
                 listeners: vec![addresses.http, addresses.tunnel, addresses.admin],
@@ -302,7 +304,7 @@ impl Relay {
             () = admin => None,
             () = feed.run() => None,
             () = delegate::run(Arc::clone(&self.edge), &mut self.tasks) => None,
-            () = housekeeping::run(&self.registry, &mut self.pages) => None,
+            () = housekeeping::run(&self.edge.api, &mut self.pages) => None,
             () = direct::probe::run(Arc::clone(&self.edge)) => None,
         };
         if let Some(reason) = &failed {

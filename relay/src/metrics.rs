@@ -17,15 +17,17 @@ use shared::wire::Binding;
 use crate::shard::Home;
 
 /// One label and its value.
-type Label = [(&'static str, &'static str); 1];
+type Label = (&'static str, &'static str);
 
 /// Every metric of the relay. Counting is lock-free on the data path.
 #[derive(Debug)]
 pub struct Metrics {
     /// Handshakes by their result.
     pub handshakes: Handshakes,
-    /// Links.
+    /// Links of agents.
     pub links: Links,
+    /// Links without a credential.
+    pub bootstrap_links: Links,
     /// Heartbeats that came over links.
     pub heartbeats: Counter,
     /// Exchanges that are open.
@@ -35,10 +37,10 @@ pub struct Metrics {
     /// Body bytes from agents to callers.
     pub bytes_to_callers: Counter,
     requests: Requests,
-    refusals: Family<Label, Counter>,
+    refusals: Family<[Label; 1], Counter>,
     request_seconds: Histogram,
     request_head_seconds: Histogram,
-    workspaces: Family<Label, Gauge>,
+    workspaces: Family<[Label; 1], Gauge>,
     store_seconds: Histogram,
     shards: Mutex<Vec<Home>>,
     shard_busy_seconds: Family<[(&'static str, String); 1], Counter<f64, AtomicU64>>,
@@ -60,7 +62,7 @@ pub struct Handshakes {
     pub timed_out: Counter,
 }
 
-/// Counts links.
+/// Counts links of one kind.
 #[derive(Debug)]
 pub struct Links {
     live: Gauge,
@@ -70,21 +72,30 @@ pub struct Links {
 }
 
 impl Links {
-    /// A link was registered.
-    pub fn up(&self) {
+    /// A link came up; it is down when the guard is dropped.
+    pub fn up(&self) -> LinkUp {
         self.live.inc();
         self.ups.inc();
-    }
-
-    /// A link ended.
-    pub fn down(&self) {
-        self.live.dec();
-        self.downs.inc();
+        LinkUp { live: self.live.clone(), downs: self.downs.clone() }
     }
 
     /// A connector broke the protocol.
     pub fn broke_protocol(&self) {
         self.breaches.inc();
+    }
+}
+
+/// Counts one link that is up. Dropping it counts its end.
+#[derive(Debug)]
+pub struct LinkUp {
+    live: Gauge,
+    downs: Counter,
+}
+
+impl Drop for LinkUp {
+    fn drop(&mut self) {
+        self.live.dec();
+        self.downs.inc();
     }
 }
 
@@ -119,6 +130,8 @@ struct Requests {
     json_rpc: Outcomes,
     http_json: Outcomes,
     grpc: Outcomes,
+    /// Calls of agents over their own links that are no exchange with another one.
+    own_calls: Outcomes,
 }
 
 #[derive(Debug)]
@@ -130,10 +143,10 @@ struct Outcomes {
 }
 
 impl Requests {
-    fn new(requests: &Family<[(&'static str, &'static str); 2], Counter>) -> Self {
-        let outcomes = |binding: Binding| {
+    fn new(requests: &Family<[Label; 2], Counter>) -> Self {
+        let outcomes = |binding: &'static str| {
             let counter = |outcome: Outcome| {
-                let labels = [("binding", binding.name()), ("outcome", outcome.name())];
+                let labels = [("binding", binding), ("outcome", outcome.name())];
                 requests.get_or_create_owned(&labels)
             };
             Outcomes {
@@ -144,23 +157,29 @@ impl Requests {
             }
         };
         Self {
-            json_rpc: outcomes(Binding::JsonRpc),
-            http_json: outcomes(Binding::HttpJson),
-            grpc: outcomes(Binding::Grpc),
+            json_rpc: outcomes(Binding::JsonRpc.name()),
+            http_json: outcomes(Binding::HttpJson.name()),
+            grpc: outcomes(Binding::Grpc.name()),
+            own_calls: outcomes("api"),
         }
     }
 
-    const fn counter(&self, binding: Binding, outcome: Outcome) -> &Counter {
-        let outcomes = match binding {
+    const fn of(&self, binding: Binding) -> &Outcomes {
+        match binding {
             Binding::JsonRpc => &self.json_rpc,
             Binding::HttpJson => &self.http_json,
             Binding::Grpc => &self.grpc,
-        };
+        }
+    }
+}
+
+impl Outcomes {
+    const fn counter(&self, outcome: Outcome) -> &Counter {
         match outcome {
-            Outcome::Complete => &outcomes.complete,
-            Outcome::Cut => &outcomes.cut,
-            Outcome::Refused => &outcomes.refused,
-            Outcome::CallerLeft => &outcomes.caller_left,
+            Outcome::Complete => &self.complete,
+            Outcome::Cut => &self.cut,
+            Outcome::Refused => &self.refused,
+            Outcome::CallerLeft => &self.caller_left,
         }
     }
 }
@@ -172,13 +191,22 @@ const BUCKETS: [f64; 14] =
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("relay");
-        let handshakes = Family::<Label, Counter>::default();
-        let links = Family::<Label, Gauge>::default();
-        let link_events = Family::<Label, Counter>::default();
-        let bytes = Family::<Label, Counter>::default();
+        let handshakes = Family::<[Label; 1], Counter>::default();
+        let links = Family::<[Label; 2], Gauge>::default();
+        let link_events = Family::<[Label; 2], Counter>::default();
+        let bytes = Family::<[Label; 1], Counter>::default();
         let requests = Family::default();
         let handshake = |result| handshakes.get_or_create_owned(&[("result", result)]);
-        let event = |event| link_events.get_or_create_owned(&[("event", event)]);
+        let links_of = |kind| {
+            let event =
+                |event| link_events.get_or_create_owned(&[("event", event), ("kind", kind)]);
+            Links {
+                live: links.get_or_create_owned(&[("transport", "quic"), ("kind", kind)]),
+                ups: event("up"),
+                downs: event("down"),
+                breaches: event("protocol_breach"),
+            }
+        };
         let direction = |direction| bytes.get_or_create_owned(&[("direction", direction)]);
         let metrics = Self {
             handshakes: Handshakes {
@@ -188,12 +216,8 @@ impl Default for Metrics {
                 failed: handshake("failed"),
                 timed_out: handshake("timed_out"),
             },
-            links: Links {
-                live: links.get_or_create_owned(&[("transport", "quic")]),
-                ups: event("up"),
-                downs: event("down"),
-                breaches: event("protocol_breach"),
-            },
+            links: links_of("agent"),
+            bootstrap_links: links_of("bootstrap"),
             heartbeats: Counter::default(),
             streams_in_flight: Gauge::default(),
             bytes_to_agents: direction("to_agent"),
@@ -219,7 +243,11 @@ impl Default for Metrics {
             "Exchanges that are open",
             metrics.streams_in_flight.clone(),
         );
-        registry.register("requests", "Exchanges with agents, by outcome", requests);
+        registry.register(
+            "requests",
+            "Exchanges with agents, and calls of agents to the relay's API, by outcome",
+            requests,
+        );
         registry.register("refusals", "Refusals, by code", metrics.refusals.clone());
         registry.register_with_unit(
             "request",
@@ -254,7 +282,13 @@ impl Default for Metrics {
 impl Metrics {
     /// Counts an exchange that ended.
     pub fn request(&self, binding: Binding, outcome: Outcome, total: Duration) {
-        self.requests.counter(binding, outcome).inc();
+        self.requests.of(binding).counter(outcome).inc();
+        self.request_seconds.observe(total.as_secs_f64());
+    }
+
+    /// Counts a call over an agent's own link that ended and was no exchange.
+    pub fn own_call(&self, outcome: Outcome, total: Duration) {
+        self.requests.own_calls.counter(outcome).inc();
         self.request_seconds.observe(total.as_secs_f64());
     }
 

@@ -74,6 +74,18 @@ impl Principal {
         }
     }
 
+    /// Which credential it showed, or on whose link it came: the same for each of its calls, and no
+    /// secret.
+    pub fn credential_id(&self) -> String {
+        match self {
+            Self::Operator => "operator".to_owned(),
+            Self::Workspace(id, None) => id.to_string(),
+            Self::Key(credential)
+            | Self::Caller(_, credential)
+            | Self::Workspace(_, Some(credential)) => credential.id.to_string(),
+        }
+    }
+
     /// As whoever does something, from `source`.
     pub fn actor(&self, source: Option<IpAddr>) -> Actor {
         Actor { name: self.name(), source }

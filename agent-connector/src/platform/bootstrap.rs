@@ -126,6 +126,8 @@ impl Bootstrap {
         // Nobody waits any more when the process ends.
         let _ = tell.send(kept);
         let _ = timeout(LINK_PATIENCE, self.uplinks.linked()).await;
+        // Calls that are still on it keep it open until they end.
+        drop(self.link.lock().await.take());
     }
 
     async fn keep(&self, workspace: WorkspaceId, token: Secret) -> Result<Held, IdentityError> {

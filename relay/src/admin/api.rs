@@ -11,6 +11,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use shared::ids::WorkspaceId;
 
+use self::repeats::Asked;
 use super::body::Fields;
 use super::delegations::Delegations;
 use super::looks::Looks;
@@ -31,11 +32,14 @@ mod delegation;
 mod joining;
 mod peers;
 mod registration;
+mod repeats;
 mod secrets;
 mod trail;
 
 #[cfg(test)]
 mod tests;
+
+pub use repeats::Repeats;
 
 /// The paths that are the API's, with all below them.
 const ROOTS: [&str; 6] =
@@ -53,6 +57,8 @@ pub struct Api {
     pub live: LiveLinks,
     /// Who sends heartbeats over HTTP.
     pub pulses: Pulses,
+    /// What was done under a key of its caller's.
+    pub repeats: Repeats,
     /// The tasks that agents give each other.
     pub delegations: Delegations,
     /// What callers were refused of late.
@@ -121,13 +127,13 @@ impl Request<'_> {
 }
 
 /// What a call that went well answers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Answer {
     status: StatusCode,
     content: Content,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Content {
     Json(Value),
     /// One JSON object a line.
@@ -181,8 +187,18 @@ impl Api {
         })
     }
 
+    /// The path as the description has it, without what stands in its braces; `None` if there is none
+    /// like it.
+    pub fn form(path: &str) -> Option<&'static str> {
+        Resource::form(path)
+    }
+
     /// Answers one call; `asker` is `None` for whoever showed no valid credential.
-    pub async fn handle(&self, request: &Request<'_>, asker: Option<&Asker>) -> Response<Bytes> {
+    pub async fn handle(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        asker: Option<&Asker>,
+    ) -> Response<Bytes> {
         match self.answer(request, asker).await {
             Ok(answer) => answer.response(),
             Err(problem) => {
@@ -208,7 +224,7 @@ impl Api {
     }
 
     async fn answer(
-        &self,
+        self: &Arc<Self>,
         request: &Request<'_>,
         asker: Option<&Asker>,
     ) -> Result<Answer, Problem> {
@@ -238,7 +254,13 @@ impl Api {
             Resource::Secrets(_) | Resource::SecretValues(_) | Resource::Secret(..) => {
                 self.secrets(resource, verb, request, asker).await
             }
-            Resource::Register => self.register(&request.fields()?, asker).await,
+            Resource::Register => {
+                let fields = request.fields()?;
+                self.once(request, asker, |api, asker| async move {
+                    api.register(&fields, &asker).await
+                })
+                .await
+            }
             Resource::Heartbeat => self.heartbeat(&request.fields()?, asker),
             Resource::UpdateCard => self.update_card(&request.fields()?, asker).await,
             Resource::Refusals(name) => {
@@ -257,7 +279,7 @@ impl Api {
 
     /// The calls about workspaces themselves.
     async fn workspaces(
-        &self,
+        self: &Arc<Self>,
         resource: Resource,
         verb: Verb,
         request: &Request<'_>,
@@ -271,7 +293,13 @@ impl Api {
             }
             (Resource::Workspaces, _) => {
                 require_admin(asker)?;
-                self.create(&request.fields()?, asker).await
+                let fields = request.fields()?;
+                self.once(
+                    request,
+                    asker,
+                    |api, asker| async move { api.create(&fields, &asker).await },
+                )
+                .await
             }
             (Resource::Workspace(name), Verb::Read) => {
                 Ok(Answer::ok(self.view(&*self.readable(asker, &name)?)))
@@ -288,6 +316,24 @@ impl Api {
                 self.join(&workspace, &request.fields()?, asker).await
             }
             _ => Err(Problem::NotFound),
+        }
+    }
+
+    /// Does something once for the key that a request has, if it has one.
+    async fn once<W>(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        asker: &Asker,
+        work: impl FnOnce(Arc<Self>, Asker) -> W,
+    ) -> Result<Answer, Problem>
+    where
+        W: Future<Output = Result<Answer, Problem>> + Send + 'static,
+    {
+        let asked = Asked::read(request, asker)?;
+        let work = work(Arc::clone(self), asker.clone());
+        match asked {
+            Some(asked) => self.repeats.once(asked, work, Instant::now()).await,
+            None => work.await,
         }
     }
 

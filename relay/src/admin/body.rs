@@ -34,6 +34,15 @@ impl<T> Given<T> {
             Self::Null | Self::Absent => None,
         }
     }
+
+    /// The same of another value.
+    pub(super) fn map<U>(self, make: impl FnOnce(T) -> U) -> Given<U> {
+        match self {
+            Self::Value(value) => Given::Value(make(value)),
+            Self::Null => Given::Null,
+            Self::Absent => Given::Absent,
+        }
+    }
 }
 
 impl Fields {
@@ -118,12 +127,18 @@ impl Fields {
         }
     }
 
-    /// A whole number from 1 to `max`.
+    /// A whole number from 1 to `max`; null is none.
     pub(super) fn count(&self, field: &str, max: u64) -> Result<Option<u64>, Problem> {
+        Ok(self.given_count(field, max)?.value())
+    }
+
+    /// A whole number from 1 to `max`, or null.
+    pub(super) fn given_count(&self, field: &str, max: u64) -> Result<Given<u64>, Problem> {
         match self.0.get(field) {
-            None | Some(Value::Null) => Ok(None),
+            None => Ok(Given::Absent),
+            Some(Value::Null) => Ok(Given::Null),
             Some(value) => match whole(value) {
-                Some(count) if (1..=max).contains(&count) => Ok(Some(count)),
+                Some(count) if (1..=max).contains(&count) => Ok(Given::Value(count)),
                 _ => Err(wrong(field, &format!("a whole number from 1 to {max}"))),
             },
         }

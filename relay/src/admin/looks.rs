@@ -109,6 +109,8 @@ mod tests {
             org: "org_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
             parent: None,
             name: "agent".into(),
+            role: None,
+            tier: None,
             alias: None,
             address: Address::new([0; 16]),
             callers: CallerPolicy::Link,

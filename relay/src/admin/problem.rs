@@ -195,6 +195,7 @@ impl From<StoreError> for Problem {
             // Two equal values of 80 random bits and more: the next try has others.
             StoreError::NotFresh { .. } => Self::StoreUnavailable(detail),
             StoreError::BadName(_) => Self::BadRequest(format!("The field `name`: {detail}")),
+            StoreError::BadRole(_) => Self::BadRequest(format!("The field `role`: {detail}")),
         }
     }
 }

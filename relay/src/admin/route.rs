@@ -85,12 +85,12 @@ const PATHS: &[(&str, Make)] = &[
 impl Resource {
     /// The resource at a raw path.
     pub(super) fn at(path: &str) -> Result<Self, Problem> {
-        let segments = path.strip_prefix('/').unwrap_or(path).split('/');
-        let segments: Result<Vec<_>, _> =
-            segments.map(|raw| percent_decode_str(raw).decode_utf8()).collect();
-        let segments = segments.map_err(|_| Problem::NotFound)?;
-        let mut found = PATHS.iter().filter_map(|(form, make)| Some(make(fill(form, &segments)?)));
-        found.next().ok_or(Problem::NotFound)
+        found(path).map(|(_, resource)| resource).ok_or(Problem::NotFound)
+    }
+
+    /// The path of the resource at a raw path, with its braces.
+    pub(super) fn form(path: &str) -> Option<&'static str> {
+        found(path).map(|(form, _)| form)
     }
 
     /// What `method` does here.
@@ -137,6 +137,15 @@ impl Resource {
             | Self::Description => "GET, HEAD",
         }
     }
+}
+
+/// What a raw path names, and how its form is written.
+fn found(path: &str) -> Option<(&'static str, Resource)> {
+    let segments = path.strip_prefix('/').unwrap_or(path).split('/');
+    let segments: Result<Vec<_>, _> =
+        segments.map(|raw| percent_decode_str(raw).decode_utf8()).collect();
+    let segments = segments.ok()?;
+    PATHS.iter().find_map(|(form, make)| Some((*form, make(fill(form, &segments)?))))
 }
 
 /// What stands in the braces of a form, where a path has it.

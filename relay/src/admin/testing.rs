@@ -6,6 +6,7 @@ use std::sync::Arc;
 use certs::CaFingerprint;
 use http::Response;
 
+use super::api::Repeats;
 use super::canvas::answer::whole;
 use super::canvas::chat::Messenger;
 use super::delegations::Delegations;
@@ -36,6 +37,7 @@ pub(super) fn api(folder: &Path) -> Api {
         registry: registry.clone(),
         pulses: Pulses::default(),
         refusals: Refusals::default(),
+        repeats: Repeats::default(),
         delegations: Delegations::new().0,
         looks: Looks::new(Rules {
             policy: DirectUrls::Off,

@@ -11,7 +11,7 @@ use super::api::Api;
 use super::presence::{self, OwnUrl, Sight, Standing, Status, standing};
 use super::pulse::Pulse;
 use crate::clock::unix_ms;
-use crate::registry::Workspace;
+use crate::registry::{CallerPolicy, Workspace};
 use crate::tunnel::{Link, Presence};
 
 /// What the relay knows of one workspace at one moment.
@@ -128,7 +128,10 @@ impl Api {
             "org_id": workspace.org,
             "parent_id": workspace.parent,
             "name": workspace.name,
+            "role": workspace.role,
+            "tier": workspace.tier,
             "alias": workspace.alias,
+            "alias_url": self.alias_url(workspace),
             "runtime": "external",
             "external": true,
             "status": standing.status.name(),
@@ -154,14 +157,20 @@ impl Api {
         })
     }
 
+    /// The public base by the alias, unless the policy is `link`: callers then go by the address.
+    fn alias_url(&self, workspace: &Workspace) -> Option<String> {
+        let alias = workspace.alias.as_ref()?;
+        (workspace.callers != CallerPolicy::Link).then(|| self.public.base(alias.as_str()))
+    }
+
     /// The row of a workspace, for another one's agent that may talk to it.
     pub(super) fn peer_view(&self, peer: &Workspace) -> Value {
         let Seen { standing, report, card, .. } = self.seen(peer);
         json!({
             "id": peer.id,
             "name": peer.name,
-            "role": null,
-            "tier": null,
+            "role": peer.role,
+            "tier": peer.tier,
             "status": standing.status.name(),
             "url": self.url_by_id(peer),
             "parent_id": peer.parent,

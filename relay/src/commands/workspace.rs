@@ -1,5 +1,7 @@
 //! `relay workspace …`: the operator's commands about workspaces, over the API of a running relay.
 
+use std::convert::Infallible;
+
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -8,7 +10,7 @@ use super::client::segment;
 use super::exit::{Code, Failure};
 use super::expiry;
 use super::operator::RelayArgs;
-use crate::registry::{CallerPolicy, ExposurePolicy};
+use crate::registry::{CallerPolicy, ExposurePolicy, Tier};
 
 mod text;
 
@@ -55,7 +57,7 @@ enum Action {
         /// Its name from now on
         new_name: String,
     },
-    /// Change policies of a workspace
+    /// Change policies of a workspace; an empty ALIAS, ROLE or TIER takes it away
     Set {
         /// Its id, alias or name
         name: String,
@@ -80,8 +82,14 @@ enum Action {
 #[derive(Debug, Args)]
 struct Policies {
     /// A public name, one DNS label; needs --callers
-    #[arg(long)]
-    alias: Option<String>,
+    #[arg(long, value_parser = text_or_null)]
+    alias: Option<Value>,
+    /// What it is for, for people and other agents
+    #[arg(long, value_parser = text_or_null)]
+    role: Option<Value>,
+    /// How much it matters: 1 to 4
+    #[arg(long, value_parser = tier_or_null)]
+    tier: Option<Value>,
     /// Who may call: link, token, workspaces or open
     #[arg(long, value_name = "POLICY")]
     callers: Option<CallerPolicy>,
@@ -94,12 +102,29 @@ impl Policies {
     /// The fields that were given.
     fn fields(self) -> Map<String, Value> {
         let given = [
-            ("alias", self.alias.map(Value::from)),
+            ("alias", self.alias),
+            ("role", self.role),
+            ("tier", self.tier),
             ("callers", self.callers.map(|policy| policy.as_str().into())),
             ("expose", self.expose.map(|policy| policy.as_str().into())),
         ];
         given.into_iter().filter_map(|(field, value)| Some((field.into(), value?))).collect()
     }
+}
+
+/// A text; an empty one is none.
+#[expect(clippy::unnecessary_wraps, reason = "as clap wants it of a parser")]
+fn text_or_null(text: &str) -> Result<Value, Infallible> {
+    Ok(if text.is_empty() { Value::Null } else { text.into() })
+}
+
+/// The number of a tier; an empty text is none.
+fn tier_or_null(text: &str) -> Result<Value, String> {
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    let tier = text.parse().ok().and_then(Tier::new);
+    tier.map(|tier| tier.number().into()).ok_or_else(|| format!("choose 1 to {}", Tier::MAX))
 }
 
 /// Does what was asked and prints the outcome.
@@ -110,10 +135,14 @@ pub fn run(args: WorkspaceArgs) -> Result<(), Failure> {
     match args.action {
         Action::Add { name, policies } => {
             let mut fields = policies.fields();
-            fields.insert("name".into(), name.into());
+            fields.insert("name".into(), name.as_str().into());
             let answer = ask(Method::POST, "/workspaces".into(), Some(fields.into()))?;
             print(&answer, text::added);
             text::warn_of_loopback(&answer);
+            // It is made: whether others have the name too is worth a sentence, and no failure.
+            if let Ok(all) = ask(Method::GET, "/workspaces".into(), None) {
+                text::tell_of_namesakes(&name, &answer, &all);
+            }
         }
         Action::Join { name, uses, expires } => {
             let body = json!({ "uses": uses, "expires_seconds": expires });

@@ -240,6 +240,8 @@ mod tests {
             org,
             parent: None,
             name: "mine".into(),
+            role: None,
+            tier: None,
             alias: None,
             address: Address::new([1; 16]),
             callers,

@@ -54,12 +54,12 @@ pub async fn respond(
         Ok(Ok(whole)) => whole,
         Ok(Err(failure)) => {
             let verdict = failure.verdict();
-            record.refused(verdict.status.as_u16(), verdict.delivery);
+            record.refused(&verdict);
             return Err(failure);
         }
         Err(_) => {
             let failure = Failure::Deadline(named);
-            record.refused(failure.verdict().status.as_u16(), failure.verdict().delivery);
+            record.refused(&failure.verdict());
             return Err(failure);
         }
     };

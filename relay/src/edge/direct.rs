@@ -37,6 +37,7 @@ use super::exchange::{
 };
 use super::failure::Failure;
 use super::forwarded::toward_caller;
+use super::record::Carrier;
 use super::upload::Carrying;
 use crate::admin::Api;
 use crate::direct_url::{DirectUrl, Rule};
@@ -102,7 +103,7 @@ impl Direct {
         };
         let prefix = body.prefix();
         let (upload, mut lent) = Upload::lend(body, record.shared_metrics());
-        record.delivery = Delivery::Maybe;
+        (record.carrier, record.delivery) = (Carrier::Url, Delivery::Maybe);
         let answered = head_of(connection.send(head.map(|()| upload)), &admitted, &mut lent);
         let (parts, incoming) = match answered.await.and_then(|answer| judge(answer, workspace.id))
         {

@@ -19,7 +19,7 @@ use super::failure::Failure;
 use super::forwarded::toward_caller;
 use super::last_event::LastEvents;
 use super::prefix::Prefix;
-use super::record::Record;
+use super::record::{Carrier, Record};
 use super::render::Dialect;
 use super::upload::{Carried, Carrying};
 use crate::direct_url::{DirectUrl, Rule};
@@ -195,7 +195,7 @@ async fn begin(
             return Err(failure);
         }
     };
-    record.generation = Some(answer.link().generation);
+    record.carrier = Carrier::Link(answer.link().generation);
     record.delivery = Delivery::Maybe;
     let sent = first.iter().map(|bytes| bytes.len() as u64).sum();
     record.metrics().bytes_to_agents.inc_by(sent);

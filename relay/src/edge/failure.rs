@@ -73,8 +73,8 @@ pub enum Failure {
     CredentialEnded(WorkspaceId),
     /// The head of the answer did not come in time.
     Deadline(Duration),
-    /// The store cannot be reached.
-    StoreUnavailable,
+    /// The store cannot do its work; the sentence says why.
+    StoreUnavailable(String),
 }
 
 /// What a caller is told.
@@ -153,7 +153,7 @@ impl Failure {
             Self::AgentBusy(_) => (503, "RELAY_AGENT_BUSY"),
             Self::Overloaded => (503, "RELAY_OVERLOADED"),
             Self::Draining => (503, "RELAY_DRAINING"),
-            Self::StoreUnavailable => (503, "RELAY_STORE_UNAVAILABLE"),
+            Self::StoreUnavailable(_) => (503, "RELAY_STORE_UNAVAILABLE"),
             Self::Deadline(_) => (504, "RELAY_DEADLINE"),
             Self::HttpVersion => (505, "RELAY_HTTP_VERSION"),
             Self::Aborted(_, abort) => match abort.code {
@@ -250,9 +250,7 @@ impl Failure {
                 .into(),
             Self::CallerBusy(what) => format!("The holder of this credential {what}."),
             Self::Draining => "The relay is shutting down. Try again in a moment.".into(),
-            Self::StoreUnavailable => {
-                "The relay cannot reach its store. Try again in a moment.".into()
-            }
+            Self::StoreUnavailable(why) => why.clone(),
             Self::Deadline(waited) => {
                 format!("The agent did not begin its answer within {} s.", waited.as_secs_f64())
             }
@@ -291,7 +289,7 @@ impl Failure {
             // Spread, so that those who were refused together do not come back together.
             Self::Overloaded => Some(1 + getrandom::u32().unwrap_or_default() % 5),
             Self::AgentPaused(_) | Self::AgentBusy(_) => Some(30),
-            Self::StoreUnavailable => Some(5),
+            Self::StoreUnavailable(_) => Some(5),
             Self::Aborted(_, abort) => match abort.code {
                 AbortCode::Refused => Some(1),
                 AbortCode::Busy => Some(30),

@@ -35,6 +35,7 @@ pub mod listener;
 pub mod load;
 pub mod outbound;
 mod own_api;
+mod own_call;
 pub mod prefix;
 pub mod record;
 pub mod render;

@@ -25,7 +25,8 @@ use super::body_source::Source;
 use super::caller_body::CallerBody;
 use super::failure::Failure;
 use super::forwarded::Caller;
-use super::own_api::{API_BODY_BYTES_MAX, API_BODY_TIMEOUT};
+use super::own_api::{self, API_BODY_BYTES_MAX, API_BODY_TIMEOUT};
+use super::own_call::OwnCall;
 use super::render::Dialect;
 use super::route::{Route, route};
 use super::service::{Asked, Edge, No};
@@ -46,16 +47,29 @@ pub async fn answer(edge: Arc<Edge>, call: Call) {
     let Call { speaker, head, body, mut reply } = call;
     let method = head.method.clone();
     let request_id = edge.name_request();
-    let answered = Box::pin(edge.hear(&speaker, *head, body, &request_id)).await;
+    let mut note = OwnCall::begin(&edge.metrics, request_id.clone(), Arc::clone(&speaker), &head);
+    let answered = Box::pin(edge.hear(&speaker, *head, body, &request_id, &mut note)).await;
     let mut response = match answered {
         Ok(response) => response,
-        Err(Unheard::Refused(no)) => edge.refuse(&no, &request_id),
+        Err(Unheard::Refused(no)) => {
+            if !no.recorded {
+                note.became_none();
+            }
+            edge.refuse(&no, &request_id)
+        }
         Err(Unheard::Cut(BodyCut::Lost)) => return,
-        Err(Unheard::Cut(BodyCut::Protocol(error))) => return reply.broke_protocol(&error).await,
+        Err(Unheard::Cut(BodyCut::Protocol(error))) => {
+            note.cut();
+            return reply.broke_protocol(&error).await;
+        }
     };
     response.headers_mut().insert("x-request-id", request_id);
-    if let Err(end) = deliver(&mut reply, &method, response).await {
-        tracing::debug!(workspace = ?speaker.workspace, %end, "a call was cut");
+    note.answered(&response);
+    match deliver(&mut reply, &method, response, &mut note).await {
+        Ok(()) => note.complete(),
+        Err(end) => {
+            tracing::debug!(workspace = ?speaker.workspace, %end, "a call was cut");
+        }
     }
 }
 
@@ -73,6 +87,7 @@ impl Edge {
         mut head: RequestHead,
         body: CallBody,
         request_id: &HeaderValue,
+        note: &mut OwnCall,
     ) -> Result<Response<AnswerBody>, Unheard> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(Failure::Draining.into());
@@ -94,15 +109,18 @@ impl Edge {
             }
             Route::Send(target) => {
                 let body = self.carried(body);
+                note.becomes_exchange();
                 self.send(&mut parts, body, target, &caller(), request_id, principal).await
             }
             Route::Agent { name, text, rest } => {
                 let prefix = path.strip_suffix(rest).unwrap_or(&path);
                 let (caller, dialect) = (&caller(), access::dialect(rest, &parts.method));
                 let asked = Asked { name, text, prefix, rest, dialect, caller, principal };
+                note.becomes_exchange();
                 self.forward(&mut parts, self.carried(body), &asked, request_id).await
             }
-            Route::Health | Route::Ready => return Ok(self.ready().await),
+            Route::Health => return Ok(own_api::text(StatusCode::OK, "ok\n")),
+            Route::Ready => return Ok(self.ready().await?),
             Route::Secrets | Route::MissingSlash | Route::Nothing => {
                 return Err(Failure::NotFound("The relay has nothing at this path.").into());
             }
@@ -137,7 +155,10 @@ impl Edge {
         let (method, headers, body) = (&parts.method, &parts.headers, &body[..]);
         let request = api::Request { method, path, query, headers, body };
         if let Some(followed) = self.api.followed(&request, asker.as_ref()) {
-            return Ok(self.follow(followed, &parts.headers));
+            let shown = self.credential_in(&parts.headers);
+            // Who is known by the link alone may follow for as long as the link is there.
+            let by_link = !shown();
+            return Ok(self.follow(followed, &parts.headers, move || by_link || shown()));
         }
         let answer = self.api.handle(&request, asker.as_ref()).await;
         let guess = answer.status() == StatusCode::UNAUTHORIZED;
@@ -207,6 +228,7 @@ async fn deliver(
     reply: &mut CallReply,
     method: &Method,
     response: Response<AnswerBody>,
+    note: &mut OwnCall,
 ) -> Result<(), ReplyEnd> {
     let (parts, mut body) = response.into_parts();
     let bodiless = *method == Method::HEAD
@@ -235,7 +257,10 @@ async fn deliver(
         };
         match frame.map(|frame| frame.map(http_body::Frame::into_data)) {
             None => break,
-            Some(Ok(Ok(bytes))) => reply.data(bytes).await?,
+            Some(Ok(Ok(bytes))) => {
+                note.passed(bytes.len());
+                reply.data(bytes).await?;
+            }
             Some(Ok(Err(frame))) => trailers = frame.into_trailers().unwrap_or_default(),
             Some(Err(cut)) => {
                 let words = format!("The answer was cut: {cut}.");

@@ -52,7 +52,9 @@ impl Edge {
             body: &body,
         };
         let mut answer = match self.api.followed(&request, asker.as_ref()) {
-            Some(followed) => self.follow(followed, &parts.headers),
+            Some(followed) => {
+                self.follow(followed, &parts.headers, self.credential_in(&parts.headers))
+            }
             None => self.api.handle(&request, asker.as_ref()).await.map(AnswerBody::whole),
         };
         if answer.status() == StatusCode::UNAUTHORIZED
@@ -64,11 +66,18 @@ impl Edge {
         Ok(answer)
     }
 
-    /// The live changes of a workspace, as long as the credential is good.
+    /// Whether the credential that these fields show is good, whenever it is asked.
+    pub(super) fn credential_in(&self, fields: &HeaderMap) -> impl Fn() -> bool + Send + 'static {
+        let (doorman, fields) = (self.api.doorman.clone(), fields.clone());
+        move || matches!(doorman.judge(&fields), Ok(Some(_)))
+    }
+
+    /// The live changes of a workspace, as long as who follows them may.
     pub(super) fn follow(
         &self,
         followed: Result<WorkspaceId, Problem>,
         fields: &HeaderMap,
+        may_go_on: impl Fn() -> bool + Send + 'static,
     ) -> Response<AnswerBody> {
         let last = fields.get("last-event-id").and_then(|id| id.to_str().ok());
         let subscribed = followed.and_then(|id| {
@@ -80,9 +89,8 @@ impl Edge {
             Ok(subscription) => subscription,
             Err(problem) => return problem.response().map(AnswerBody::whole),
         };
-        let (doorman, fields) = (self.api.doorman.clone(), fields.clone());
-        let is_good = move || matches!(doorman.judge(&fields), Ok(Some(_)));
-        let mut response = Response::new(AnswerBody::events(FeedBody::new(subscription, is_good)));
+        let mut response =
+            Response::new(AnswerBody::events(FeedBody::new(subscription, may_go_on)));
         let media = HeaderValue::from_static("text/event-stream");
         response.headers_mut().insert(CONTENT_TYPE, media);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -106,13 +114,13 @@ impl Edge {
     }
 
     /// Whether the relay can do its work.
-    pub(super) async fn ready(&self) -> Response<AnswerBody> {
+    pub(super) async fn ready(&self) -> Result<Response<AnswerBody>, Failure> {
         if self.draining.load(Ordering::Relaxed) {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+            return Err(Failure::Draining);
         }
         match readiness(&self.api).await {
-            Ok(()) => text(StatusCode::OK, "ready\n"),
-            Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {why}\n")),
+            Ok(()) => Ok(text(StatusCode::OK, "ready\n")),
+            Err(why) => Err(Failure::StoreUnavailable(why)),
         }
     }
 }

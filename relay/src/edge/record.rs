@@ -8,6 +8,7 @@ use shared::codes::Delivery;
 use shared::ids::{Generation, WorkspaceId};
 use shared::wire::Binding;
 
+use super::failure::Verdict;
 use super::load::Place;
 use crate::access_log::{self, Value};
 use crate::metrics::{Metrics, Outcome};
@@ -19,8 +20,10 @@ pub struct Record {
     pub request_id: HeaderValue,
     /// Whose agent it is for.
     pub workspace: WorkspaceId,
-    /// The link that carried it.
-    pub generation: Option<Generation>,
+    /// Who calls, by a credential of the relay.
+    pub caller: Option<String>,
+    /// What carried it.
+    pub carrier: Carrier,
     /// Its binding.
     pub binding: Binding,
     /// Whether the agent got it.
@@ -29,10 +32,23 @@ pub struct Record {
     pub status: u16,
     /// Bytes of the answer's body that went to the caller.
     pub answer_bytes: u64,
+    /// The relay's code, if it refused.
+    code: Option<&'static str>,
     outcome: Outcome,
     started: Instant,
     metrics: Arc<Metrics>,
     _place: Place,
+}
+
+/// What carries an exchange to its agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// Nothing has.
+    Nothing,
+    /// This link.
+    Link(Generation),
+    /// A connection to the agent's own URL.
+    Url,
 }
 
 impl Record {
@@ -42,17 +58,20 @@ impl Record {
         request_id: HeaderValue,
         workspace: WorkspaceId,
         binding: Binding,
+        caller: Option<String>,
         place: Place,
     ) -> Box<Self> {
         metrics.streams_in_flight.inc();
         Box::new(Self {
             request_id,
             workspace,
-            generation: None,
+            caller,
+            carrier: Carrier::Nothing,
             binding,
             delivery: Delivery::NotSent,
             status: 499,
             answer_bytes: 0,
+            code: None,
             outcome: Outcome::CallerLeft,
             started: Instant::now(),
             metrics: Arc::clone(metrics),
@@ -78,9 +97,10 @@ impl Record {
     }
 
     /// The relay refused.
-    pub fn refused(&mut self, status: u16, delivery: Delivery) {
-        self.status = status;
-        self.delivery = delivery;
+    pub fn refused(&mut self, verdict: &Verdict) {
+        self.status = verdict.status.as_u16();
+        self.delivery = verdict.delivery;
+        self.code = Some(verdict.code);
         self.outcome = Outcome::Refused;
     }
 
@@ -114,16 +134,24 @@ impl Drop for Record {
 
 impl Record {
     fn write_line(&self, took: Duration) {
+        let (link, via) = match self.carrier {
+            Carrier::Link(generation) => (Some(generation.0), Some("link")),
+            Carrier::Url => (None, Some("url")),
+            Carrier::Nothing => (None, None),
+        };
         access_log::line(&[
             ("request", Value::Word(self.request_id.to_str().unwrap_or_default())),
+            ("caller", self.caller.as_deref().into()),
             ("workspace", Value::Name(&self.workspace)),
-            ("link", Value::Number(self.generation.map_or(0, |generation| generation.0))),
+            ("via", via.into()),
+            ("link", link.into()),
             ("binding", Value::Word(self.binding.name())),
             ("status", Value::Number(self.status.into())),
+            ("code", self.code.into()),
             ("delivery", Value::Word(self.delivery.name())),
             ("outcome", Value::Word(self.outcome.name())),
             ("bytes", Value::Number(self.answer_bytes)),
-            ("ms", Value::Number(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))),
+            ("ms", Value::milliseconds(took)),
         ]);
     }
 }

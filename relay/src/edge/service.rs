@@ -84,11 +84,13 @@ pub(super) struct No {
     id: Option<Vec<u8>>,
     /// Its head is in doubt, and so is what would be read behind it: the connection ends.
     last: bool,
+    /// Whether the record of an exchange has told of it.
+    pub(super) recorded: bool,
 }
 
 impl No {
     pub(super) const fn new(failure: Failure, dialect: Dialect, id: Option<Vec<u8>>) -> Self {
-        Self { failure, dialect, id, last: false }
+        Self { failure, dialect, id, last: false, recorded: false }
     }
 }
 
@@ -137,7 +139,7 @@ impl Edge {
             let readable = matches!(failure, Failure::HeadersTooLarge | Failure::UriTooLong);
             let mut body = CallerBody::new(body, parts.version, self.max_body_bytes);
             let id = if readable { Box::pin(id_of(&mut body, dialect, false)).await } else { None };
-            return Err(No { failure, dialect, id, last: !readable });
+            return Err(No { last: !readable, ..No::new(failure, dialect, id) });
         }
         match found {
             Route::Health | Route::Ready if !own_api::is_read(&parts.method) => {
@@ -145,7 +147,7 @@ impl Edge {
             }
             Route::Health => Ok(own_api::text(StatusCode::OK, "ok\n")),
             // What is seldom awaited is boxed: the future of each request is as large as its largest part.
-            Route::Ready => Ok(Box::pin(self.ready()).await),
+            Route::Ready => Box::pin(self.ready()).await.map_err(plain),
             Route::Api => {
                 Box::pin(self.api(parts, path, body, caller, request_id)).await.map_err(plain)
             }
@@ -198,7 +200,9 @@ impl Edge {
             Err(failure) => return Err(No::new(failure, dialect, None)),
         };
         let (workspace, binding) = (admitted.workspace.id, admitted.head.binding);
-        let record = Record::begin(&self.metrics, request_id.clone(), workspace, binding, place);
+        let caller = asked.principal().map(Principal::name);
+        let record =
+            Record::begin(&self.metrics, request_id.clone(), workspace, binding, caller, place);
         let pending = Pending { body, record };
         // A link belongs to one shard, which all that touches it runs on.
         let answered = match std::mem::replace(&mut admitted.way, Way::Here) {
@@ -217,10 +221,9 @@ impl Edge {
             None => None,
         };
         if let Some(mut record) = record {
-            let verdict = failure.verdict();
-            record.refused(verdict.status.as_u16(), verdict.delivery);
+            record.refused(&failure.verdict());
         }
-        Err(No::new(failure, dialect, id))
+        Err(No { recorded: true, ..No::new(failure, dialect, id) })
     }
 
     /// Decides, before a byte of the body is read, whether a request goes to an agent, and as what.

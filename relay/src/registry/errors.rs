@@ -6,7 +6,7 @@ use rusqlite::{ErrorCode, ffi};
 use shared::ids::{Alias, WorkspaceId};
 
 use super::credential::CredentialId;
-use super::model::BadName;
+use super::model::{BadName, BadRole};
 use super::secret::SecretName;
 
 /// Why the store could not be opened. The file is as it was before.
@@ -141,6 +141,9 @@ pub enum StoreError {
     /// The name cannot be the name of a workspace or of a credential.
     #[error(transparent)]
     BadName(#[from] BadName),
+    /// The role cannot be the role of a workspace.
+    #[error(transparent)]
+    BadRole(#[from] BadRole),
     /// The key speaks for another workspace.
     #[error(
         "This key already speaks for another workspace; make a key of its own for the workspace \

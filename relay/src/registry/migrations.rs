@@ -3,9 +3,10 @@
 use rusqlite::Connection;
 
 /// Version 1 is the first entry. Released entries never change; a new version is a new file.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_credentials_secrets_events.sql"),
+    include_str!("migrations/0003_role_tier.sql"),
 ];
 
 /// The version that this relay reads and writes.

@@ -47,10 +47,10 @@ pub use self::directory::{Found, Lookup};
 pub use self::errors::{JoinRefusal, OpenError, StoreError};
 pub use self::events::{Actor, EVENTS_KEPT, EVENTS_PAGE_MAX, Event, EventQuery, NewEvent};
 pub use self::model::{
-    AgentKey, AliasWithoutPolicy, BadName, CallerPolicy, ExposurePolicy, NAME_CHARS_MAX, Workspace,
-    check_alias_has_policy, check_name,
+    AgentKey, AliasWithoutPolicy, BadName, BadRole, CallerPolicy, ExposurePolicy, NAME_CHARS_MAX,
+    ROLE_CHARS_MAX, Tier, Workspace, check_alias_has_policy, check_name, check_role,
 };
-pub use self::orders::{AliasChange, NewJoinToken, NewWorkspace, PolicyChange, fresh_address};
+pub use self::orders::{Edit, NewJoinToken, NewWorkspace, PolicyChange, fresh_address};
 pub use self::registration::{Registered, Registration};
 pub use self::sealing_keys::{SEALING_KEY_FILE, SealingKeys, SealingKeysError};
 pub use self::secret::{SecretInfo, SecretName, SecretNameError};

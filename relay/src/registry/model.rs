@@ -11,6 +11,9 @@ use super::words::words;
 /// line of a terminal or of a log.
 pub const NAME_CHARS_MAX: usize = 255;
 
+/// The longest role of a workspace, in characters: a paragraph, of which a card shows two lines.
+pub const ROLE_CHARS_MAX: usize = 1000;
+
 /// A registered agent as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workspace {
@@ -22,6 +25,10 @@ pub struct Workspace {
     pub parent: Option<WorkspaceId>,
     /// What people call it; need not be unique.
     pub name: String,
+    /// What it is for, in its operator's words.
+    pub role: Option<String>,
+    /// How much it matters, as its operator ranks it.
+    pub tier: Option<Tier>,
     /// Its chosen public name, unique among the workspaces that are there.
     pub alias: Option<Alias>,
     /// Its random public handle.
@@ -90,6 +97,40 @@ pub struct BadName;
 pub fn check_name(name: &str) -> Result<(), BadName> {
     let length_fits = (1..=NAME_CHARS_MAX).contains(&name.chars().count());
     if length_fits && !name.chars().any(char::is_control) { Ok(()) } else { Err(BadName) }
+}
+
+/// A role that no workspace can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "A role has 1 to {ROLE_CHARS_MAX} characters, not all of them blank, on one line; choose \
+     another one."
+)]
+pub struct BadRole;
+
+/// Checks that `role` can be the role of a workspace.
+pub fn check_role(role: &str) -> Result<(), BadRole> {
+    let length_fits = role.chars().count() <= ROLE_CHARS_MAX && !role.trim().is_empty();
+    if length_fits && !role.chars().any(char::is_control) { Ok(()) } else { Err(BadRole) }
+}
+
+/// How much a workspace matters: 1 to 4, which the relay shows and makes nothing of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+pub struct Tier(u8);
+
+impl Tier {
+    /// The highest number.
+    pub const MAX: u8 = 4;
+
+    /// The tier of this number, if there is one.
+    pub fn new(number: u64) -> Option<Self> {
+        let number = u8::try_from(number).ok()?;
+        (1..=Self::MAX).contains(&number).then_some(Self(number))
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
 }
 
 /// An alias was given and nobody said who may call by it.

@@ -5,7 +5,7 @@ use shared::ids::{Address, Alias, WorkspaceId};
 use ulid::Ulid;
 
 use super::errors::StoreError;
-use super::model::{CallerPolicy, ExposurePolicy};
+use super::model::{CallerPolicy, ExposurePolicy, Tier};
 
 /// A workspace to be made.
 #[derive(Debug, Clone)]
@@ -16,6 +16,10 @@ pub struct NewWorkspace {
     pub address: Address,
     /// What people will call it, see [`super::check_name`].
     pub name: String,
+    /// What it is for, see [`super::check_role`].
+    pub role: Option<String>,
+    /// How much it matters.
+    pub tier: Option<Tier>,
     /// Its chosen public name; see [`super::check_alias_has_policy`].
     pub alias: Option<Alias>,
     /// Who may call it; `None` is the default policy.
@@ -35,6 +39,8 @@ impl NewWorkspace {
             id: WorkspaceId::new(fresh_ulid(now_ms)?),
             address: fresh_address()?,
             name: name.into(),
+            role: None,
+            tier: None,
             alias: None,
             callers: None,
             expose: None,
@@ -55,16 +61,31 @@ pub struct NewJoinToken {
     pub expires_at_ms: i64,
 }
 
-/// What becomes of a workspace's alias.
+/// What becomes of something that a workspace may have or not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum AliasChange {
+pub enum Edit<T> {
     /// It stays as it is.
     #[default]
     Keep,
     /// This one takes the place of what was there.
-    Give(Alias),
-    /// It is freed.
+    Give(T),
+    /// From now on there is none.
     Free,
+}
+
+impl<T> Edit<T> {
+    /// Whether something changes.
+    pub(super) const fn is_made(&self) -> bool {
+        !matches!(self, Self::Keep)
+    }
+
+    /// What there is from now on, where something changes.
+    pub(super) const fn given(&self) -> Option<&T> {
+        match self {
+            Self::Give(value) => Some(value),
+            Self::Keep | Self::Free => None,
+        }
+    }
 }
 
 /// A change of the name and of some policies of one workspace; what is `None` stays.
@@ -72,8 +93,12 @@ pub enum AliasChange {
 pub struct PolicyChange {
     /// What people call it, see [`super::check_name`].
     pub name: Option<String>,
+    /// What it is for, see [`super::check_role`].
+    pub role: Edit<String>,
+    /// How much it matters.
+    pub tier: Edit<Tier>,
     /// Its chosen public name; see [`super::check_alias_has_policy`].
-    pub alias: AliasChange,
+    pub alias: Edit<Alias>,
     /// Who may call it.
     pub callers: Option<CallerPolicy>,
     /// What of it a caller can reach.
@@ -89,10 +114,14 @@ impl PolicyChange {
     /// credentials: that there is a new one is all that is said.
     pub(super) fn told(&self) -> Option<Value> {
         let mut told = Map::new();
-        match &self.alias {
-            AliasChange::Keep => {}
-            AliasChange::Give(alias) => drop(told.insert("alias".into(), alias.as_str().into())),
-            AliasChange::Free => drop(told.insert("alias".into(), Value::Null)),
+        if self.role.is_made() {
+            told.insert("role".into(), self.role.given().cloned().into());
+        }
+        if self.tier.is_made() {
+            told.insert("tier".into(), self.tier.given().map(|tier| tier.number()).into());
+        }
+        if self.alias.is_made() {
+            told.insert("alias".into(), self.alias.given().map(Alias::as_str).into());
         }
         if let Some(callers) = self.callers {
             told.insert("callers".into(), callers.as_str().into());

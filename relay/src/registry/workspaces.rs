@@ -9,8 +9,8 @@ use super::directory::Change;
 use super::errors::StoreError;
 use super::events::{Actor, tell};
 use super::joining::insert_join_token;
-use super::model::{Workspace, check_name};
-use super::orders::{AliasChange, NewJoinToken, NewWorkspace, PolicyChange};
+use super::model::{Tier, Workspace, check_name, check_role};
+use super::orders::{Edit, NewJoinToken, NewWorkspace, PolicyChange};
 use super::store::Work;
 use super::{credentials, rows};
 
@@ -23,12 +23,13 @@ pub(super) fn create(
     by: Actor,
 ) -> Result<Workspace, StoreError> {
     check_name(&new.name)?;
+    new.role.as_deref().map_or(Ok(()), check_role)?;
     if let Some(parent) = new.parent {
         require_live(work.connection, parent)?;
     }
     let insert = "INSERT INTO workspaces \
-        (id, org_id, parent_id, name, callers, expose, created_at, url) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        (id, org_id, parent_id, name, callers, expose, created_at, url, role, tier) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     work.connection
         .prepare_cached(insert)?
         .execute(params![
@@ -40,6 +41,8 @@ pub(super) fn create(
             new.expose.unwrap_or_default().as_str(),
             now_ms,
             new.url,
+            new.role,
+            new.tier.map(Tier::number),
         ])
         .map_err(|error| on_conflict(error, || StoreError::NotFresh { what: "workspace id" }))?;
     insert_address(work.connection, new.id, new.address, now_ms)?;
@@ -65,22 +68,28 @@ pub(super) fn set_policies(
     if let Some(name) = &change.name {
         check_name(name)?;
     }
+    change.role.given().map_or(Ok(()), |role| check_role(role))?;
     require_live(work.connection, id)?;
     work.connection.execute(
         "UPDATE workspaces SET name = coalesce(?2, name), callers = coalesce(?3, callers), \
-         expose = coalesce(?4, expose), paused = coalesce(?5, paused) WHERE id = ?1",
+         expose = coalesce(?4, expose), paused = coalesce(?5, paused), \
+         role = iif(?6, ?7, role), tier = iif(?8, ?9, tier) WHERE id = ?1",
         params![
             id.to_string(),
             change.name,
             change.callers.map(|policy| policy.as_str()),
             change.expose.map(|policy| policy.as_str()),
             change.paused,
+            change.role.is_made(),
+            change.role.given(),
+            change.tier.is_made(),
+            change.tier.given().map(|tier| tier.number()),
         ],
     )?;
     match &change.alias {
-        AliasChange::Keep => {}
-        AliasChange::Give(alias) => give_alias(work.connection, id, alias)?,
-        AliasChange::Free => free_alias(work.connection, id)?,
+        Edit::Keep => {}
+        Edit::Give(alias) => give_alias(work.connection, id, alias)?,
+        Edit::Free => free_alias(work.connection, id)?,
     }
     if let Some(address) = change.new_address {
         retire_addresses(work.connection, id, now_ms)?;

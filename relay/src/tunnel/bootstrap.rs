@@ -67,14 +67,18 @@ pub async fn run(connection: Connection, newcomer: Newcomer, tunnel: Arc<Tunnel>
     if writer.send(&ready).await.is_err() {
         return;
     }
+    let _up = tunnel.metrics.bootstrap_links.up();
     let remote = connection.remote_address();
     tracing::info!(%remote, "a link without a credential is up, for a registration");
     let flow = LinkFlow::default();
-    let speaker = Speaker { workspace: None, token: None, remote, home };
+    let speaker = Speaker { workspace: None, generation: None, token: None, remote, home };
     let calls = Calls::new(speaker, None, flow.clone(), tunnel.outbound.clone());
     let served = serve(&connection, calls, flow, reader, writer);
     let code = match timeout(LIFETIME, served).await {
-        Ok(ControlStreamError::Wire(_) | ControlStreamError::Message(_)) => CloseCode::Protocol,
+        Ok(ControlStreamError::Wire(_) | ControlStreamError::Message(_)) => {
+            tunnel.metrics.bootstrap_links.broke_protocol();
+            CloseCode::Protocol
+        }
         Ok(ControlStreamError::Ended | ControlStreamError::Lost(_)) | Err(_) => CloseCode::Done,
     };
     connection.close(VarInt::from_u32(code.number()), code.name().as_bytes());

@@ -17,7 +17,7 @@ use std::time::Duration;
 use quinn::{RecvStream, SendStream, VarInt};
 use shared::codes::StreamCode;
 use shared::flow::LinkFlow;
-use shared::ids::{InstanceId, OUTBOUND_COUNTER_MIN, WorkspaceId};
+use shared::ids::{Generation, InstanceId, OUTBOUND_COUNTER_MIN, WorkspaceId};
 use shared::limits::{FIRST_CREDIT, OUTBOUND_MAX};
 use shared::wire::{Frame, FrameKind, RequestHead, Target, WireError};
 use tokio::task::JoinSet;
@@ -36,6 +36,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Speaker {
     /// Whose agent calls; nobody knows on a link without a credential.
     pub workspace: Option<WorkspaceId>,
+    /// Which link it is; one without a credential has no number.
+    pub generation: Option<Generation>,
     /// The token that the link came with, unless it came with a certificate.
     pub token: Option<CredentialId>,
     /// Where the connector is.

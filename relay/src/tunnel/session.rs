@@ -69,7 +69,7 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
     if writer.send(&welcome).await.is_err() {
         return;
     }
-    tunnel.metrics.links.up();
+    let up = tunnel.metrics.links.up();
     tracing::info!(workspace = %link.workspace, link = link.generation.0, remote = %link.remote,
         software = %hello.software, "link up");
     note(&tunnel, &link, "link.up", &hello.software);
@@ -88,7 +88,7 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
             "a connector broke the protocol");
     }
     close(&connection, code, &reason);
-    tunnel.metrics.links.down();
+    drop(up);
     let why = connection.close_reason().map_or_else(String::new, |reason| reason.to_string());
     tracing::info!(workspace = %link.workspace, link = link.generation.0, %why, "link down");
     tunnel.registry.note_seen(link.workspace, unix_ms());
@@ -120,6 +120,7 @@ async fn serve(
     let mut silence = Silence::default();
     let speaker = Speaker {
         workspace: Some(link.workspace),
+        generation: Some(link.generation),
         token: link.token,
         remote: link.remote,
         home: link.home.clone(),

@@ -5,6 +5,7 @@ mod description;
 mod fields;
 mod fuzzer;
 mod names;
+mod repeats;
 
 use serde_json::{Value, json};
 use tests::{RawResponse, Relay, http};

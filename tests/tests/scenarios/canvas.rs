@@ -1,5 +1,6 @@
 //! The canvas in a real browser: what an operator sees and does there.
 
+mod credentials;
 mod fleet;
 
 use serde_json::{Value, json};
@@ -281,9 +282,13 @@ async fn the_canvas_can_be_looked_at() {
         });
         links.push(link.await);
     }
-    relay.add_workspace("new", &[]).await;
+    relay.add_workspace("new", &["--role", "Plans the week", "--tier", "3"]).await;
     pause(&relay, "inbox").await;
     operator.sees("four agents", "document.querySelectorAll('agent-card').length === 4").await;
+    for (part, text) in [(".tier", "T3"), (".role", "Plans the week")] {
+        let shown = format!("{}.querySelector({part:?}).textContent === {text:?}", card("new"));
+        operator.sees(text, &shown).await;
+    }
     let folder: PathBuf = tempfile::tempdir().expect("a folder").keep();
     for (width, colours) in [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")] {
         operator.browser.look(width, 844, colours).await;

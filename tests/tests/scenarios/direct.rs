@@ -77,7 +77,10 @@ async fn an_agent_that_was_registered_by_its_url_is_called_there() {
         .await;
     assert_eq!((answer.status, answer.is_complete()), (200, true), "{answer:?}");
     assert_eq!(answer.json()["result"]["parts"][0]["text"], "hello");
-    assert!(answer.header("x-request-id").is_some() && answer.header("connection").is_none());
+    assert!(answer.header("connection").is_none());
+    let request = format!("\"request\":\"{}\"", answer.header("x-request-id").expect("a name"));
+    let line = relay.process().wait_for_line(|line| line.contains(&request), NOTICED).await;
+    assert!(line.contains("\"via\":\"url\",\"link\":null"), "no link carried it: {line}");
     let seen = agent.journal().of("m");
     assert_eq!(seen.len(), 1, "one call is one delivery");
     let host = format!("127.0.0.1:{}", agent.port());

@@ -3,6 +3,7 @@
 
 mod bootstrap;
 mod calls;
+mod noted;
 mod platform;
 mod tokens;
 

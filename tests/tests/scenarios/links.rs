@@ -213,6 +213,11 @@ async fn end_within_calls(shards: &str) {
         assert_eq!(refused.header("connection"), Some("close"));
         assert_eq!(refused.json()["id"], "o-2");
     }
+    let mut probe = RawClient::connect(world.relay.http()).await.expect("the relay");
+    probe.send(b"GET /readyz HTTP/1.1\r\nHost: relay\r\n\r\n").await.expect("a probe");
+    let unready = probe.response().await.expect("an answer");
+    assert_eq!((unready.status, unready.relay_error()), (503, Some("RELAY_DRAINING")));
+    assert!(unready.json()["detail"].is_string(), "{unready:?}");
     for call in calls {
         let answer = call.await.expect("a call");
         assert_eq!((answer.status, answer.is_complete()), (200, true), "{answer:?}");

@@ -131,7 +131,12 @@ async fn an_alias_works_where_the_policy_allows_it_only() {
     assert!(card.contains("/agents/echo/"), "{card}");
     assert!(!card.contains("/agents/a_"), "an address is shown to whoever did not know it: {card}");
 
+    let base = format!("{}/agents/echo/", world.relay.public_url());
+    assert!(say(&world.relay, &["workspace", "show", "echo"]).await.contains(&base));
+
     say(&world.relay, &["workspace", "set", "echo", "--callers", "link"]).await;
+    let shown = say(&world.relay, &["workspace", "show", "echo"]).await;
+    assert!(!shown.contains(&base), "it is no URL for callers now: {shown}");
     let refused = post_json(&by_alias, &call).await.expect("an answer");
     assert_eq!((refused.status, refused.relay_error()), (401, Some("RELAY_UNAUTHENTICATED")));
     let taken =
@@ -139,16 +144,48 @@ async fn an_alias_works_where_the_policy_allows_it_only() {
     assert!(taken.code == 1 && taken.stderr.contains("taken"), "{taken:?}");
     let bare = world.relay.cli(&["workspace", "add", "c", "--alias", "bare"]).await;
     assert!(bare.code != 0 && bare.stderr.contains("callers"), "{bare:?}");
+
+    let freed = world.relay.cli(&["workspace", "set", "echo", "--alias", "", "--json"]).await;
+    assert_eq!(freed.json()["alias"], Value::Null);
+    let gone = post_json(&by_alias, &call).await.expect("an answer");
+    assert_eq!((gone.status, gone.relay_error()), (404, Some("RELAY_UNKNOWN_WORKSPACE")));
+    let next = ["workspace", "add", "b", "--alias", "echo", "--callers", "open", "--json"];
+    assert_eq!(world.relay.cli(&next).await.json()["alias"], "echo");
     world.until_quiet().await;
+}
+
+#[tokio::test]
+async fn a_role_and_a_tier_are_told_to_people_and_to_peers() {
+    let relay = Relay::start().await;
+    let args = ["workspace", "add", "planner", "--role", "Plans the week", "--tier", "2", "--json"];
+    let made = relay.cli(&args).await.json();
+    assert_eq!((&made["role"], &made["tier"]), (&"Plans the week".into(), &2.into()), "{made}");
+    let shown = say(&relay, &["workspace", "show", "planner"]).await;
+    assert!(shown.contains("Plans the week"), "{shown}");
+    let other = relay.add_workspace("other", &[]).await.workspace_id;
+    let peers = relay.operate(&format!("GET /registry/{other}/peers"), None).await;
+    assert_eq!((&peers[0]["role"], &peers[0]["tier"]), (&made["role"], &made["tier"]), "{peers}");
+
+    let set = ["workspace", "set", "planner", "--role", "", "--tier", "4", "--json"];
+    let changed = relay.cli(&set).await.json();
+    assert_eq!((&changed["role"], &changed["tier"]), (&Value::Null, &4.into()), "{changed}");
+    let none = ["workspace", "set", "planner", "--tier", "", "--json"];
+    assert_eq!(relay.cli(&none).await.json()["tier"], Value::Null);
+    let wrong = relay.cli(&["workspace", "set", "planner", "--tier", "5"]).await;
+    assert!(wrong.code == 2 && wrong.stderr.contains("1 to 4"), "{wrong:?}");
 }
 
 #[tokio::test]
 async fn a_name_that_several_have_is_an_error_that_lists_their_ids() {
     let relay = Relay::start().await;
-    let ids = [
-        relay.add_workspace("twin", &[]).await.workspace_id,
-        relay.add_workspace("twin", &[]).await.workspace_id,
-    ];
+    let first = relay.cli(&["workspace", "add", "twin", "--json"]).await;
+    assert!(!first.stderr.contains("of this name"), "{first:?}");
+    let first = first.json()["workspace_id"].as_str().expect("an id").to_owned();
+    let second = relay.cli(&["workspace", "add", "twin", "--json"]).await;
+    let said = &second.stderr;
+    assert!(said.contains("1 other workspace of this name") && said.contains(&first), "{second:?}");
+    let ids = [first, second.json()["workspace_id"].as_str().expect("an id").to_owned()];
+    assert!(!said.contains(&ids[1]), "it is not another one: {second:?}");
     for args in [&["workspace", "show", "twin"][..], &["workspace", "remove", "twin"]] {
         let refused = relay.cli(args).await;
         assert_eq!(refused.code, 1, "{refused:?}");

@@ -3,14 +3,12 @@
 use shared::control::ToConnector;
 use shared::ids::{Alias, WorkspaceId};
 
-use super::joining::{check_alias_policy, read_name};
+use super::joining::{check_alias_policy, read_name, read_role, read_tier};
 use super::{Answer, Api, Asker, done};
 use crate::admin::body::{Fields, Given};
 use crate::admin::problem::Problem;
 use crate::clock::unix_ms;
-use crate::registry::{
-    AliasChange, CallerPolicy, ExposurePolicy, PolicyChange, Workspace, fresh_address,
-};
+use crate::registry::{CallerPolicy, Edit, ExposurePolicy, PolicyChange, Workspace, fresh_address};
 
 impl Api {
     /// Changes what is given and keeps the rest.
@@ -72,6 +70,7 @@ impl Api {
     }
 
     fn cut(&self, id: WorkspaceId, message: &str) {
+        self.repeats.revoke(&id);
         self.live.revoke(&id, message);
     }
 }
@@ -79,18 +78,25 @@ impl Api {
 fn read_change(fields: &Fields) -> Result<PolicyChange, Problem> {
     let name = read_name(fields)?;
     let callers = fields.parsed::<CallerPolicy>("callers")?.value();
-    let alias = match fields.parsed::<Alias>("alias")? {
-        Given::Value(alias) => {
-            check_alias_policy(Some(&alias), callers)?;
-            AliasChange::Give(alias)
-        }
-        Given::Null => AliasChange::Free,
-        Given::Absent => AliasChange::Keep,
-    };
+    let alias = fields.parsed::<Alias>("alias")?;
+    if let Given::Value(alias) = &alias {
+        check_alias_policy(Some(alias), callers)?;
+    }
+    let alias = edit(alias);
+    let (role, tier) = (edit(read_role(fields)?), edit(read_tier(fields)?));
     let new_address = match fields.flag("new_address")? {
         Some(true) => Some(fresh_address()?),
         Some(false) | None => None,
     };
     let expose = fields.parsed::<ExposurePolicy>("expose")?.value();
-    Ok(PolicyChange { name, alias, callers, expose, paused: None, new_address })
+    Ok(PolicyChange { name, role, tier, alias, callers, expose, paused: None, new_address })
+}
+
+/// What a field makes of something that a workspace may have or not.
+fn edit<T>(given: Given<T>) -> Edit<T> {
+    match given {
+        Given::Value(value) => Edit::Give(value),
+        Given::Null => Edit::Free,
+        Given::Absent => Edit::Keep,
+    }
 }

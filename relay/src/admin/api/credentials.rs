@@ -136,6 +136,7 @@ impl Api {
         let revoke = self.registry.revoke_credential(kind, workspace, id, unix_ms(), asker.actor());
         let revoked = self.timed(revoke).await?;
         if let (CredentialKind::WorkspaceToken, Some(workspace)) = (kind, workspace) {
+            self.repeats.revoke(&workspace);
             let why = "This token was revoked. Give the connector another one.";
             self.live.revoke_credential(&workspace, id, why);
         }

@@ -12,8 +12,8 @@ use crate::admin::body::{Fields, Given};
 use crate::admin::problem::Problem;
 use crate::clock::unix_ms;
 use crate::registry::{
-    CallerPolicy, ExposurePolicy, Lookup, NewJoinToken, NewWorkspace, Workspace,
-    check_alias_has_policy, check_name,
+    CallerPolicy, ExposurePolicy, Lookup, NewJoinToken, NewWorkspace, Tier, Workspace,
+    check_alias_has_policy, check_name, check_role,
 };
 
 /// How many connectors a join string lets in unless said otherwise.
@@ -41,6 +41,8 @@ impl Api {
                 "The field `name` is missing; say what the workspace is called.".into(),
             ));
         }
+        new.role = read_role(fields)?.value();
+        new.tier = read_tier(fields)?.value();
         new.alias = fields.parsed::<Alias>("alias")?.value();
         new.callers = fields.parsed::<CallerPolicy>("callers")?.value();
         new.expose = fields.parsed::<ExposurePolicy>("expose")?.value();
@@ -58,6 +60,8 @@ impl Api {
         if let Value::Object(body) = &mut body {
             body.insert("id".into(), json!(workspace.id));
             body.insert("status".into(), self.status_of(&workspace).name().into());
+            body.insert("role".into(), json!(workspace.role));
+            body.insert("tier".into(), json!(workspace.tier));
             body.insert("external".into(), true.into());
             body.insert("runtime".into(), "external".into());
             if let Some(url) = url {
@@ -147,6 +151,25 @@ pub(super) fn read_name(fields: &Fields) -> Result<Option<String>, Problem> {
         Ok(()) => Err(Problem::BadRequest("The field `name` is blank; give a name.".into())),
         Err(error) => Err(Problem::BadRequest(format!("The field `name`: {error}"))),
     }
+}
+
+/// What a workspace is for, as its operator says.
+pub(super) fn read_role(fields: &Fields) -> Result<Given<String>, Problem> {
+    let role = fields.text("role")?;
+    if let Given::Value(role) = role {
+        check_role(role)
+            .map_err(|error| Problem::BadRequest(format!("The field `role`: {error}")))?;
+    }
+    Ok(role.map(str::to_owned))
+}
+
+/// How much it matters.
+pub(super) fn read_tier(fields: &Fields) -> Result<Given<Tier>, Problem> {
+    Ok(match fields.given_count("tier", Tier::MAX.into())?.map(Tier::new) {
+        Given::Value(Some(tier)) => Given::Value(tier),
+        Given::Value(None) | Given::Null => Given::Null,
+        Given::Absent => Given::Absent,
+    })
 }
 
 /// An alias comes with a word on who may call by it.

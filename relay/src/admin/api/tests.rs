@@ -18,7 +18,7 @@ const TOKEN: &str = "radm_test";
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
 struct Desk {
-    api: Api,
+    api: Arc<Api>,
     _folder: TempDir,
 }
 
@@ -32,6 +32,7 @@ impl Desk {
             live: LiveLinks::default(),
             pulses: Pulses::default(),
             refusals: Refusals::default(),
+            repeats: Repeats::default(),
             delegations: Delegations::new().0,
             looks: Looks::new(Rules {
                 policy: DirectUrls::Public,
@@ -44,7 +45,7 @@ impl Desk {
             doorman: Doorman { registry, token: AdminToken::new(TOKEN).unwrap() },
             metrics: Arc::new(Metrics::default()),
         };
-        Self { api, _folder: folder }
+        Self { api: Arc::new(api), _folder: folder }
     }
 
     async fn raw(&self, call: &str, fields: &[(&str, &str)], body: &str) -> Response<Bytes> {

@@ -72,6 +72,32 @@ pub(super) fn warn_of_loopback(answer: &Value) {
     }
 }
 
+/// Says on standard error which other workspaces have the name of one that was just made.
+pub(super) fn tell_of_namesakes(name: &str, made: &Value, all: &Value) {
+    let others = namesakes(name, made, all);
+    if others.is_empty() {
+        return;
+    }
+    let (are, them) = if others.len() == 1 { ("is", "one") } else { ("are", "ones") };
+    output::note(&format!(
+        "There {are} {} other workspace{} of this name; commands need the id of the {them} they \
+         mean:\n  {}",
+        others.len(),
+        if others.len() == 1 { "" } else { "s" },
+        others.join("\n  "),
+    ));
+}
+
+/// The ids of the other workspaces that have this name.
+fn namesakes(name: &str, made: &Value, all: &Value) -> Vec<String> {
+    let own = made.get("workspace_id");
+    let rows = all.as_array().map(Vec::as_slice).unwrap_or_default().iter();
+    let others = rows.filter(|row| {
+        row.get("name").and_then(Value::as_str) == Some(name) && row.get("workspace_id") != own
+    });
+    others.map(|row| field(row, "workspace_id")).collect()
+}
+
 fn is_loopback(endpoint: &str) -> bool {
     let host = endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -112,8 +138,11 @@ pub(super) fn show(answer: &Value) -> String {
     }
     for (title, name) in [
         ("id", "workspace_id"),
+        ("role", "role"),
+        ("tier", "tier"),
         ("alias", "alias"),
         ("public URL", "public_url"),
+        ("alias URL", "alias_url"),
         ("callers", "callers"),
         ("expose", "expose"),
         ("connected", "connected"),
@@ -165,6 +194,15 @@ mod tests {
              long name  offline  open     b      ws_2"
         );
         assert!(list(&json!([])).contains("relay workspace add"));
+    }
+
+    #[test]
+    fn others_of_the_same_name_are_found_by_it_alone() {
+        let row = |id: &str, name: &str| json!({"workspace_id": id, "name": name});
+        let all = json!([row("ws_1", "twin"), row("ws_2", "twin"), row("ws_3", "Twin")]);
+        assert_eq!(namesakes("twin", &row("ws_2", "twin"), &all), ["ws_1"]);
+        assert!(namesakes("Twin", &row("ws_3", "Twin"), &all).is_empty());
+        assert!(namesakes("twin", &row("ws_1", "twin"), &json!({"detail": "no"})).is_empty());
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(in crate::edge) fn workspace() -> Workspace {
         org: "org_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse::<OrgId>().unwrap(),
         parent: None,
         name: "agent".into(),
+        role: None,
+        tier: None,
         alias: None,
         address: Address::new([0; 16]),
         callers: CallerPolicy::Link,
@@ -58,7 +60,8 @@ pub(in crate::edge) async fn pending() -> (Pending, Arriving) {
     let (body, caller) = Arriving::body(1).await;
     let name = HeaderValue::from_static("r-1");
     let place = Load::new(1).enter(None).unwrap();
-    let record = Record::begin(&Arc::default(), name, workspace().id, Binding::JsonRpc, place);
+    let record =
+        Record::begin(&Arc::default(), name, workspace().id, Binding::JsonRpc, None, place);
     (Pending { body, record }, caller)
 }
 

@@ -7,8 +7,8 @@ use tokio::sync::broadcast::error::TryRecvError;
 
 use super::{NOW, admin, folder, keys, made, named, registry, rename, token};
 use crate::registry::{
-    Actor, AliasChange, CredentialKind, EVENTS_KEPT, Event, EventQuery, Lookup, NewCredential,
-    NewEvent, PolicyChange, Registration, Registry, Scope, StoreError, fresh_address,
+    Actor, CredentialKind, EVENTS_KEPT, Edit, Event, EventQuery, Lookup, NewCredential, NewEvent,
+    PolicyChange, Registration, Registry, Scope, StoreError, fresh_address,
 };
 
 async fn all(registry: &Registry) -> Vec<Event> {
@@ -33,7 +33,7 @@ async fn every_change_is_told_once_in_its_order() {
         PolicyChange { paused: Some(true), ..PolicyChange::default() },
         PolicyChange { paused: Some(false), ..PolicyChange::default() },
         PolicyChange {
-            alias: AliasChange::Give("shop".parse().unwrap()),
+            alias: Edit::Give("shop".parse().unwrap()),
             new_address: Some(new_address),
             ..PolicyChange::default()
         },

@@ -42,6 +42,24 @@ fn first_version(path: &Path) -> Connection {
     store
 }
 
+/// The same, as each version after it left it: version 1 is the first.
+fn every_version(path: &Path) -> impl Iterator<Item = (i64, Connection)> {
+    (1..migrations::latest()).map(|version| {
+        // The file goes with all that SQLite keeps beside it.
+        for end in ["", "-wal", "-shm"] {
+            let mut file = path.as_os_str().to_owned();
+            file.push(end);
+            drop(std::fs::remove_file(file));
+        }
+        let store = first_version(path);
+        for (step, sql) in (1..=version).zip(migrations::MIGRATIONS).skip(1) {
+            store.execute_batch(sql).unwrap();
+            store.pragma_update(None, "user_version", step).unwrap();
+        }
+        (version, store)
+    })
+}
+
 /// What version 1 knows, table by table, each row as text.
 fn rows(store: &Connection) -> Vec<Vec<String>> {
     let columns = |table: &str| {
@@ -60,19 +78,22 @@ fn rows(store: &Connection) -> Vec<Vec<String>> {
 }
 
 #[tokio::test]
-async fn the_first_version_is_opened_with_all_its_rows() {
+async fn every_earlier_version_is_opened_with_all_its_rows() {
     let (_folder, path) = folder();
-    let store = first_version(&path);
-    let before = rows(&store);
-    assert!(before.iter().all(|table| !table.is_empty()), "{before:?}");
-    drop(store);
-    let registry = Registry::open(&path, keys(), NOW).unwrap();
-    registry.close().await;
+    for (version, store) in every_version(&path) {
+        assert_eq!(migrations::version(&store).unwrap(), version);
+        let before = rows(&store);
+        assert!(before.iter().all(|table| !table.is_empty()), "{before:?}");
+        drop(store);
+        let registry = Registry::open(&path, keys(), NOW).unwrap();
+        let Lookup::Live(one) = registry.by_alias(&"shop".parse().unwrap()) else { panic!() };
+        assert_eq!((&one.role, one.tier), (&None, None), "from version {version}");
+        registry.close().await;
 
-    let store = Connection::open(&path).unwrap();
-    assert_eq!(rows(&store), before);
-    assert_eq!(migrations::version(&store).unwrap(), 2);
-    assert_eq!(migrations::latest(), 2, "a test for each version that was released");
+        let store = Connection::open(&path).unwrap();
+        assert_eq!(rows(&store), before, "from version {version}");
+        assert_eq!(migrations::version(&store).unwrap(), migrations::latest());
+    }
 }
 
 #[tokio::test]

@@ -6,8 +6,9 @@ use shared::ids::Alias;
 
 use super::{NOW, admin, made, named, registry, rename};
 use crate::registry::{
-    AliasChange, CallerPolicy, ExposurePolicy, Found, Lookup, NAME_CHARS_MAX, PolicyChange,
-    StoreError, check_alias_has_policy, check_name, fresh_address,
+    CallerPolicy, Edit, ExposurePolicy, Found, Lookup, NAME_CHARS_MAX, PolicyChange,
+    ROLE_CHARS_MAX, StoreError, Tier, check_alias_has_policy, check_name, check_role,
+    fresh_address,
 };
 
 fn alias(text: &str) -> Alias {
@@ -15,7 +16,7 @@ fn alias(text: &str) -> Alias {
 }
 
 fn give(text: &str) -> PolicyChange {
-    PolicyChange { alias: AliasChange::Give(alias(text)), ..PolicyChange::default() }
+    PolicyChange { alias: Edit::Give(alias(text)), ..PolicyChange::default() }
 }
 
 #[tokio::test]
@@ -65,11 +66,40 @@ async fn an_alias_belongs_to_one_workspace_until_it_is_freed() {
     assert_eq!(registry.create_workspace(third, None, NOW, admin()).await, taken);
     assert_eq!(registry.find("three"), Found::None);
 
-    let free = PolicyChange { alias: AliasChange::Free, ..PolicyChange::default() };
+    let free = PolicyChange { alias: Edit::Free, ..PolicyChange::default() };
     registry.set_policies(one.id, free, NOW, admin()).await.unwrap();
     assert_eq!(registry.by_alias(&alias("shop")), Lookup::Unknown);
     let two = registry.set_policies(two.id, give("shop"), NOW, admin()).await.unwrap();
     assert_eq!(registry.by_alias(&alias("shop")), Lookup::Live(Arc::new(two)));
+}
+
+#[tokio::test]
+async fn a_role_and_a_tier_are_given_changed_and_taken_away() {
+    let (_folder, registry) = registry();
+    let mut new = named("planner");
+    (new.role, new.tier) = (Some("Plans the week".into()), Tier::new(2));
+    let id = new.id;
+    let made = registry.create_workspace(new, None, NOW, admin()).await.unwrap();
+    assert_eq!((made.role.as_deref(), made.tier), (Some("Plans the week"), Tier::new(2)));
+    for (role, tier, expected) in [
+        (Edit::Keep, Edit::Free, (Some("Plans the week"), None)),
+        (Edit::Give("Plans".to_owned()), Edit::Keep, (Some("Plans"), None)),
+        (Edit::Free, Edit::Give(Tier::new(4).unwrap()), (None, Tier::new(4))),
+        (Edit::Keep, Edit::Keep, (None, Tier::new(4))),
+    ] {
+        let change = PolicyChange { role, tier, ..PolicyChange::default() };
+        let now = registry.set_policies(id, change, NOW, admin()).await.unwrap();
+        assert_eq!((now.role.as_deref(), now.tier), expected);
+        assert_eq!(registry.by_id(&id), Lookup::Live(Arc::new(now)));
+    }
+    assert_eq!((Tier::new(0), Tier::new(5), Tier::new(u64::MAX)), (None, None, None));
+    for wrong in ["", "  ", "two\nlines", &"x".repeat(ROLE_CHARS_MAX + 1)] {
+        let role = Edit::Give(wrong.to_owned());
+        let change = PolicyChange { role, ..PolicyChange::default() };
+        let refused = registry.set_policies(id, change, NOW, admin()).await;
+        assert!(matches!(refused, Err(StoreError::BadRole(_))), "{wrong:?}: {refused:?}");
+    }
+    assert!(check_role(&"ß".repeat(ROLE_CHARS_MAX)).is_ok());
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ const GROWTH_MAX: u64 = 8 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Name,
+    Role,
     Alias,
     Id,
     Url,
@@ -25,7 +26,7 @@ enum Kind {
     Whole(u64, u64),
     Card,
 }
-use Kind::{Alias, Card, Flag, Id, Name, SecretName, Share, Text, Url, Whole, Word};
+use Kind::{Alias, Card, Flag, Id, Name, Role, SecretName, Share, Text, Url, Whole, Word};
 
 /// Its name, what it takes, whether it must be there.
 type Field = (&'static str, Kind, bool);
@@ -40,6 +41,8 @@ const CALLS: &[(&str, &[Field])] = &[
             ("external", Flag, false),
             ("url", Url, false),
             ("parent_id", Id, false),
+            ("role", Role, false),
+            ("tier", Whole(1, 4), false),
             ("alias", Alias, false),
             ("callers", Word("open"), false),
             ("expose", Word("all"), false),
@@ -49,6 +52,8 @@ const CALLS: &[(&str, &[Field])] = &[
         "PATCH /workspaces/{own}",
         &[
             ("name", Name, false),
+            ("role", Role, false),
+            ("tier", Whole(1, 4), false),
             ("alias", Alias, false),
             ("callers", Word("link"), false),
             ("expose", Word("a2a"), false),
@@ -116,6 +121,7 @@ impl Kind {
     fn good(self, own: &str) -> Vec<u8> {
         match self {
             Name => quoted("a name"),
+            Role => quoted("Plans the week."),
             Alias => quoted("an-alias"),
             Id => quoted(own),
             Url => quoted("https://agent.example.com/a2a"),
@@ -144,6 +150,7 @@ impl Kind {
         let long = |length| quoted(&"x".repeat(length));
         match self {
             Name => vec![long(255), quoted(&"ß".repeat(255)), quoted(r#"\ud83e\udd16 \"\\"#)],
+            Role => vec![long(1_000), quoted(&"ß".repeat(1_000)), quoted(r#"{}[]\\|>*&! \""#)],
             Url => vec![quoted("http://127.0.0.1:9/"), quoted("remote://no-inbound")],
             SecretName => vec![long(128), quoted("tls.key-2")],
             Text(most) => vec![
@@ -191,6 +198,7 @@ impl Kind {
         }
         wrong.extend(match self {
             Name => vec![quoted("  "), long(256)],
+            Role => vec![quoted("  "), long(1_001)],
             Alias => vec![long(64), quoted("A"), quoted("a b"), quoted("-a"), quoted("ä")],
             Id => vec![quoted("ws_"), quoted("own"), quoted("ws_01arz3ndektsv4rrffq69g5fav")],
             Url => vec![

@@ -23,7 +23,14 @@ const LOG: u64 = 4 * MIB;
 pub(super) async fn readiness(relay: &Relay) -> [u16; 2] {
     let public = http::get(&format!("http://{}/readyz", relay.http())).await;
     let admin = Version::Http1.get(&format!("http://{}/readyz", relay.admin())).await;
-    [public, admin].map(|answer| answer.expect("an answer").status)
+    [public, admin].map(|answer| {
+        let answer = answer.expect("an answer");
+        if answer.status != 200 {
+            assert_unavailable("/readyz", &answer);
+            assert_eq!(answer.json()["code"], "RELAY_STORE_UNAVAILABLE", "{answer:?}");
+        }
+        answer.status
+    })
 }
 
 fn assert_unavailable(call: &str, answer: &RawResponse) {

@@ -1,8 +1,9 @@
-//! Who gets in as the agent, and what it is given: join strings, tokens, secrets.
+//! Who gets in as the agent and who may call it, and what it is given: join strings, tokens, secrets.
 
 import { call, of } from "./api.js";
 import { confirm } from "./confirm.js";
 import { showConnection } from "./connect.js";
+import { credentials, life, name } from "./credentials.js";
 import { button, el } from "./dom.js";
 import { line, list, moment } from "./list.js";
 
@@ -10,6 +11,7 @@ import { line, list, moment } from "./list.js";
 export class Access {
   #id;
   #tokens;
+  #callers;
   #secrets;
 
   constructor(id) {
@@ -30,12 +32,26 @@ export class Access {
       el("p", { class: "muted", text: "A join string lets one connector in, within a day, for the same URL." }),
       wrong,
     );
-    this.#tokens = list({
-      title: "Tokens",
+    this.#tokens = credentials({
+      title: "Tokens of the agent",
+      noun: "token",
       path: of(id, "/tokens"),
       field: "tokens",
+      secret: "auth_token",
       empty: "No token was issued; registering issues one.",
-      show: (token) => this.#token(token),
+      opens: "whoever has it is this agent, with its secrets.",
+      ends: "stops working now, and a link that came by it ends.",
+    });
+    this.#callers = credentials({
+      title: "Tokens of callers",
+      noun: "caller token",
+      path: of(id, "/callers"),
+      field: "callers",
+      secret: "caller_token",
+      empty: "Nobody has a token to call this agent.",
+      opens: "whoever has it may call this agent.",
+      ends: "opens nothing from now on; other callers stay.",
+      inputs: [name("Who will hold it"), life()],
     });
     this.#secrets = list({
       title: "Secrets",
@@ -45,7 +61,8 @@ export class Access {
       show: (secret) => this.#secret(secret),
       extra: this.#setSecret(),
     });
-    this.element = el("div", { class: "page" }, joining, this.#tokens.element, this.#secrets.element);
+    const lists = [this.#tokens, this.#callers, this.#secrets].map((one) => one.element);
+    this.element = el("div", { class: "page" }, joining, ...lists);
   }
 
   /** Nothing of the row is shown here. */
@@ -53,24 +70,7 @@ export class Access {
 
   /** Reads what may have changed. */
   turned() {
-    this.#tokens.read();
-    this.#secrets.read();
-  }
-
-  #token(token) {
-    const used = token.last_used_at ? `used ${moment(token.last_used_at)}` : "never used";
-    const ends = token.expires_at ? `expires ${moment(token.expires_at)}` : "no expiry";
-    const revoke = button("Revoke…", async () => {
-      const ask = {
-        title: "Revoke this token?",
-        sentence: `${token.prefix}… stops working now, and a link that came by it ends.`,
-        verb: "Revoke",
-        danger: true,
-      };
-      const path = of(this.#id, `/tokens/${encodeURIComponent(token.id)}`);
-      if (await confirm(ask, () => call("DELETE", path, {}))) this.#tokens.read();
-    }, "small danger");
-    return line(`${token.prefix ?? token.id}…`, `${used}, ${ends}`, moment(token.created_at), revoke);
+    for (const one of [this.#tokens, this.#callers, this.#secrets]) one.read();
   }
 
   #secret({ key, updated_at: updated }) {

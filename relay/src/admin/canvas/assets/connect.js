@@ -2,6 +2,7 @@
 
 import { call } from "./api.js";
 import { copyButton } from "./copy.js";
+import { closed, kept, opened } from "./dialog.js";
 import { button, el, text } from "./dom.js";
 import { connector, curl, fields, python } from "./snippets.js";
 import { tabs } from "./tabs.js";
@@ -59,10 +60,7 @@ export async function showConnection(made) {
     el("div", {}, ways.row, place),
     el("div", { class: "buttons" }, button("I have saved it", () => dialog.close(), "primary")),
   );
-  const dialog = opened("How to connect", body);
-  // Esc would lose it for good; a second one closes even where `cancel` is refused.
-  dialog.addEventListener("keydown", (event) => event.key === "Escape" && event.preventDefault());
-  dialog.addEventListener("cancel", (event) => event.preventDefault());
+  const dialog = kept("How to connect", body);
   ways.select("connector");
   place.querySelector("button").focus();
   await closed(dialog);
@@ -79,20 +77,4 @@ function given(values) {
     list.append(el("div", {}, el("span", { class: "muted", text: name }), shown, value ? copyButton(() => value, `Copy ${name}`) : ""));
   }
   return list;
-}
-
-function opened(name, content) {
-  const dialog = el("dialog", { "aria-label": name }, content);
-  document.body.append(dialog);
-  dialog.showModal();
-  return dialog;
-}
-
-function closed(dialog) {
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve();
-    });
-  });
 }

@@ -6,6 +6,7 @@ import { say } from "./dom.js";
 import { follow } from "./feed.js";
 import "./grid.js";
 import "./panel.js";
+import "./relay.js";
 import { span, label, statusOf } from "./status.js";
 import { Store } from "./store.js";
 import "./toolbar.js";
@@ -14,6 +15,7 @@ const store = new Store();
 const toolbar = document.querySelector("agent-toolbar");
 const grid = document.querySelector("agent-grid");
 const panel = document.querySelector("agent-panel");
+const relay = document.querySelector("relay-panel");
 panel.store = store;
 
 function show() {
@@ -33,6 +35,7 @@ toolbar.addEventListener("order", ({ detail }) => (store.order = detail));
 const open = (id) => {
   history.replaceState(null, "", id ? `#${id}` : location.pathname);
   grid.current = id;
+  if (id) relay.hidden = true;
   panel.open(id);
 };
 grid.addEventListener("open", ({ detail }) => open(detail));
@@ -41,6 +44,14 @@ panel.addEventListener("close", ({ detail }) => {
   grid.focusOn(detail);
 });
 store.addEventListener("change", () => location.hash && open(location.hash.slice(1)), { once: true });
+
+// One panel at a time.
+const keys = document.getElementById("relay");
+keys.addEventListener("click", () => {
+  open(null);
+  relay.open();
+});
+relay.addEventListener("close", () => keys.focus());
 
 const connect = async () => {
   const id = await connectAgent();
@@ -85,10 +96,11 @@ setInterval(remind, 1000);
 
 follow(store, changed, linked);
 call("GET", "/relay").then(
-  (relay) => {
-    say(document.getElementById("where"), relay.public_url.replace(/^https?:\/\//, ""));
-    document.title = `Relay · ${relay.public_url.replace(/^https?:\/\//, "")}`;
-    document.getElementById("where").title = `Version ${relay.version}, organisation ${relay.org_id}`;
+  ({ public_url: url, version, org_id: org }) => {
+    const name = url.replace(/^https?:\/\//, "");
+    say(document.getElementById("where"), name);
+    document.title = `Relay · ${name}`;
+    document.getElementById("where").title = `Version ${version}, organisation ${org}`;
   },
   () => {},
 );
