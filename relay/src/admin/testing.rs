@@ -36,6 +36,7 @@ pub(super) fn api(folder: &Path) -> Api {
         registry: registry.clone(),
         pulses: Pulses::default(),
         refusals: Refusals::default(),
+        kept_cards: Arc::default(),
         delegations: Delegations::new().0,
         looks: Looks::new(Rules {
             policy: DirectUrls::Off,

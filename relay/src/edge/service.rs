@@ -8,19 +8,21 @@ use std::time::{Duration, Instant};
 use http::header::{
     ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue, IF_NONE_MATCH,
 };
-use http::{Request, Response, StatusCode, request};
+use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use hyper::body::Incoming;
 use shared::ids::{ExchangeId, InstanceId, WorkspaceId};
+use shared::wire::RequestHead;
 use shared::wire::fields::within_limits;
-use shared::wire::{RequestHead, Target};
 
 use super::access::{self, Reach};
 use super::answer_body::AnswerBody;
 use super::caller_body::CallerBody;
+use super::card_request::{CardAsked, Cards, Document};
+use super::cards::no_card_keys;
 use super::deadline::Deadline;
 use super::direct::{self, Direct};
-use super::exchange::{self, Admitted, CardAsked, Pending, Refused, Way};
+use super::exchange::{self, Admitted, Pending, Refused, Way};
 use super::failure::{Failure, Verdict};
 use super::forwarded::{Caller, Origin, toward_agent};
 use super::handed;
@@ -33,6 +35,7 @@ use super::route::{AgentName, Route, route};
 use crate::admin::Api;
 use crate::admin::feed::Feed;
 use crate::admin::refusals::Refused as Told;
+use crate::card::kept::Key;
 use crate::clock::unix_ms;
 use crate::guesses::Guesses;
 use crate::metrics::Metrics;
@@ -52,6 +55,8 @@ pub struct Edge {
     pub live: LiveLinks,
     /// The relay's public address.
     pub public: PublicUrl,
+    /// What the operator says of cards.
+    pub cards: Arc<Cards>,
     /// The registration API.
     pub api: Arc<Api>,
     /// Agents without a link, at their own URLs.
@@ -139,7 +144,7 @@ impl Edge {
             return Err(No { failure, dialect, id, last: !readable });
         }
         match found {
-            Route::Health | Route::Ready if !own_api::is_read(&parts.method) => {
+            Route::Health | Route::Ready | Route::CardKeys if !own_api::is_read(&parts.method) => {
                 Err(plain(Failure::MethodNotAllowed("GET, HEAD")))
             }
             Route::Health => Ok(own_api::text(StatusCode::OK, "ok\n")),
@@ -156,16 +161,17 @@ impl Edge {
             Route::Secrets => Err(plain(Failure::NotFound(
                 "Secrets belong to a workspace: ask for /workspaces/{id}/secrets.",
             ))),
+            Route::CardKeys => self.card_keys().ok_or_else(|| plain(no_card_keys())),
             Route::MissingSlash => Err(plain(Failure::NotFound(
                 "No card is here. The base URL of an agent needs its final slash.",
             ))),
             Route::Nothing => Err(plain(Failure::NotFound(
                 "Nothing is here. An agent's URL looks like /agents/{address}/.",
             ))),
-            Route::Agent { name, text, rest } => {
+            Route::Agent { name, rest } => {
                 let prefix = path.strip_suffix(rest).unwrap_or(path);
                 let principal = self.api.doorman.judge(&parts.headers);
-                let asked = Asked { name, text, prefix, rest, dialect, caller, principal };
+                let asked = Asked { name, prefix, rest, dialect, caller, principal };
                 let body = CallerBody::new(body, parts.version, self.max_body_bytes);
                 self.forward(parts, body, &asked, request_id).await
             }
@@ -199,6 +205,7 @@ impl Edge {
         let (workspace, binding) = (admitted.workspace.id, admitted.head.binding);
         let record = Record::begin(&self.metrics, request_id.clone(), workspace, binding, place);
         let pending = Pending { body, record };
+        let away = self.away(&admitted);
         // A link belongs to one shard, which all that touches it runs on.
         let answered = match std::mem::replace(&mut admitted.way, Way::Here) {
             Way::Here => exchange::run(&self.live, admitted, pending).await,
@@ -207,10 +214,15 @@ impl Edge {
             }
             Way::Direct(url) => Box::pin(self.direct.run(url, admitted, pending)).await,
         };
-        let Refused { failure, body, record } = match answered {
+        let Refused { failure, body, mut record } = match answered {
             Ok(response) => return Ok(response),
             Err(refused) => refused,
         };
+        if let Some(away) = away.filter(|_| failure.is_offline())
+            && let Some(response) = self.kept_card(*away, record.as_deref_mut(), request_id)
+        {
+            return Ok(response);
+        }
         let id = match body {
             Some(mut body) => Box::pin(id_of(&mut body, dialect, expects)).await,
             None => None,
@@ -236,7 +248,7 @@ impl Edge {
         }
         let workspace = self.admitted(asked).map_err(no)?;
         let (reach, way) = self.reach(&workspace, parts, asked).map_err(no)?;
-        let Reach { target, binding, dialect } = reach;
+        let Reach { target, binding, dialect, document } = reach;
         if workspace.paused {
             return Err((Failure::AgentPaused(workspace.id), dialect));
         }
@@ -249,12 +261,9 @@ impl Edge {
         }
         let deadline = Deadline::of(&parts.headers, Instant::now);
         let deadline = deadline.map_err(|failure| (failure, dialect))?;
-        let card = (target == Target::Card).then(|| CardAsked {
-            base: self.public.base(asked.text),
-            secret_base: (!matches!(asked.name, AgentName::Address(_)))
-                .then(|| self.public.base_of(&workspace)),
-            if_none_match: parts.headers.get(IF_NONE_MATCH).cloned(),
-        });
+        let validators = parts.headers.get(IF_NONE_MATCH);
+        let card_asked =
+            CardAsked::new(document, &parts.method, &self.cards, &asked.name, validators);
         let streams = takes_events(&parts.headers);
         let mut fields = std::mem::take(&mut parts.headers);
         let token = &self.api.doorman.token;
@@ -266,7 +275,14 @@ impl Edge {
             request_id,
             principal: asked.principal(),
         };
-        toward_agent(&mut fields, origin, &target);
+        toward_agent(&mut fields, origin, card_asked.is_get());
+        if card_asked.is_get() {
+            self.ask_conditionally(&mut fields, &card_asked, &workspace, &way);
+        }
+        let query = parts.uri.query();
+        let keep = (card_asked.document == Document::Public)
+            .then(|| Some((Arc::clone(&self.api.kept_cards), Key::of(query, &fields)?)));
+        let method = if card_asked.head_only { Method::GET } else { parts.method.clone() };
         // The relay's own fields may be what is too much.
         if !within_limits(&fields) {
             return Err((Failure::HeadersTooLarge, dialect));
@@ -280,8 +296,8 @@ impl Edge {
                 target,
                 binding,
                 has_body: !bodiless,
-                method: parts.method.clone(),
-                query: parts.uri.query().map(str::to_owned),
+                method,
+                query: query.map(str::to_owned),
                 request_credit: 0,
                 response_credit: 0,
                 fields,
@@ -289,7 +305,8 @@ impl Edge {
                     .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
             },
             dialect,
-            card,
+            asked: card_asked,
+            keep: keep.flatten(),
             deadline,
             streams,
             way,
@@ -388,7 +405,6 @@ impl Edge {
 /// By which URL an agent was asked, and by whom.
 pub(super) struct Asked<'r> {
     pub(super) name: AgentName,
-    pub(super) text: &'r str,
     /// The path up to and with it.
     pub(super) prefix: &'r str,
     pub(super) rest: &'r str,

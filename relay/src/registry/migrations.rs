@@ -6,6 +6,7 @@ use rusqlite::Connection;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_credentials_secrets_events.sql"),
+    include_str!("migrations/0003_strict_card.sql"),
 ];
 
 /// The version that this relay reads and writes.

@@ -13,7 +13,8 @@ use super::directory::Change;
 use super::model::{AgentKey, Workspace};
 
 const WORKSPACE: &str = "SELECT w.id, w.org_id, w.parent_id, w.name, l.alias, a.address, \
-    w.callers, w.expose, w.paused, w.created_at, w.removed_at, w.url, w.card, w.registered_at \
+    w.callers, w.expose, w.paused, w.created_at, w.removed_at, w.url, w.card, w.registered_at, \
+    w.strict_card \
     FROM workspaces w \
     LEFT JOIN aliases l ON l.workspace_id = w.id \
     JOIN addresses a ON a.workspace_id = w.id \
@@ -86,6 +87,7 @@ fn workspace_from(row: &Row<'_>) -> rusqlite::Result<Workspace> {
             .transpose()?
             .map(Arc::new),
         registered_at_ms: row.get(13)?,
+        strict_card: row.get(14)?,
     })
 }
 

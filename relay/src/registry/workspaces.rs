@@ -27,8 +27,8 @@ pub(super) fn create(
         require_live(work.connection, parent)?;
     }
     let insert = "INSERT INTO workspaces \
-        (id, org_id, parent_id, name, callers, expose, created_at, url) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        (id, org_id, parent_id, name, callers, expose, created_at, url, strict_card) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     work.connection
         .prepare_cached(insert)?
         .execute(params![
@@ -40,6 +40,7 @@ pub(super) fn create(
             new.expose.unwrap_or_default().as_str(),
             now_ms,
             new.url,
+            new.strict_card,
         ])
         .map_err(|error| on_conflict(error, || StoreError::NotFresh { what: "workspace id" }))?;
     insert_address(work.connection, new.id, new.address, now_ms)?;
@@ -68,13 +69,15 @@ pub(super) fn set_policies(
     require_live(work.connection, id)?;
     work.connection.execute(
         "UPDATE workspaces SET name = coalesce(?2, name), callers = coalesce(?3, callers), \
-         expose = coalesce(?4, expose), paused = coalesce(?5, paused) WHERE id = ?1",
+         expose = coalesce(?4, expose), paused = coalesce(?5, paused), \
+         strict_card = coalesce(?6, strict_card) WHERE id = ?1",
         params![
             id.to_string(),
             change.name,
             change.callers.map(|policy| policy.as_str()),
             change.expose.map(|policy| policy.as_str()),
             change.paused,
+            change.strict_card,
         ],
     )?;
     match &change.alias {

@@ -32,6 +32,7 @@ impl Desk {
             live: LiveLinks::default(),
             pulses: Pulses::default(),
             refusals: Refusals::default(),
+            kept_cards: Arc::default(),
             delegations: Delegations::new().0,
             looks: Looks::new(Rules {
                 policy: DirectUrls::Public,

@@ -116,6 +116,7 @@ pub(super) fn show(answer: &Value) -> String {
         ("public URL", "public_url"),
         ("callers", "callers"),
         ("expose", "expose"),
+        ("strict card", "strict_card"),
         ("connected", "connected"),
         ("transport", "transport"),
         ("tunnel", "tunnel"),

@@ -71,8 +71,8 @@ async fn the_first_version_is_opened_with_all_its_rows() {
 
     let store = Connection::open(&path).unwrap();
     assert_eq!(rows(&store), before);
-    assert_eq!(migrations::version(&store).unwrap(), 2);
-    assert_eq!(migrations::latest(), 2, "a test for each version that was released");
+    assert_eq!(migrations::version(&store).unwrap(), 3);
+    assert_eq!(migrations::latest(), 3, "a test for each version that was released");
 }
 
 #[tokio::test]
@@ -84,6 +84,7 @@ async fn the_first_version_goes_on_as_it_was() {
     let (kept, gone) = (KEPT.parse().unwrap(), GONE.parse().unwrap());
     let Lookup::Live(one) = registry.by_alias(&"shop".parse().unwrap()) else { panic!() };
     assert_eq!((one.id, one.parent, one.paused), (kept, Some(gone), true));
+    assert!(!one.strict_card, "nobody has said so yet");
     assert_eq!((&one.url, &one.card, one.registered_at_ms), (&None, &None, None));
     assert_eq!(registry.by_id(&gone), Lookup::Gone);
     assert_eq!(registry.by_address(&ADDRESS.parse().unwrap()), Lookup::Live(one));
