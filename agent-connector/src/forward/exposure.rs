@@ -164,7 +164,7 @@ fn note(interface: &Interface<'_>, origin: &Origin) -> Option<String> {
     let Interface { url, binding } = interface;
     let authority = url.split_once("://").map_or(*url, |(_, rest)| rest);
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
-    let Some((host, port)) = split_authority(authority, Some(80)) else { return None };
+    let (host, port) = split_authority(authority, Some(80))?;
     if !is_nearby(host) && !origin.has_host(host) {
         return Some(format!(
             "the card names {url} for {binding}, by which callers pass the relay by"

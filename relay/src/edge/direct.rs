@@ -99,7 +99,12 @@ impl Direct {
         let Begun { url, seat, mut connection, head } = match begun {
             Ok(begun) => *begun,
             Err(failure) => {
-                return Err(Refused { failure, body: Some(body), record: Some(record) });
+                return Err(Refused {
+                    failure,
+                    body: Some(body),
+                    prefix: None,
+                    record: Some(record),
+                });
             }
         };
         let prefix = body.prefix();
@@ -114,7 +119,7 @@ impl Direct {
                 connection.close().await;
                 let (body, broken) = lent.take();
                 let failure = broken.and_then(upload_failure).unwrap_or(failure);
-                return Err(Refused { failure, body, record: Some(record) });
+                return Err(Refused { failure, body, prefix: None, record: Some(record) });
             }
         };
         self.api.looks.note(&workspace, Ok(()));
@@ -126,7 +131,7 @@ impl Direct {
             Ok(expected) => expected,
             Err(failure) => {
                 let failure = of_a_url(failure);
-                return Err(Refused { failure, body: None, record: Some(record) });
+                return Err(Refused { failure, body: None, prefix: None, record: Some(record) });
             }
         };
         let answer = DirectAnswer::new(incoming, url.origin(), connection, seat);
@@ -135,6 +140,7 @@ impl Direct {
             return card.map_err(|failure| Refused {
                 failure: of_a_url(failure),
                 body: None,
+                prefix: Some(prefix.clone()),
                 record: None,
             });
         }

@@ -80,6 +80,8 @@ pub struct Refused {
     pub failure: Failure,
     /// The body, whose first bytes tell the caller's JSON-RPC id.
     pub body: Option<Box<CallerBody>>,
+    /// Those first bytes, where the body itself is on its way.
+    pub prefix: Option<Prefix>,
     /// The record, to be closed with the refusal.
     pub record: Option<Box<Record>>,
 }
@@ -108,7 +110,12 @@ pub async fn run(
         let opened = match begun {
             Ok(opened) => opened,
             Err(failure) => {
-                return Err(Refused { failure, body: Some(body), record: Some(record) });
+                return Err(Refused {
+                    failure,
+                    body: Some(body),
+                    prefix: None,
+                    record: Some(record),
+                });
             }
         };
         let Opened { first, upload, mut answer } = opened;
@@ -125,6 +132,7 @@ pub async fn run(
                         return Box::pin(card).await.map_err(|failure| Refused {
                             failure,
                             body: None,
+                            prefix: Some(prefix.clone()),
                             record: None,
                         });
                     }
@@ -140,11 +148,11 @@ pub async fn run(
             Err(failure) => failure,
         };
         let Some(sent) = Box::pin(carrying.stop()).await else {
-            return Err(Refused { failure, body: None, record: Some(record) });
+            return Err(Refused { failure, body: None, prefix: None, record: Some(record) });
         };
         let (taken, whole) = sent.unsend();
         if !whole || passed.is_some() || !failure.is_unbegun() {
-            return Err(Refused { failure, body: Some(taken), record: Some(record) });
+            return Err(Refused { failure, body: Some(taken), prefix: None, record: Some(record) });
         }
         body = taken;
         record.delivery = Delivery::NotSent;

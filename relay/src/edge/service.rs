@@ -214,7 +214,7 @@ impl Edge {
             }
             Way::Direct(url) => Box::pin(self.direct.run(url, admitted, pending)).await,
         };
-        let Refused { failure, body, mut record } = match answered {
+        let Refused { failure, body, prefix, mut record } = match answered {
             Ok(response) => return Ok(response),
             Err(refused) => refused,
         };
@@ -225,7 +225,9 @@ impl Edge {
         }
         let id = match body {
             Some(mut body) => Box::pin(id_of(&mut body, dialect, expects)).await,
-            None => None,
+            None => {
+                prefix.filter(|_| dialect == Dialect::JsonRpc).and_then(|read| read.envelope().id)
+            }
         };
         if let Some(mut record) = record {
             let verdict = failure.verdict();

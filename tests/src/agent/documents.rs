@@ -40,6 +40,12 @@ impl Document {
         self
     }
 
+    /// Its bytes.
+    #[must_use]
+    pub fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+
     /// Only for callers who send `Authorization`; the others get 401 and a challenge.
     #[must_use]
     pub fn guarded(mut self) -> Document {
