@@ -8,13 +8,13 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, IF_NONE_
 
 use super::answer_body::AnswerBody;
 use super::card_answer;
-use super::card_request::CardAsked;
+use super::card_request::{CardAsked, Document};
 use super::card_tag;
 use super::exchange::{Admitted, Way};
 use super::failure::Failure;
 use super::record::Record;
 use super::service::Edge;
-use crate::card::kept::Key;
+use crate::card::kept::{KeptCards, Key};
 use crate::registry::Workspace;
 use crate::tunnel::Presence;
 
@@ -56,8 +56,26 @@ impl Edge {
         Some(response)
     }
 
+    /// Gives the agent what it needs for a card, and says where that is kept, if it may be.
+    pub(super) fn prepare_card(
+        &self,
+        fields: &mut HeaderMap,
+        asked: &CardAsked,
+        workspace: &Workspace,
+        way: &Way,
+        query: Option<&str>,
+    ) -> Option<(Arc<KeptCards>, Key)> {
+        if asked.is_get() {
+            self.ask_conditionally(fields, asked, workspace, way);
+        }
+        if asked.document != Document::Public {
+            return None;
+        }
+        Some((Arc::clone(&self.api.kept_cards), Key::of(query, fields)?))
+    }
+
     /// Gives the agent those of the caller's validators that are its own.
-    pub(super) fn ask_conditionally(
+    fn ask_conditionally(
         &self,
         fields: &mut HeaderMap,
         asked: &CardAsked,

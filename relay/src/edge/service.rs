@@ -18,7 +18,7 @@ use shared::wire::fields::within_limits;
 use super::access::{self, Reach};
 use super::answer_body::AnswerBody;
 use super::caller_body::CallerBody;
-use super::card_request::{CardAsked, Cards, Document};
+use super::card_request::{CardAsked, Cards};
 use super::cards::no_card_keys;
 use super::deadline::Deadline;
 use super::direct::{self, Direct};
@@ -35,7 +35,6 @@ use super::route::{AgentName, Route, route};
 use crate::admin::Api;
 use crate::admin::feed::Feed;
 use crate::admin::refusals::Refused as Told;
-use crate::card::kept::Key;
 use crate::clock::unix_ms;
 use crate::guesses::Guesses;
 use crate::metrics::Metrics;
@@ -278,12 +277,8 @@ impl Edge {
             principal: asked.principal(),
         };
         toward_agent(&mut fields, origin, card_asked.is_get());
-        if card_asked.is_get() {
-            self.ask_conditionally(&mut fields, &card_asked, &workspace, &way);
-        }
         let query = parts.uri.query();
-        let keep = (card_asked.document == Document::Public)
-            .then(|| Some((Arc::clone(&self.api.kept_cards), Key::of(query, &fields)?)));
+        let keep = self.prepare_card(&mut fields, &card_asked, &workspace, &way, query);
         let method = if card_asked.head_only { Method::GET } else { parts.method.clone() };
         // The relay's own fields may be what is too much.
         if !within_limits(&fields) {
@@ -308,7 +303,7 @@ impl Edge {
             },
             dialect,
             asked: card_asked,
-            keep: keep.flatten(),
+            keep,
             deadline,
             streams,
             way,
