@@ -273,3 +273,23 @@ fn the_deepest_card_is_edited_like_any_other() {
     let edited = edit(card.as_bytes(), BASE, ORIGIN).unwrap();
     assert!(edited.ends_with(br#""url":"https://relay.example/agents/echo/a"}"#));
 }
+
+#[test]
+fn of_an_agent_whose_origin_is_unknown_nothing_private_goes_out() {
+    let secret = "https://relay.example/agents/a_secret/";
+    let rules = Rules { drop_foreign: true, ..Rules::default() };
+    let view = View { base: BASE, secret_base: Some(secret), origins: &[], rules };
+    let alias = "https://relay.example/agents/alias/a2a";
+    let card = json!({"url": format!("{secret}x"), "supportedInterfaces": [
+        {"url": "http://localhost:8000/a2a", "protocolBinding": "JSONRPC"},
+        {"url": alias, "protocolBinding": "JSONRPC"},
+    ]});
+    let edited = rewritten(edit_view(card.to_string().as_bytes(), &view)).unwrap();
+    let edited: Value = serde_json::from_slice(&edited).unwrap();
+    assert_eq!(edited["url"], format!("{BASE}x"));
+    let left = json!([{"url": alias, "protocolBinding": "JSONRPC"}]);
+    assert_eq!(
+        edited["supportedInterfaces"], left,
+        "by its other name it is the relay's all the same"
+    );
+}

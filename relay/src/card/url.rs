@@ -56,6 +56,11 @@ impl<'a> Agent<'a> {
         if url.starts_with('/') && !url.starts_with("//") && !url.starts_with("/\\") {
             return self.moved(url);
         }
+        // Another name of this agent, or another agent: it does not pass the relay by.
+        let agents = self.base.rsplit_once('/').map(|(agents, _)| agents);
+        if agents.is_some_and(|agents| below(url, agents).is_some()) {
+            return Place::Stays;
+        }
         let Some(Url { host, port, raw }) = split(url) else { return Place::Stays };
         let has_host = |server: &(String, u16)| server.0 == host;
         let nearby = is_local(&host);
