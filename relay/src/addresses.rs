@@ -197,7 +197,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::config::{AdminTokenSource, SealingSource};
+    use crate::config::{AdminTokenSource, ForeignUrls, SealingSource};
     use crate::direct_url::DirectUrls;
 
     fn config(http: SocketAddr, tunnel: SocketAddr) -> Config {
@@ -216,6 +216,8 @@ mod tests {
             max_body_bytes: 1,
             max_in_flight: 1,
             direct_urls: DirectUrls::default(),
+            foreign_urls: ForeignUrls::default(),
+            sign_cards: false,
             url_file: None,
         }
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use http::uri::Authority;
 
@@ -52,8 +53,22 @@ pub struct Config {
     pub max_in_flight: usize,
     /// Which agents without a link are called at their own URLs.
     pub direct_urls: DirectUrls,
+    /// What becomes of public URLs in cards by which callers pass the relay by.
+    pub foreign_urls: ForeignUrls,
+    /// Whether the relay signs cards that were signed and that it had to edit.
+    pub sign_cards: bool,
     /// Where the real addresses are written once the relay listens.
     pub url_file: Option<PathBuf>,
+}
+
+/// What becomes of public URLs in cards by which callers pass the relay by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ForeignUrls {
+    /// They stay: the agent says that it can be reached there.
+    #[default]
+    Keep,
+    /// They are left out.
+    Drop,
 }
 
 /// The operator's own certificate, in PEM.
@@ -142,6 +157,14 @@ pub struct ServeArgs {
     /// public addresses alone) or all (private ones and http too, for laboratories) [default: public]
     #[arg(long, value_name = "WHICH", env = "RELAY_DIRECT_URLS")]
     pub direct_urls: Option<String>,
+    /// What becomes of public URLs in agents' cards by which callers would pass the relay by: keep or
+    /// drop [default: keep]
+    #[arg(long, value_name = "WHAT", env = "RELAY_FOREIGN_URLS")]
+    pub foreign_urls: Option<String>,
+    /// Sign cards that were signed before the relay had to edit them; callers find the key at
+    /// /.well-known/jwks.json
+    #[arg(long, env = "RELAY_SIGN_CARDS", value_parser = FalseyValueParser::new())]
+    pub sign_cards: bool,
     /// Serve plain HTTP on an address that others can reach, such as behind a proxy with TLS
     #[arg(long)]
     pub insecure_http: bool,
@@ -193,6 +216,7 @@ impl ServeArgs {
         let max_body_bytes = mistakes.of(max_body(filled(self.max_body)));
         let max_in_flight = mistakes.of(max_in_flight(filled(self.max_in_flight)));
         let direct_urls = mistakes.of(direct_urls(filled(self.direct_urls)));
+        let foreign_urls = mistakes.of(foreign_urls(filled(self.foreign_urls)));
         let whole = (|| {
             Some(Config {
                 data_dir: self.data_dir,
@@ -209,6 +233,8 @@ impl ServeArgs {
                 max_body_bytes: max_body_bytes?,
                 max_in_flight: max_in_flight?,
                 direct_urls: direct_urls?,
+                foreign_urls: foreign_urls?,
+                sign_cards: self.sign_cards,
                 url_file: self.url_file,
             })
         })();
@@ -359,6 +385,12 @@ fn direct_urls(text: Option<String>) -> Result<DirectUrls, String> {
     let Some(text) = text else { return Ok(DirectUrls::default()) };
     DirectUrls::from_str(text.trim(), true)
         .map_err(|_| format!("--direct-urls cannot be `{text}`; choose off, public or all."))
+}
+
+fn foreign_urls(text: Option<String>) -> Result<ForeignUrls, String> {
+    let Some(text) = text else { return Ok(ForeignUrls::default()) };
+    ForeignUrls::from_str(text.trim(), true)
+        .map_err(|_| format!("--foreign-urls cannot be `{text}`; choose keep or drop."))
 }
 
 #[cfg(test)]

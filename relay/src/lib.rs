@@ -49,9 +49,11 @@ use crate::admin::looks::Looks;
 use crate::admin::pulse::Pulses;
 use crate::admin::refusals::Refusals;
 use crate::admin::{AdminToken, AdminTokenError, Api};
-use crate::config::{AdminTokenSource, Config, SealingSource};
+use crate::card::signing::{CardKeyError, CardSigner};
+use crate::config::{AdminTokenSource, Config, ForeignUrls, SealingSource};
 use crate::direct_url::Rules;
 use crate::edge::Edge;
+use crate::edge::card_request::Cards;
 use crate::edge::delegate;
 use crate::edge::direct::{self, Direct};
 use crate::edge::load::Load;
@@ -107,6 +109,9 @@ pub enum StartError {
     /// The admin token.
     #[error(transparent)]
     Token(#[from] AdminTokenError),
+    /// The key that signs cards.
+    #[error(transparent)]
+    CardKey(#[from] CardKeyError),
     /// A listener.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -166,6 +171,16 @@ impl Relay {
         };
         let (sockets, addresses) = addresses::bind(config)?;
 
+        let signer = match config.sign_cards {
+            true => Some(CardSigner::open_or_create(&config.data_dir, &addresses.public_url)?),
+            false => None,
+        };
+        let cards = Arc::new(Cards {
+            public: addresses.public_url.clone(),
+            drop_foreign: config.foreign_urls == ForeignUrls::Drop,
+            signer,
+        });
+
         let metrics = Arc::new(Metrics::default());
         let live = LiveLinks::default();
         let instance = InstanceId(getrandom::u64()?);
@@ -177,6 +192,7 @@ impl Relay {
             public: addresses.public_url.clone(),
             pulses: Pulses::default(),
             refusals: Refusals::default(),
+            kept_cards: Arc::default(),
             delegations,
             repeats: Repeats::default(),
             looks: Looks::new(Rules {
@@ -194,6 +210,7 @@ impl Relay {
         let edge = Arc::new(Edge {
             registry: registry.clone(),
             live: live.clone(),
+            cards,
             public: addresses.public_url.clone(),
             api: Arc::clone(&api),
             feed: Arc::new(Feed::new(Arc::clone(&api))),

@@ -179,6 +179,9 @@ pub struct Hello {
     /// The agent's origin as the connector dials it, such as `http://127.0.0.1:8000`.
     #[serde(default)]
     pub origin: String,
+    /// The origins of further servers of the same agent, each as the connector dials it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// The agent's card as read locally, or null.
     #[serde(default)]
     pub card: Value,

@@ -43,10 +43,21 @@ fn anything<'de, D: serde::Deserializer<'de>>(rule: D) -> Result<(), D::Error> {
 /// The two names of the public card (A2A 8.2, and 0.2 before it).
 pub const CARD_PATHS: [&str; 2] = ["/.well-known/agent-card.json", "/.well-known/agent.json"];
 
+/// Where an extended card stands at an agent's origin: A2A 0.2 and 0.3, then 1.0 and the HTTP+JSON
+/// binding of 0.3.
+pub const EXTENDED_CARD_PATHS: [&str; 3] =
+    ["/agent/authenticatedExtendedCard", "/extendedAgentCard", "/v1/card"];
+
 impl Exposure {
     /// Whether the list is within its bounds.
     pub fn is_bounded(&self) -> bool {
         self.rules.len() <= EXPOSURE_RULES_MAX
+    }
+
+    /// Whether a path that crosses is that of an extended card: at the origin (A2A 0.2 and 0.3), or an
+    /// operation of the HTTP+JSON binding.
+    pub fn is_extended_card(&self, path: &str) -> bool {
+        is_plain(path) && self.rules.iter().any(|rule| rule.is_extended_card(path))
     }
 
     /// Whether a raw path of the agent's origin crosses.
@@ -63,7 +74,16 @@ impl Exposure {
 }
 
 impl Rule {
-    fn allows(&self, path: &str) -> bool {
+    fn is_extended_card(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact && EXTENDED_CARD_PATHS.contains(&path),
+            Self::HttpJson(base) => below(path, base).is_some_and(is_http_json_card),
+            Self::Below(_) | Self::Unknown => false,
+        }
+    }
+
+    /// Whether this rule alone lets a path through that [`Exposure::allows`] has judged.
+    pub fn allows(&self, path: &str) -> bool {
         match self {
             Self::Exact(exact) => path == exact,
             Self::Below(base) => below(path, base).is_some(),
@@ -113,6 +133,18 @@ fn is_http_json(rest: &str) -> bool {
         || rest.split_once('/').is_some_and(|(_, rest)| {
             is_operation(rest.strip_prefix("v1/").unwrap_or(rest))
         })
+}
+
+/// Whether `rest`, behind a base, is the card of the HTTP+JSON binding, and not the task of that name.
+fn is_http_json_card(rest: &str) -> bool {
+    let is_card = |rest: &str| {
+        matches!(rest.strip_prefix("v1/").unwrap_or(rest), "card" | "extendedAgentCard")
+    };
+    let Some(rest) = rest.strip_prefix('/') else { return false };
+    let operation = rest.strip_prefix("v1/").unwrap_or(rest);
+    is_card(rest)
+        || (!is_operation(operation)
+            && operation.split_once('/').is_some_and(|(_, rest)| is_card(rest)))
 }
 
 fn is_operation(rest: &str) -> bool {
@@ -196,6 +228,26 @@ mod tests {
             "/.well-known/agent.json",
         ] {
             assert!(!list().allows(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_extended_card_is_known_by_its_path() {
+        let mut list = list();
+        list.rules.push(Rule::Exact("/agent/authenticatedExtendedCard".into()));
+        for (path, expected) in [
+            ("/agent/authenticatedExtendedCard", true),
+            ("/rest/v1/card", true),
+            ("/rest/extendedAgentCard", true),
+            ("/rest/acme/extendedAgentCard", true),
+            ("/rest/tasks/extendedAgentCard", false),
+            ("/rest/v1/tasks/card", false),
+            ("/rest/message:send", false),
+            ("/hooks/v1/card", false),
+            ("/v1/card", false),
+            ("/rest/../v1/card", false),
+        ] {
+            assert_eq!(list.is_extended_card(path), expected, "{path}");
         }
     }
 

@@ -36,6 +36,8 @@ pub const ACKS_PER_FRAME_MAX: usize = 512;
 pub const ASIDES_MAX: usize = 64;
 /// Rules in an announced exposure list. A card implies a dozen; the rest are `--allow`.
 pub const EXPOSURE_RULES_MAX: usize = 256;
+/// Further servers of one agent that HELLO names: one for each binding, and some to spare.
+pub const ALSO_MAX: usize = 16;
 
 /// First credit of an exchange, bytes each way, while few are open: one small answer without an ACK.
 pub const FIRST_CREDIT: u64 = 64 * 1024;

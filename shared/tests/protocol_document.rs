@@ -128,6 +128,7 @@ mod protocol_document {
             ("ACKS_PER_FRAME_MAX", limits::ACKS_PER_FRAME_MAX as u64),
             ("ASIDES_MAX", limits::ASIDES_MAX as u64),
             ("EXPOSURE_RULES_MAX", limits::EXPOSURE_RULES_MAX as u64),
+            ("ALSO_MAX", limits::ALSO_MAX as u64),
             ("FIRST_CREDIT", limits::FIRST_CREDIT),
             ("FIRST_CREDIT_CROWDED", limits::FIRST_CREDIT_CROWDED),
             ("CROWDED_EXCHANGES", limits::CROWDED_EXCHANGES as u64),

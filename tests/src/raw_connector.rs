@@ -90,6 +90,7 @@ impl RawIdentity {
             token: None,
             exposure: Exposure::default(),
             origin: String::new(),
+            also: Vec::new(),
             card: Value::Null,
             status: Status::default(),
         }

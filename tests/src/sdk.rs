@@ -59,8 +59,17 @@ impl SdkAgent {
 
 /// Runs the caller on the SDK against a public base; answers what it saw.
 pub async fn call(python: &Path, base: &str) -> serde_json::Value {
+    run(python, "client.py", base).await
+}
+
+/// Verifies the signature of the card at this URL; answers what came of it.
+pub async fn verify(python: &Path, card: &str) -> serde_json::Value {
+    run(python, "verify.py", card).await
+}
+
+async fn run(python: &Path, name: &str, argument: &str) -> serde_json::Value {
     let mut command = tokio::process::Command::new(python);
-    command.arg(script("client.py")).arg(base).kill_on_drop(true);
+    command.arg(script(name)).arg(argument).kill_on_drop(true);
     let output = tokio::time::timeout(Duration::from_secs(60), command.output());
     let output = output.await.expect("the client ends").expect("the client starts");
     let complaints = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -2,8 +2,8 @@
 
 use crate::{
     Agent, AnyAgent, Call, Connector, Cut, Middleman, RawAgent, RawBehaviour, RawResponse, Relay,
-    Weather, baseline::Baseline, connector::ConnectorBuilder, http, operator::WorkspaceHandle,
-    relay::RelayBuilder,
+    Weather, agent::Document, baseline::Baseline, connector::ConnectorBuilder, http,
+    operator::WorkspaceHandle, relay::RelayBuilder,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -16,7 +16,11 @@ pub struct WorldBuilder {
     workspace: Vec<String>,
     connector: Vec<String>,
     connector_env: Vec<(String, String)>,
+    documents: Vec<Given>,
 }
+
+/// A document of the agent, made when its port is known.
+type Given = (String, Box<dyn FnOnce(u16) -> Document + Send>);
 
 enum AgentKind {
     Mock(String),
@@ -43,6 +47,17 @@ impl WorldBuilder {
     #[must_use]
     pub fn raw_agent(mut self, behaviour: RawBehaviour) -> WorldBuilder {
         self.agent = AgentKind::Raw(behaviour);
+        self
+    }
+
+    /// The mock agent serves this document at `path`; it is made when the agent's port is known.
+    #[must_use]
+    pub fn document(
+        mut self,
+        path: &str,
+        make: impl FnOnce(u16) -> Document + Send + 'static,
+    ) -> WorldBuilder {
+        self.documents.push((path.to_owned(), Box::new(make)));
         self
     }
 
@@ -115,6 +130,9 @@ impl WorldBuilder {
             AgentKind::Process(behaviour) => AnyAgent::process(&behaviour).await,
             AgentKind::Raw(behaviour) => AnyAgent::Raw(RawAgent::start(behaviour)),
         };
+        for (path, make) in self.documents {
+            agent.documents().put(&path, make(agent.port()));
+        }
         let mut relay = self.relay;
         if let Some(middleman) = &self.middleman {
             relay = relay.arg("--tunnel-host").arg(middleman.address().to_string());
@@ -162,6 +180,7 @@ impl World {
             workspace: Vec::new(),
             connector: Vec::new(),
             connector_env: Vec::new(),
+            documents: Vec::new(),
         }
     }
 

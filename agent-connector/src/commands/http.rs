@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use shared::ids::WorkspaceId;
+use shared::limits::ALSO_MAX;
 use tokio::sync::watch;
 
 use super::shared_args::{RelayArgs, StateArgs, read_join, read_token};
 use super::{Done, LogFormat, terminal};
 use crate::config::Config;
 use crate::error::ConnectorError;
-use crate::forward::origin::LocalTarget;
+use crate::forward::origin::{Also, LocalTarget};
 use crate::platform::listen_address;
 use crate::status::Report;
 
@@ -56,6 +57,10 @@ pub(crate) struct ConnectArgs {
     /// Lets this path and everything below it through as well; may be given several times
     #[arg(long, value_name = "PATH", value_parser = path)]
     allow: Vec<String>,
+    /// Forwards to this further port of the agent what its card says of it in this binding, such as
+    /// http+json=8081 or jsonrpc=9000; may be given several times
+    #[arg(long, value_name = "BINDING=PORT")]
+    also: Vec<Also>,
     /// Serves the platform on this address of loopback, for the agent's own calls: they cross the link
     #[arg(long, value_name = "ADDR", env = "AGENT_CONNECTOR_PLATFORM_LISTEN")]
     platform_listen: Option<String>,
@@ -114,6 +119,11 @@ impl ConnectArgs {
         config.congestion = self.relay.congestion;
         config.policy.local_path = self.local_path.or(config.policy.local_path);
         config.policy.allow = self.allow;
+        if self.also.len() > ALSO_MAX {
+            let sentence = format!("`--also` names more than {ALSO_MAX} ports; leave some out.");
+            return Err(ConnectorError::Config(sentence));
+        }
+        config.policy.also = self.also;
         config.policy.all = self.expose == Expose::All;
         // An empty variable is none.
         let listen = self.platform_listen.as_deref().map(str::trim);

@@ -32,7 +32,7 @@ pub enum CardError {
 
 /// Asks for the card at each place where it may stand; `None` when it stands nowhere.
 pub async fn find(agent: &Agent) -> Result<Option<(String, Value)>, CardError> {
-    let endpoint = agent.description().exposure.endpoint.clone();
+    let endpoint = agent.description().crosses.exposure.endpoint.clone();
     let mut answered = false;
     for path in exposure::card_paths(&endpoint) {
         match timeout(CARD_TIMEOUT, fetch(agent, &path)).await {

@@ -20,7 +20,8 @@ use super::answer::AnswerWay;
 use super::pool::Local;
 use super::reply::{Ending, Gathered, Reply};
 use super::request_body::{RequestBody, RequestStream, Upload, UploadError};
-use super::{Agent, failure, target};
+use super::server::Server;
+use super::{Agent, RESTART_PATIENCE, failure, target};
 
 /// An agent that has not answered by then is reported to have taken the request.
 const ACCEPTED_AFTER: Duration = Duration::from_millis(100);
@@ -85,16 +86,19 @@ async fn carry<S: Future<Output = ()>>(
     let patience = head.head_timeout_ms.map_or(ANSWER_HEAD_TIMEOUT, Duration::from_millis);
     let patience = patience.min(ANSWER_HEAD_TIMEOUT);
     let (method, is_card) = (head.method.clone(), target::is_card(&head.target));
-    let request = build_request(*head, stream, flow, agent)?;
-    let mut local = connect(agent, given_up.as_mut()).await?;
-    let response = ask(&mut local, request, reply, agent, patience, given_up.as_mut()).await?;
-    agent.answered();
+    let (request, also) = build_request(*head, stream, flow, agent)?;
+    let site = Site { agent, server: agent.server(also), is_own: also.is_none() };
+    let mut local = site.connect(given_up.as_mut()).await?;
+    let response = ask(&mut local, request, reply, &site, patience, given_up.as_mut()).await?;
+    if site.is_own {
+        agent.answered();
+    }
     if is_card && response.status().is_success() {
         agent.card_crossed();
     }
-    let way = AnswerWay { reply, local: &mut local, credit, given_up, agent: agent.name() };
+    let way = AnswerWay { reply, local: &mut local, credit, given_up, agent: &site.server.name };
     way.send(&method, response).await?;
-    agent.pool.give_back(local).await;
+    site.server.pool.give_back(local).await;
     Ok(())
 }
 
@@ -115,21 +119,22 @@ async fn read_head(stream: &mut RequestStream) -> Result<Box<RequestHead>, Endin
     }
 }
 
-/// The request as the local agent gets it.
+/// The request as the local agent gets it, and to which of its further ports it goes.
 fn build_request(
     head: RequestHead,
     stream: RequestStream,
     flow: &LinkFlow,
     agent: &Agent,
-) -> Result<Request<RequestBody>, Ending> {
-    let path = target::map(&head.target, head.query.as_deref(), &agent.description())
-        .map_err(|why| failure::no_target(agent.name(), why))?;
+) -> Result<(Request<RequestBody>, Option<usize>), Ending> {
+    let target::Mapped { path, also } =
+        target::map(&head.target, head.query.as_deref(), &agent.description())
+            .map_err(|why| failure::no_target(agent.name(), why))?;
     if head.method == Method::CONNECT {
         return Err(failure::protocol(Delivery::NotSent, "CONNECT asks for no path"));
     }
     let mut fields = head.fields;
     remove_hop_by_hop(&mut fields);
-    fields.insert(HOST, agent.authority());
+    fields.insert(HOST, agent.server(also).authority.clone());
     let length = content_length(&fields).map_err(|()| {
         failure::protocol(Delivery::NotSent, "Content-Length is not one valid number")
     })?;
@@ -150,7 +155,7 @@ fn build_request(
     *request.method_mut() = head.method;
     *request.uri_mut() = Uri::from(path);
     *request.headers_mut() = fields;
-    Ok(request)
+    Ok((request, also))
 }
 
 /// The one number that Content-Length may be.
@@ -165,35 +170,46 @@ fn content_length(fields: &HeaderMap) -> Result<Option<u64>, ()> {
     }
 }
 
-/// A connection to the agent: one that waits for its next request, or a new one. An agent that
-/// refuses is dialled again for a while, since nothing was sent yet.
-async fn connect<S: Future<Output = ()>>(
-    agent: &Agent,
-    mut given_up: Pin<&mut S>,
-) -> Result<Local, Ending> {
-    if let Some(local) = agent.pool.take().await {
-        return Ok(local);
-    }
-    // Boxed, since most requests find a connection waiting.
-    let patience = Box::pin(async {
-        loop {
-            match Local::connect(agent.origin()).await {
-                Ok(local) => return Ok(local),
-                Err(error) => {
-                    let until = agent.refused();
-                    let may_be_back = error.kind() == io::ErrorKind::ConnectionRefused;
-                    if !may_be_back || Instant::now() >= until {
-                        return Err(failure::refused(agent.name(), &error));
+/// The server of the agent that a request is for.
+struct Site<'s> {
+    agent: &'s Agent,
+    server: &'s Server,
+    /// Whether it is the one whose health is the agent's.
+    is_own: bool,
+}
+
+impl Site<'_> {
+    /// A connection to it: one that waits for its next request, or a new one. A server that refuses is
+    /// dialled again for a while, since nothing was sent yet.
+    async fn connect<S: Future<Output = ()>>(
+        &self,
+        mut given_up: Pin<&mut S>,
+    ) -> Result<Local, Ending> {
+        if let Some(local) = self.server.pool.take().await {
+            return Ok(local);
+        }
+        // Boxed, since most requests find a connection waiting.
+        let patience = Box::pin(async {
+            let further_until = Instant::now() + RESTART_PATIENCE;
+            loop {
+                match Local::connect(&self.server.origin).await {
+                    Ok(local) => return Ok(local),
+                    Err(error) => {
+                        let until = if self.is_own { self.agent.refused() } else { further_until };
+                        let may_be_back = error.kind() == io::ErrorKind::ConnectionRefused;
+                        if !may_be_back || Instant::now() >= until {
+                            return Err(failure::refused(&self.server.name, &error));
+                        }
                     }
                 }
+                sleep(REDIAL_INTERVAL).await;
             }
-            sleep(REDIAL_INTERVAL).await;
+        });
+        tokio::select! {
+            biased;
+            local = patience => local,
+            () = given_up.as_mut() => Err(Ending::Abandon(StreamCode::Cancelled)),
         }
-    });
-    tokio::select! {
-        biased;
-        local = patience => local,
-        () = given_up.as_mut() => Err(Ending::Abandon(StreamCode::Cancelled)),
     }
 }
 
@@ -203,7 +219,7 @@ async fn ask<S: Future<Output = ()>>(
     local: &mut Local,
     mut request: Request<RequestBody>,
     reply: &mut Reply,
-    agent: &Agent,
+    site: &Site<'_>,
     patience: Duration,
     mut given_up: Pin<&mut S>,
 ) -> Result<Response<Incoming>, Ending> {
@@ -227,7 +243,7 @@ async fn ask<S: Future<Output = ()>>(
                         answer = local.beside(response.as_mut()) => Ok(answer),
                         () = given_up.as_mut() => Err(Ending::Abandon(StreamCode::Cancelled)),
                         () = sleep(patience) => {
-                            Err(failure::silent(agent.name(), patience, Delivery::Maybe))
+                            Err(failure::silent(&site.server.name, patience, Delivery::Maybe))
                         }
                     }
                 })
@@ -240,9 +256,9 @@ async fn ask<S: Future<Output = ()>>(
                 // The waiting connection had ended, and took nothing: a new one takes it all.
                 Some(untouched) if local.is_reused() => {
                     request = untouched;
-                    *local = connect(agent, given_up.as_mut()).await?;
+                    *local = site.connect(given_up.as_mut()).await?;
                 }
-                _ => return Err(failure::no_head(agent.name(), failed.error())),
+                _ => return Err(failure::no_head(&site.server.name, failed.error())),
             },
         }
     }

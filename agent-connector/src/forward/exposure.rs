@@ -1,18 +1,19 @@
-//! What crosses, derived from the agent's card and the owner's own words.
+//! What crosses, and to which of the agent's ports, derived from its card and the owner's own words.
 
 use std::net::IpAddr;
 
+use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
-use shared::exposure::{CARD_PATHS, Exposure, Rule};
+use shared::exposure::{CARD_PATHS, EXTENDED_CARD_PATHS, Exposure, Rule};
 use shared::limits::EXPOSURE_RULES_MAX;
+use shared::wire::Binding;
 
-use super::origin::{Origin, split_authority};
+use super::origin::{Also, Origin, split_authority};
 
 /// Where an agent takes A2A unless it or its owner says otherwise.
 pub const DEFAULT_ENDPOINT: &str = "/a2a";
-/// Where the extended card stands: A2A 0.2 and 0.3, then 1.0 and the HTTP+JSON of 0.3.
-const EXTENDED_CARD_PATHS: [&str; 3] =
-    ["/agent/authenticatedExtendedCard", "/extendedAgentCard", "/v1/card"];
+/// Signatures of a card that are looked at for their keys.
+const SIGNATURES_MAX: usize = 16;
 
 /// What the owner says, whatever the card implies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +24,27 @@ pub struct Policy {
     pub allow: Vec<String>,
     /// The whole origin.
     pub all: bool,
+    /// Further ports of the same agent.
+    pub also: Vec<Also>,
+}
+
+/// What crosses, and where it goes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Derived {
+    /// What crosses, for the relay.
+    pub exposure: Exposure,
+    /// What of it goes to one of the further ports, and to which: they go before TARGET's, since the
+    /// owner named them.
+    pub also: Vec<(Rule, usize)>,
+    /// The further port of the JSON-RPC endpoint, if that is not TARGET's.
+    pub endpoint_also: Option<usize>,
+}
+
+impl Derived {
+    /// The further port to which a path that crosses goes.
+    pub fn also_of(&self, path: &str) -> Option<usize> {
+        self.also.iter().find(|(rule, _)| rule.allows(path)).map(|(_, also)| *also)
+    }
 }
 
 /// The list for an agent at `origin` with `card`, whose public base is `public` if it is known.
@@ -31,14 +53,22 @@ pub fn derive(
     origin: &Origin,
     card: Option<&Value>,
     public: Option<&str>,
-) -> Exposure {
+) -> Derived {
     let own = Own { origin, public };
     let interfaces = card.map(interfaces).unwrap_or_default();
-    let endpoint = policy
-        .local_path
-        .clone()
-        .or_else(|| path_of(&interfaces, "JSONRPC", &own).next())
-        .unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+    let further = further_rules(policy, origin, &interfaces);
+    let own_endpoint =
+        policy.local_path.clone().or_else(|| path_of(&interfaces, "JSONRPC", &own).next());
+    let elsewhere = || {
+        further.iter().find_map(|(rule, also)| match rule {
+            Rule::Exact(path) => Some((path.clone(), Some(*also))),
+            _ => None,
+        })
+    };
+    let (endpoint, endpoint_also) = own_endpoint
+        .map(|path| (path, None))
+        .or_else(elsewhere)
+        .unwrap_or_else(|| (DEFAULT_ENDPOINT.to_owned(), None));
 
     let mut rules: Vec<Rule> = card_paths(&endpoint).into_iter().map(Rule::Exact).collect();
     if let Some(card) = card {
@@ -48,6 +78,8 @@ pub fn derive(
         rules.extend(EXTENDED_CARD_PATHS.map(|path| Rule::Exact(path.to_owned())));
         let icon = card.get("iconUrl").and_then(Value::as_str);
         rules.extend(icon.and_then(|url| own.path(url)).map(Rule::Exact));
+        rules.extend(key_sets(card).filter_map(|url| own.path(&url)).map(Rule::Exact));
+        rules.extend(further.iter().map(|(rule, _)| rule.clone()));
     }
     rules.retain(|rule| *rule != Rule::Exact(endpoint.clone()));
     // The owner's own words come first, so that no card can crowd them out.
@@ -58,7 +90,96 @@ pub fn derive(
         }
     }
     all.truncate(EXPOSURE_RULES_MAX);
-    Exposure { all: policy.all, endpoint, rules: all }
+    let exposure = Exposure { all: policy.all, endpoint, rules: all };
+    Derived { exposure, also: further, endpoint_also }
+}
+
+/// What the card says of the further ports, each for the binding that its owner named.
+fn further_rules(
+    policy: &Policy,
+    origin: &Origin,
+    interfaces: &[Interface<'_>],
+) -> Vec<(Rule, usize)> {
+    let mut further = Vec::new();
+    for (index, also) in policy.also.iter().enumerate() {
+        let own = Own { origin: &origin.at(also.port), public: None };
+        match also.binding {
+            Binding::HttpJson => {
+                let paths = path_of(interfaces, "HTTP+JSON", &own);
+                further.extend(paths.map(|path| (Rule::HttpJson(path), index)));
+            }
+            Binding::JsonRpc => {
+                let paths = path_of(interfaces, "JSONRPC", &own);
+                further.extend(paths.map(|path| (Rule::Exact(path), index)));
+            }
+            Binding::Grpc => {}
+        }
+    }
+    further.truncate(EXPOSURE_RULES_MAX);
+    further
+}
+
+/// Where the keys of a card's signatures are said to be (`jku`, RFC 7515, 4.1.2).
+fn key_sets(card: &Value) -> impl Iterator<Item = String> {
+    let signatures = card.get("signatures").and_then(Value::as_array).into_iter().flatten();
+    signatures.take(SIGNATURES_MAX).filter_map(|signature| {
+        let protected = signature.get("protected")?.as_str()?;
+        let header = BASE64URL_NOPAD.decode(protected.trim_end_matches('=').as_bytes()).ok()?;
+        let header: Value = serde_json::from_slice(&header).ok()?;
+        let set = header.get("jku").or_else(|| signature.get("header")?.get("jku"));
+        Some(set?.as_str()?.to_owned())
+    })
+}
+
+/// What an owner should know of a card: its interfaces that nobody outside can use, and what to do.
+pub fn left_out(
+    policy: &Policy,
+    origin: &Origin,
+    card: &Value,
+    public: Option<&str>,
+) -> Vec<String> {
+    let own = Own { origin, public };
+    let served = |interface: &Interface<'_>| {
+        let binding = interface.binding.to_ascii_uppercase();
+        let carried = binding == "JSONRPC" || binding == "HTTP+JSON";
+        let further = policy.also.iter().any(|also| {
+            let own = Own { origin: &origin.at(also.port), public: None };
+            let speaks = match also.binding {
+                Binding::JsonRpc => binding == "JSONRPC",
+                Binding::HttpJson => binding == "HTTP+JSON",
+                Binding::Grpc => false,
+            };
+            speaks && own.path(interface.url).is_some()
+        });
+        carried && (own.path(interface.url).is_some() || further)
+    };
+    let interfaces = interfaces(card).into_iter().filter(|interface| !served(interface));
+    let mut notes: Vec<String> =
+        interfaces.filter_map(|interface| note(&interface, origin)).collect();
+    notes.dedup();
+    notes
+}
+
+fn note(interface: &Interface<'_>, origin: &Origin) -> Option<String> {
+    let Interface { url, binding } = interface;
+    let authority = url.split_once("://").map_or(*url, |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port) = split_authority(authority, Some(80))?;
+    if !is_nearby(host) && !origin.has_host(host) {
+        return Some(format!(
+            "the card names {url} for {binding}, by which callers pass the relay by"
+        ));
+    }
+    Some(match binding.to_ascii_uppercase().as_str() {
+        "HTTP+JSON" | "JSONRPC" => format!(
+            "the card names {url}, a port that is not forwarded, and callers do not see it; serve it \
+             with --also {}={port}",
+            binding.to_ascii_lowercase()
+        ),
+        _ => format!(
+            "the card names {url} for {binding}, which does not cross the relay; callers do not see it"
+        ),
+    })
 }
 
 /// Where the card may stand: at the origin, then below the endpoint.

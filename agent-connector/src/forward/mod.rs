@@ -12,6 +12,7 @@ mod patient;
 pub(crate) mod pool;
 pub(crate) mod reply;
 pub(crate) mod request_body;
+pub(crate) mod server;
 pub mod target;
 pub mod watch;
 
@@ -25,7 +26,7 @@ use tokio::time::Instant;
 
 use exposure::Policy;
 use origin::Origin;
-use pool::Pool;
+use server::Server;
 use target::Description;
 
 /// An agent that refuses is dialled again for this long: a restart takes about as long.
@@ -33,11 +34,10 @@ const RESTART_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The local agent. One for the process; links come and go.
 pub struct Agent {
-    origin: Origin,
-    name: String,
-    authority: HeaderValue,
+    server: Server,
+    /// Its further ports, in the order of the policy's.
+    also: Vec<Server>,
     policy: Policy,
-    pub(crate) pool: Pool,
     answers: channel::Sender<Option<bool>>,
     health: Mutex<Health>,
     description: channel::Sender<Arc<Description>>,
@@ -60,15 +60,13 @@ pub struct UnusableOrigin(String);
 impl Agent {
     /// The agent at `origin`. Nothing is known of it yet.
     pub fn new(origin: Origin, policy: Policy) -> Result<Self, UnusableOrigin> {
-        let authority = origin.authority().ok_or_else(|| UnusableOrigin(origin.to_string()))?;
-        let exposure = exposure::derive(&policy, &origin, None, None);
-        let description = Description { exposure, ..Description::default() };
+        let crosses = exposure::derive(&policy, &origin, None, None);
+        let description = Description { crosses, ..Description::default() };
+        let also = policy.also.iter().map(|also| Server::new(origin.at(also.port)));
         Ok(Self {
-            name: origin.to_string(),
-            authority,
-            origin,
+            also: also.collect::<Result<_, _>>()?,
+            server: Server::new(origin)?,
             policy,
-            pool: Pool::default(),
             answers: channel::Sender::new(None),
             health: Mutex::new(Health { seen: Instant::now(), refusing_since: None }),
             description: channel::Sender::new(Arc::new(description)),
@@ -79,16 +77,33 @@ impl Agent {
 
     /// Where it listens.
     pub const fn origin(&self) -> &Origin {
-        &self.origin
+        &self.server.origin
+    }
+
+    /// Where else it listens, as URLs.
+    pub fn also(&self) -> Vec<String> {
+        self.also.iter().map(|server| server.origin.url()).collect()
+    }
+
+    /// The server of a further port, or the agent's first.
+    pub(crate) fn server(&self, also: Option<usize>) -> &Server {
+        also.and_then(|also| self.also.get(also)).unwrap_or(&self.server)
+    }
+
+    /// Closes the connections that have waited for too long.
+    pub(crate) fn prune(&self) {
+        for server in std::iter::once(&self.server).chain(&self.also) {
+            server.pool.prune();
+        }
     }
 
     /// Its `host:port`, for sentences.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.server.name
     }
 
     pub(crate) fn authority(&self) -> HeaderValue {
-        self.authority.clone()
+        self.server.authority.clone()
     }
 
     /// What is known of it now.
@@ -117,7 +132,7 @@ impl Agent {
         let came_back =
             self.answers.send_if_modified(|answers| answers.replace(true) != Some(true));
         if came_back {
-            tracing::info!(agent = %self.name, "the local agent answers");
+            tracing::info!(agent = %self.name(), "the local agent answers");
         }
     }
 
@@ -130,7 +145,7 @@ impl Agent {
         let went_away =
             self.answers.send_if_modified(|answers| answers.replace(false) != Some(false));
         if went_away {
-            tracing::warn!(agent = %self.name, "the local agent refuses connections; start it, or \
+            tracing::warn!(agent = %self.name(), "the local agent refuses connections; start it, or \
                 check the port");
         }
         since + RESTART_PATIENCE
@@ -152,8 +167,14 @@ impl Agent {
     pub(crate) fn describe(&self, card: Value, card_path: Option<String>) {
         let public_url = self.lock_public_url().clone();
         let known = Some(&card).filter(|card| !card.is_null());
-        let exposure = exposure::derive(&self.policy, &self.origin, known, public_url.as_deref());
-        let description = Description { exposure, card, card_path };
+        let (policy, origin, public) = (&self.policy, self.origin(), public_url.as_deref());
+        let crosses = exposure::derive(policy, origin, known, public);
+        let description = Description { crosses, card, card_path };
+        if let Some(card) = known_anew(&self.description(), &description) {
+            for note in exposure::left_out(policy, origin, card, public) {
+                tracing::warn!("{note}");
+            }
+        }
         self.description.send_if_modified(|before| {
             let changed = **before != description;
             if changed {
@@ -176,4 +197,9 @@ impl Agent {
     fn lock_public_url(&self) -> std::sync::MutexGuard<'_, Option<String>> {
         self.public_url.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The card, where it is another one than before.
+fn known_anew<'d>(before: &Description, now: &'d Description) -> Option<&'d Value> {
+    (before.card != now.card).then_some(&now.card).filter(|card| !card.is_null())
 }

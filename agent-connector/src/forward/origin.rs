@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::HeaderValue;
+use shared::wire::Binding;
 
 /// The agent's origin, from the connector's own configuration only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,32 @@ pub struct LocalTarget {
     pub origin: Origin,
     /// The path of the endpoint, if TARGET had one.
     pub path: Option<String>,
+}
+
+/// A further port of the same agent, with the binding that it speaks there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Also {
+    /// The binding.
+    pub binding: Binding,
+    /// The port, on the host of TARGET.
+    pub port: u16,
+}
+
+impl FromStr for Also {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let (binding, port) =
+            text.split_once('=').ok_or("write BINDING=PORT, like http+json=8081")?;
+        let binding = match binding.to_ascii_lowercase().as_str() {
+            "http+json" => Binding::HttpJson,
+            "jsonrpc" => Binding::JsonRpc,
+            "grpc" => return Err("gRPC does not cross yet; leave it out"),
+            _ => return Err("the binding is http+json or jsonrpc"),
+        };
+        let port = parse_port(port).ok_or("the port is a number from 1 to 65535")?;
+        Ok(Self { binding, port })
+    }
 }
 
 /// Why a text is no TARGET.
@@ -57,6 +84,11 @@ impl Origin {
     /// The value of `Host`.
     pub fn authority(&self) -> Option<HeaderValue> {
         HeaderValue::try_from(self.to_string()).ok()
+    }
+
+    /// The same host at another port.
+    pub fn at(&self, port: u16) -> Self {
+        Self { host: self.host.clone(), port }
     }
 
     /// Such as `http://127.0.0.1:8000`.
@@ -141,6 +173,16 @@ mod tests {
                 (target.origin.to_string().as_str(), target.path.as_deref()),
                 (origin, path)
             );
+        }
+    }
+
+    #[test]
+    fn a_further_port_has_a_binding() {
+        let also = |binding, port| Ok(Also { binding, port });
+        assert_eq!("http+json=8081".parse(), also(Binding::HttpJson, 8081));
+        assert_eq!("JSONRPC=1".parse(), also(Binding::JsonRpc, 1));
+        for wrong in ["", "8081", "http+json", "http+json=0", "rest=1", "grpc=1", "http+json=+1"] {
+            assert!(wrong.parse::<Also>().is_err(), "{wrong}");
         }
     }
 

@@ -1,18 +1,29 @@
 //! Maps what a request is for to a path of the local agent, or refuses it.
 
 use http::uri::{InvalidUri, PathAndQuery};
-use shared::exposure::{CARD_PATHS, Exposure};
+use shared::exposure::CARD_PATHS;
 use shared::wire::Target;
+
+use super::exposure::Derived;
 
 /// What of the agent is known: what crosses, and where its card is.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Description {
-    /// What crosses.
-    pub exposure: Exposure,
+    /// What crosses, and to which port.
+    pub crosses: Derived,
     /// The card, or null.
     pub card: serde_json::Value,
     /// Where the card was found.
     pub card_path: Option<String>,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapped {
+    /// Raw path and query.
+    pub path: PathAndQuery,
+    /// To which of the further ports; else to TARGET's.
+    pub also: Option<usize>,
 }
 
 /// Why a request is for nothing that the agent has.
@@ -31,15 +42,14 @@ impl From<InvalidUri> for NoTarget {
 }
 
 /// The raw path and query to ask the agent for. Nothing is decoded or normalised.
-pub fn map(
-    target: &Target,
-    query: Option<&str>,
-    agent: &Description,
-) -> Result<PathAndQuery, NoTarget> {
-    let path = match target {
-        Target::Endpoint => agent.exposure.endpoint.as_str(),
-        Target::Card => agent.card_path.as_deref().unwrap_or_else(|| first_card_path()),
-        Target::Raw(path) if agent.exposure.allows(path) => path,
+pub fn map(target: &Target, query: Option<&str>, agent: &Description) -> Result<Mapped, NoTarget> {
+    let crosses = &agent.crosses;
+    let (path, also) = match target {
+        Target::Endpoint => (crosses.exposure.endpoint.as_str(), crosses.endpoint_also),
+        Target::Card => (agent.card_path.as_deref().unwrap_or_else(|| first_card_path()), None),
+        Target::Raw(path) if crosses.exposure.allows(path) => {
+            (path.as_str(), crosses.also_of(path))
+        }
         Target::Raw(path) => return Err(NoTarget::Denied(path.clone())),
     };
     let mapped = match query {
@@ -47,7 +57,7 @@ pub fn map(
         Some(query) => PathAndQuery::from_maybe_shared(format!("{path}?{query}"))?,
     };
     // What would be asked for is what was judged.
-    if mapped.path() == path { Ok(mapped) } else { Err(NoTarget::Malformed) }
+    if mapped.path() == path { Ok(Mapped { path: mapped, also }) } else { Err(NoTarget::Malformed) }
 }
 
 /// Whether a request is for the public card.
@@ -67,15 +77,26 @@ fn first_card_path() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::exposure::Rule;
+    use shared::exposure::{Exposure, Rule};
 
     fn agent() -> Description {
-        let exposure = Exposure {
-            all: false,
-            endpoint: "/rpc".into(),
-            rules: vec![Rule::Below("/hooks".into())],
-        };
-        Description { exposure, card: serde_json::Value::Null, card_path: None }
+        let rules = vec![Rule::Below("/hooks".into()), Rule::HttpJson("/".into())];
+        let exposure = Exposure { all: false, endpoint: "/rpc".into(), rules };
+        let also = vec![(Rule::HttpJson("/".into()), 1)];
+        let crosses = Derived { exposure, also, endpoint_also: None };
+        Description { crosses, card: serde_json::Value::Null, card_path: None }
+    }
+
+    #[test]
+    fn what_a_further_port_serves_goes_there_and_nothing_else() {
+        for (path, also) in [("/v1/message:send", Some(1)), ("/hooks/x", None), ("/rpc", None)] {
+            let mapped = map(&Target::Raw(path.into()), None, &agent()).unwrap();
+            assert_eq!(mapped.also, also, "{path}");
+        }
+        assert_eq!(map(&Target::Endpoint, None, &agent()).unwrap().also, None);
+        let mut agent = agent();
+        agent.crosses.endpoint_also = Some(0);
+        assert_eq!(map(&Target::Endpoint, None, &agent).unwrap().also, Some(0));
     }
 
     #[test]
@@ -88,14 +109,14 @@ mod tests {
             (raw("/hooks/%41/b:c"), Some(""), "/hooks/%41/b:c?"),
             (raw("/rpc"), Some("x?y"), "/rpc?x?y"),
         ] {
-            assert_eq!(map(&target, query, &agent()).unwrap().as_str(), asked);
+            assert_eq!(map(&target, query, &agent()).unwrap().path.as_str(), asked);
         }
     }
 
     #[test]
     fn a_card_is_asked_for_where_it_was_found() {
         let agent = Description { card_path: Some("/rpc/agent.json".into()), ..agent() };
-        assert_eq!(map(&Target::Card, None, &agent).unwrap().as_str(), "/rpc/agent.json");
+        assert_eq!(map(&Target::Card, None, &agent).unwrap().path.as_str(), "/rpc/agent.json");
     }
 
     #[test]
@@ -105,7 +126,8 @@ mod tests {
             assert_eq!(denied, Err(NoTarget::Denied(path.into())), "{path}");
         }
         let open = Exposure { all: true, ..Exposure::default() };
-        let agent = Description { exposure: open, ..Description::default() };
+        let crosses = Derived { exposure: open, ..Derived::default() };
+        let agent = Description { crosses, ..Description::default() };
         assert!(map(&Target::Raw("/admin".into()), None, &agent).is_ok());
     }
 }

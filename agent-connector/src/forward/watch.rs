@@ -28,7 +28,7 @@ pub async fn run(agent: Arc<Agent>) {
             _ = looks.tick() => false,
             () = agent.refresh.notified() => true,
         };
-        agent.pool.prune();
+        agent.prune();
         let card_age = read_at.map_or(Duration::MAX, |at| at.elapsed());
         let was_back = agent.answers() == Some(true);
         if !was_back || agent.unseen_for() >= PROBE_AFTER {

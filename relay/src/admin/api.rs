@@ -19,6 +19,7 @@ use super::problem::Problem;
 use super::pulse::Pulses;
 use super::refusals::Refusals;
 use super::route::{Resource, Verb};
+use crate::card::kept::KeptCards;
 use crate::metrics::Metrics;
 use crate::principal::{Doorman, Principal};
 use crate::public::PublicUrl;
@@ -63,6 +64,8 @@ pub struct Api {
     pub delegations: Delegations,
     /// What callers were refused of late.
     pub refusals: Refusals,
+    /// Cards of agents, for the time that those are away.
+    pub kept_cards: Arc<KeptCards>,
     /// Who answers at a URL of its own.
     pub looks: Looks,
     /// The public address of the edge.

@@ -97,31 +97,11 @@ impl Looks {
 
 #[cfg(test)]
 mod tests {
-    use shared::ids::Address;
-
     use super::*;
     use crate::direct_url::DirectUrls;
-    use crate::registry::{CallerPolicy, ExposurePolicy};
 
     fn workspace(url: Option<&str>) -> Workspace {
-        Workspace {
-            id: "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
-            org: "org_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
-            parent: None,
-            name: "agent".into(),
-            role: None,
-            tier: None,
-            alias: None,
-            address: Address::new([0; 16]),
-            callers: CallerPolicy::Link,
-            expose: ExposurePolicy::A2a,
-            paused: false,
-            url: url.map(str::to_owned),
-            card: None,
-            registered_at_ms: None,
-            created_at_ms: 0,
-            removed_at_ms: None,
-        }
+        Workspace { url: url.map(str::to_owned), ..Workspace::sample() }
     }
 
     fn looks(policy: DirectUrls) -> Looks {

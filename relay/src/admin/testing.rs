@@ -38,6 +38,7 @@ pub(super) fn api(folder: &Path) -> Api {
         pulses: Pulses::default(),
         refusals: Refusals::default(),
         repeats: Repeats::default(),
+        kept_cards: Arc::default(),
         delegations: Delegations::new().0,
         looks: Looks::new(Rules {
             policy: DirectUrls::Off,

@@ -146,6 +146,7 @@ impl Api {
             "relay_ca": self.relay_ca,
             "callers": workspace.callers,
             "expose": workspace.expose,
+            "strict_card": workspace.strict_card,
             "created_at_ms": workspace.created_at_ms,
             "error_rate": report.error_rate,
             "active_tasks": report.active_tasks,

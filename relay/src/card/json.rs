@@ -21,10 +21,38 @@ impl<'t> Members<'t> {
         self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 
+    /// The values of every member of this name: which of them counts is their reader's choice.
+    pub(super) fn all<'m>(&'m self, name: &'m str) -> impl Iterator<Item = &'t RawValue> + 'm {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| *value)
+    }
+
     /// The value of a member that is a string.
     pub(super) fn text(&self, name: &str) -> Option<String> {
-        self.get(name).and_then(|value| serde_json::from_str(value.get()).ok())
+        self.get(name).and_then(text)
     }
+}
+
+/// The text that a value is, if it is one.
+pub(super) fn text(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// A text as JSON has it.
+pub(super) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Whether `part` stands anywhere in a JSON text, however it is escaped there.
+pub(super) fn contains(json: &[u8], part: &str) -> bool {
+    fn any(value: &serde_json::Value, part: &str) -> bool {
+        match value {
+            serde_json::Value::String(text) => text.contains(part),
+            serde_json::Value::Array(items) => items.iter().any(|item| any(item, part)),
+            serde_json::Value::Object(fields) => fields.values().any(|value| any(value, part)),
+            _ => false,
+        }
+    }
+    serde_json::from_slice(json).is_ok_and(|value| any(&value, part))
 }
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -87,6 +115,14 @@ impl<'t> Splices<'t> {
         let start = (old.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
         if old != new && start <= self.text.len() {
             self.list.push((start..start + old.len(), new.to_owned()));
+        }
+    }
+
+    /// [`replace`](Self::replace), unless the value was replaced before.
+    pub(super) fn replace_once(&mut self, value: &RawValue, new: &str) {
+        let start = (value.get().as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
+        if self.list.iter().all(|(range, _)| range.start != start) {
+            self.replace(value, new);
         }
     }
 

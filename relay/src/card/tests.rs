@@ -1,14 +1,27 @@
 //! What becomes of cards, rule by rule.
 
-use super::{View, edit as edit_view};
-use proptest::prelude::*;
+use super::signing::CardSigner;
+use super::{Edit, Rules, View, edit as edit_view, edit_result};
 use serde_json::{Value, json};
 
 const BASE: &str = "https://relay.example/agents/echo/";
 const ORIGIN: &str = "http://127.0.0.1:8000";
 
+fn rewritten(edit: Edit) -> Option<Vec<u8>> {
+    match edit {
+        Edit::Rewritten(card) => Some(card),
+        Edit::Public => None,
+        Edit::Strict => panic!("nobody was strict"),
+    }
+}
+
 fn edit(card: &[u8], base: &str, origin: &str) -> Option<Vec<u8>> {
-    edit_view(card, &View { base, secret_base: None, origin })
+    edit_by(card, base, &[origin], Rules::default())
+}
+
+fn edit_by(card: &[u8], base: &str, origins: &[&str], rules: Rules<'_>) -> Option<Vec<u8>> {
+    let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
+    rewritten(edit_view(card, &View { base, secret_base: None, origins: &origins, rules }))
 }
 
 fn edited(card: &Value) -> Option<Value> {
@@ -39,6 +52,20 @@ fn each_kind_of_url_has_its_place() {
         ("https://relay.example/agents/echo", "https://relay.example/agents/echo"),
         ("https://public.example/a2a", "https://public.example/a2a"),
         ("no url at all", "no url at all"),
+        ("", ""),
+        // As some readers would understand them.
+        (" HTTP:\\\\localhost:8000/a2a", "https://relay.example/agents/echo/a2a"),
+        ("http:/localhost:8000/a2a", "https://relay.example/agents/echo/a2a"),
+        ("http://user:pw@localhost:8000/a2a", "https://relay.example/agents/echo/a2a"),
+        ("localhost:8000/a2a", "https://relay.example/agents/echo/a2a"),
+        ("http://127.1:8000/a2a", "https://relay.example/agents/echo/a2a"),
+        ("http://localhost:8000?x", "https://relay.example/agents/echo/?x"),
+        ("http://[::ffff:127.0.0.1]:8000/a2a", "https://relay.example/agents/echo/a2a"),
+        ("//localhost:9/a2a", "https://relay.example/agents/echo/a2a"),
+        ("http://%6cocalhost:9/a2a", "https://relay.example/agents/echo/a2a"),
+        ("http://localhost:8000/../../x", "https://relay.example/agents/echo/a2a"),
+        ("https://relay.example/agents/echoes", "https://relay.example/agents/echoes"),
+        ("wss://localhost:8000/ws", "https://relay.example/agents/echo/a2a"),
     ] {
         assert_eq!(main_url(url), expected, "{url}");
     }
@@ -94,10 +121,12 @@ fn signatures_fall_with_what_they_signed_and_only_then() {
 #[test]
 fn a_base_that_the_caller_did_not_name_does_not_go_out() {
     let secret = "https://relay.example/agents/a_secret/";
-    let card = json!({"url": format!("{secret}a2a"), "iconUrl": "https://relay.example/x.png"});
-    let view = View { base: BASE, secret_base: Some(secret), origin: ORIGIN };
-    let edited: Value =
-        serde_json::from_slice(&edit_view(card.to_string().as_bytes(), &view).unwrap()).unwrap();
+    let card = json!({"url": format!("{secret}a2a"), "iconUrl": "https://relay.example/x.png",
+        "signatures": [{"protected": "x"}]});
+    let (origins, strict) = ([ORIGIN.to_owned()], Rules { strict: true, ..Rules::default() });
+    let view = View { base: BASE, secret_base: Some(secret), origins: &origins, rules: strict };
+    let edited = rewritten(edit_view(card.to_string().as_bytes(), &view)).unwrap();
+    let edited: Value = serde_json::from_slice(&edited).unwrap();
     assert_eq!(edited["url"], format!("{BASE}a2a"));
     assert_eq!(edited["iconUrl"], card["iconUrl"]);
 }
@@ -110,23 +139,157 @@ fn what_is_no_card_is_left_alone() {
     }
 }
 
-proptest! {
-    #[test]
-    fn editing_twice_changes_nothing(
-        hosts in prop::collection::vec(("[a-z0-9.:\\[\\]@-]{0,24}", "[/a-z?#%]{0,12}"), 0..5),
-    ) {
-        let interfaces: Vec<Value> = hosts.iter()
-            .map(|(host, path)| json!({"url": format!("http://{host}{path}"), "protocolBinding": "JSONRPC"}))
-            .collect();
-        let main = hosts.first().map(|(host, path)| format!("https://{host}{path}"));
-        let card = json!({"url": main, "supportedInterfaces": interfaces}).to_string();
-        if let Some(once) = edit(card.as_bytes(), BASE, ORIGIN) {
-            prop_assert_eq!(edit(&once, BASE, ORIGIN), None);
-        }
-    }
+#[test]
+fn a_further_port_of_the_agent_moves_and_every_other_goes() {
+    let card = json!({"supportedInterfaces": [
+        {"url": "http://localhost:8000/a2a", "protocolBinding": "JSONRPC"},
+        {"url": "http://10.0.0.7:8081/rest/", "protocolBinding": "HTTP+JSON"},
+        {"url": "http://localhost:8082/rest/", "protocolBinding": "HTTP+JSON"},
+        {"url": "wss://localhost:8000/ws", "protocolBinding": "https://example.com/ws"},
+    ]});
+    let origins = [ORIGIN, "http://127.0.0.1:8081"];
+    let edited = edit_by(card.to_string().as_bytes(), BASE, &origins, Rules::default()).unwrap();
+    let edited: Value = serde_json::from_slice(&edited).unwrap();
+    assert_eq!(
+        edited["supportedInterfaces"],
+        json!([
+            {"url": format!("{BASE}a2a"), "protocolBinding": "JSONRPC"},
+            {"url": format!("{BASE}rest/"), "protocolBinding": "HTTP+JSON"},
+        ])
+    );
+}
 
-    #[test]
-    fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = edit(&bytes, BASE, ORIGIN);
+#[test]
+fn urls_that_pass_the_relay_by_go_where_the_operator_says_so() {
+    let card = json!({"url": "https://elsewhere.example/a2a", "supportedInterfaces": [
+        {"url": "https://elsewhere.example/a2a", "protocolBinding": "JSONRPC"},
+        {"url": format!("{BASE}a2a"), "protocolBinding": "JSONRPC"},
+    ]});
+    let drop = Rules { drop_foreign: true, ..Rules::default() };
+    assert_eq!(edited(&card), None, "they stay unless somebody says so");
+    let edited = edit_by(card.to_string().as_bytes(), BASE, &[ORIGIN], drop).unwrap();
+    let edited: Value = serde_json::from_slice(&edited).unwrap();
+    assert_eq!(edited["url"], format!("{BASE}a2a"));
+    assert_eq!(edited["supportedInterfaces"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_promoted_interface_brings_its_transport_along() {
+    let card = json!({
+        "name": "x", "url": "http://localhost:9999/",
+        "supportedInterfaces": [
+            {"url": "http://localhost:8000/new", "protocolBinding": "JSONRPC"}],
+        "additionalInterfaces": [{"url": "http://localhost:8000/rest", "transport": "HTTP+JSON"}],
+    });
+    let card = edited(&card).unwrap();
+    assert_eq!(card["url"], format!("{BASE}rest"));
+    assert_eq!(card["preferredTransport"], "HTTP+JSON", "without it, JSON-RPC is meant");
+}
+
+#[test]
+fn a_member_that_stands_twice_is_edited_twice() {
+    let card = br#"{"url":"http://localhost:8000/a","\u0075rl":"http://localhost:9000/b"}"#;
+    let edited = String::from_utf8(edit(card, BASE, ORIGIN).unwrap()).unwrap();
+    assert!(!edited.contains("localhost"), "{edited}");
+}
+
+#[test]
+fn a_strict_operator_keeps_signed_cards_whole() {
+    let strict = Rules { strict: true, ..Rules::default() };
+    let origins = [ORIGIN.to_owned()];
+    let view = View { base: BASE, secret_base: None, origins: &origins, rules: strict };
+    let edit = |card: Value| edit_view(card.to_string().as_bytes(), &view);
+    let (local, signatures) = ("http://localhost:8000/a2a", json!([{"protected": "x"}]));
+    assert_eq!(edit(json!({"url": local, "signatures": signatures})), Edit::Strict);
+    for unsigned in [json!({"url": local}), json!({"url": local, "signatures": []})] {
+        assert!(matches!(edit(unsigned), Edit::Rewritten(_)));
     }
+    assert_eq!(edit(json!({"url": BASE, "signatures": signatures})), Edit::Public);
+}
+
+#[test]
+fn ten_signatures_become_one_of_the_relays_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let public = "https://relay.example".parse().unwrap();
+    let signer = CardSigner::open_or_create(folder.path(), &public).unwrap();
+    let rules = Rules { signer: Some(&signer), ..Rules::default() };
+    let signatures = vec![json!({"protected": "x", "signature": "y"}); 10];
+    let url = "http://localhost:8000/a2a";
+    let card =
+        json!({"name": "n", "supportedInterfaces": [{"url": url}], "signatures": signatures});
+    let signed = edit_by(card.to_string().as_bytes(), BASE, &[ORIGIN], rules).unwrap();
+    let signed: Value = serde_json::from_slice(&signed).unwrap();
+    let signatures = signed["signatures"].as_array().unwrap();
+    assert_eq!(signatures.len(), 1);
+    let header = signatures[0]["protected"].as_str().unwrap();
+    let header = data_encoding::BASE64URL_NOPAD.decode(header.as_bytes()).unwrap();
+    let header: Value = serde_json::from_slice(&header).unwrap();
+    assert_eq!(header["jku"], "https://relay.example/.well-known/jwks.json");
+    assert_eq!(header["kid"], signer.key_id());
+
+    // One that nobody signed, and one of 0.3, which has no form to sign, get none.
+    for (card, expected) in [
+        (json!({"supportedInterfaces": [{"url": url}]}), Value::Null),
+        (json!({"url": url, "signatures": [{"protected": "x"}]}), json!([])),
+    ] {
+        let edited = edit_by(card.to_string().as_bytes(), BASE, &[ORIGIN], rules).unwrap();
+        let edited: Value = serde_json::from_slice(&edited).unwrap();
+        assert_eq!(edited["signatures"], expected);
+    }
+}
+
+#[test]
+fn of_a_response_only_the_result_is_edited() {
+    let origins = [ORIGIN.to_owned()];
+    let rules = Rules::default();
+    let view = View { base: BASE, secret_base: None, origins: &origins, rules };
+    let edit = |response: &str| {
+        rewritten(edit_result(response.as_bytes(), &view))
+            .map(|text| String::from_utf8(text).unwrap())
+    };
+    let url = "http://localhost:8000/a2a";
+    assert_eq!(
+        edit(&format!(
+            r#"{{ "id" : 1.50, "x":"{url}","result":{{"url": "{url}"}}, "jsonrpc":"2.0"}}"#
+        )),
+        Some(format!(
+            r#"{{ "id" : 1.50, "x":"{url}","result":{{"url": "{BASE}a2a"}}, "jsonrpc":"2.0"}}"#
+        ))
+    );
+    for same in [
+        format!(r#"{{"id":1,"error":{{"url":"{url}"}}}}"#),
+        format!(r#"{{"id":1,"result":"{url}"}}"#),
+        format!(r#"[{{"id":1,"result":{{"url":"{url}"}}}}]"#),
+        "no json".into(),
+    ] {
+        assert_eq!(edit(&same), None, "{same}");
+    }
+}
+
+#[test]
+fn the_deepest_card_is_edited_like_any_other() {
+    let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
+    let card = format!(r#"{{"deep":{open}{close},"url":"http://localhost:8000/a"}}"#);
+    let edited = edit(card.as_bytes(), BASE, ORIGIN).unwrap();
+    assert!(edited.ends_with(br#""url":"https://relay.example/agents/echo/a"}"#));
+}
+
+#[test]
+fn of_an_agent_whose_origin_is_unknown_nothing_private_goes_out() {
+    let secret = "https://relay.example/agents/a_secret/";
+    let rules = Rules { drop_foreign: true, ..Rules::default() };
+    let view = View { base: BASE, secret_base: Some(secret), origins: &[], rules };
+    let alias = "https://relay.example/agents/alias/a2a";
+    let card = json!({"url": format!("{secret}x"), "supportedInterfaces": [
+        {"url": "http://localhost:8000/a2a", "protocolBinding": "JSONRPC"},
+        {"url": alias, "protocolBinding": "JSONRPC"},
+    ]});
+    let edited = rewritten(edit_view(card.to_string().as_bytes(), &view)).unwrap();
+    let edited: Value = serde_json::from_slice(&edited).unwrap();
+    assert_eq!(edited["url"], format!("{BASE}x"));
+    let left = json!([{"url": alias, "protocolBinding": "JSONRPC"}]);
+    assert_eq!(
+        edited["supportedInterfaces"], left,
+        "by its other name it is the relay's all the same"
+    );
 }

@@ -96,6 +96,17 @@ struct Policies {
     /// What callers reach: a2a or all
     #[arg(long, value_name = "WHAT")]
     expose: Option<ExposurePolicy>,
+    /// Whether a signed card is served as it is, even if nobody outside can use its URLs
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    strict_card: Option<bool>,
+}
+
+fn on_off(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("say on or off"),
+    }
 }
 
 impl Policies {
@@ -107,6 +118,7 @@ impl Policies {
             ("tier", self.tier),
             ("callers", self.callers.map(|policy| policy.as_str().into())),
             ("expose", self.expose.map(|policy| policy.as_str().into())),
+            ("strict_card", self.strict_card.map(Value::from)),
         ];
         given.into_iter().filter_map(|(field, value)| Some((field.into(), value?))).collect()
     }

@@ -10,7 +10,9 @@ use super::story::failed;
 use crate::Relay;
 use crate::addresses::Addresses;
 use crate::commands::exit::Failure;
-use crate::config::{AdminTokenSource, BODY_BYTES_MAX, Config, IN_FLIGHT_MAX, SealingSource};
+use crate::config::{
+    AdminTokenSource, BODY_BYTES_MAX, Config, ForeignUrls, IN_FLIGHT_MAX, SealingSource,
+};
 use crate::direct_url::DirectUrls;
 use crate::tunnel::endpoint::Congestion;
 
@@ -41,6 +43,8 @@ impl Host {
             max_body_bytes: BODY_BYTES_MAX,
             max_in_flight: IN_FLIGHT_MAX,
             direct_urls: DirectUrls::Off,
+            foreign_urls: ForeignUrls::default(),
+            sign_cards: false,
             url_file: None,
         };
         let relay = Relay::start(&config).map_err(|error| failed(&error.to_string()))?;

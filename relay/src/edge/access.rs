@@ -6,6 +6,7 @@ use shared::exposure::{CARD_PATHS, Exposure};
 use shared::ids::WorkspaceId;
 use shared::wire::{Binding, Target};
 
+use super::card_request::Document;
 use super::failure::Failure;
 use super::judge::is_json;
 use super::render::Dialect;
@@ -86,6 +87,8 @@ pub struct Reach {
     pub binding: Binding,
     /// The caller's dialect.
     pub dialect: Dialect,
+    /// What of its answer may have to be edited.
+    pub document: Document,
 }
 
 /// The dialect of a path before its agent is known: what a refusal would look like.
@@ -113,12 +116,17 @@ pub fn reach(
     if all {
         let path = if rest.is_empty() { "/" } else { rest };
         let dialect = dialect(rest, method);
-        // The origin as it is, but for the one document that must not name it.
-        let target = match card_path(rest) {
-            Some(_) if !rest.starts_with("/a2a") => Target::Card,
-            _ => Target::Raw(path.into()),
+        // The origin as it is, but for the documents that must not name it.
+        let raw = || Target::Raw(path.into());
+        let (target, document) = match card_path(rest) {
+            Some(_) if !rest.starts_with("/a2a") => (Target::Card, Document::Public),
+            _ if announced.is_some_and(|list| list.is_extended_card(rest)) => {
+                (raw(), Document::Extended)
+            }
+            _ if announced.is_some_and(|list| list.endpoint == path) => (raw(), Document::Called),
+            _ => (raw(), Document::None),
         };
-        return Ok(Some(Reach { target, binding: binding(dialect), dialect }));
+        return Ok(Some(Reach { target, binding: binding(dialect), dialect, document }));
     }
     if is_endpoint_alias(rest) || announced.is_some_and(|list| list.endpoint == rest) {
         return match *method {
@@ -126,6 +134,7 @@ pub fn reach(
                 target: Target::Endpoint,
                 binding: Binding::JsonRpc,
                 dialect: Dialect::JsonRpc,
+                document: Document::Called,
             })),
             _ => Err(Failure::MethodNotAllowed("POST, OPTIONS")),
         };
@@ -136,6 +145,7 @@ pub fn reach(
                 target: Target::Card,
                 binding: Binding::HttpJson,
                 dialect: Dialect::Problem,
+                document: Document::Public,
             })),
             _ => Err(Failure::MethodNotAllowed("GET, HEAD, OPTIONS")),
         };
@@ -147,8 +157,15 @@ pub fn reach(
             "The agent serves nothing at this path, or its exposure does not include it.",
         ));
     }
-    let target = Target::Raw(rest.into());
-    Ok(Some(Reach { target, binding: Binding::HttpJson, dialect: Dialect::HttpJson }))
+    let document = match narrow.is_extended_card(rest) {
+        true if !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) => {
+            return Err(Failure::MethodNotAllowed("GET, HEAD, OPTIONS"));
+        }
+        true => Document::Extended,
+        false => Document::None,
+    };
+    let (target, dialect) = (Target::Raw(rest.into()), Dialect::HttpJson);
+    Ok(Some(Reach { target, binding: Binding::HttpJson, dialect, document }))
 }
 
 /// Refuses a body that is said not to be JSON, where JSON-RPC is spoken.
@@ -220,6 +237,9 @@ mod tests {
             ("/.well-known/agent.json", Method::POST, a2a, None, "RELAY_METHOD_NOT_ALLOWED"),
             ("/v1/tasks/1:cancel", Method::POST, a2a, Some(&list), "Raw(\"/v1/tasks/1:cancel\")"),
             ("/v1/tasks/1", Method::GET, a2a, None, "unknown"),
+            ("/v1/card", Method::GET, a2a, Some(&list), "Raw(\"/v1/card\")"),
+            ("/v1/card", Method::POST, a2a, Some(&list), "RELAY_METHOD_NOT_ALLOWED"),
+            ("/tasks/card", Method::DELETE, a2a, Some(&list), "Raw(\"/tasks/card\")"),
             ("/admin", Method::GET, a2a, Some(&list), "RELAY_NOT_FOUND"),
             ("/admin", Method::GET, a2a, Some(&open), "RELAY_NOT_FOUND"),
             ("/admin", Method::GET, all, Some(&list), "RELAY_NOT_FOUND"),
@@ -232,27 +252,30 @@ mod tests {
         }
     }
 
-    fn workspace(callers: CallerPolicy) -> Workspace {
-        let org = "org_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
-        let created_at_ms = 0;
-        Workspace {
-            id: MINE.parse().unwrap(),
-            org,
-            parent: None,
-            name: "mine".into(),
-            role: None,
-            tier: None,
-            alias: None,
-            address: Address::new([1; 16]),
-            callers,
-            expose: ExposurePolicy::A2a,
-            paused: false,
-            url: None,
-            card: None,
-            registered_at_ms: None,
-            created_at_ms,
-            removed_at_ms: None,
+    #[test]
+    fn a_path_tells_which_document_may_need_editing() {
+        let list = announced();
+        let open = Exposure { all: true, ..announced() };
+        let all = ExposurePolicy::All;
+        for (rest, method, policy, list, expected) in [
+            ("", Method::POST, ExposurePolicy::A2a, &list, Document::Called),
+            ("/.well-known/agent.json", Method::GET, ExposurePolicy::A2a, &list, Document::Public),
+            ("/extendedAgentCard", Method::GET, ExposurePolicy::A2a, &list, Document::Extended),
+            ("/t/extendedAgentCard", Method::GET, ExposurePolicy::A2a, &list, Document::Extended),
+            ("/tasks/card", Method::GET, ExposurePolicy::A2a, &list, Document::None),
+            ("/rpc", Method::POST, all, &open, Document::Called),
+            ("/other", Method::POST, all, &open, Document::None),
+            ("/v1/card", Method::GET, all, &open, Document::Extended),
+            ("/shop/of/v1/card", Method::GET, all, &open, Document::None),
+        ] {
+            let reached = reach(rest, &method, policy, Some(list)).unwrap().unwrap();
+            assert_eq!(reached.document, expected, "{method} {rest}");
         }
+    }
+
+    fn workspace(callers: CallerPolicy) -> Workspace {
+        let id = MINE.parse().unwrap();
+        Workspace { id, address: Address::new([1; 16]), callers, ..Workspace::sample() }
     }
 
     fn key(scope: Scope) -> Principal {

@@ -147,8 +147,8 @@ pub trait AnswerSource {
     /// Wants no more of it, for no bad reason.
     fn release(&mut self);
 
-    /// Scheme, host and port of the agent, as a card of its may name them.
-    fn origin(&self) -> String;
+    /// Scheme, host and port of each of the agent's servers, as a card of its may name them.
+    fn origins(&self) -> Vec<String>;
 }
 
 impl AnswerSource for Answer {
@@ -164,8 +164,8 @@ impl AnswerSource for Answer {
         Self::release(self);
     }
 
-    fn origin(&self) -> String {
-        self.link().announced().origin.clone()
+    fn origins(&self) -> Vec<String> {
+        self.link().announced().origins()
     }
 }
 

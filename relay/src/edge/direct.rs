@@ -30,10 +30,11 @@ use shared::wire::{Abort, Target};
 use tokio::time::{sleep, timeout};
 
 use super::answer_body::{AnswerBody, Streamed};
-use super::card_answer;
+use super::card_answer::{self, map_locations};
 use super::deadline::{Deadline, patience};
 use super::exchange::{
-    Admitted, Pending, Refused, Way, announced_length, answer_with, ended, stream, upload_failure,
+    Admitted, Pending, Refused, Way, announced_length, answer_with, ask_plainly, ended, stream,
+    upload_failure,
 };
 use super::failure::Failure;
 use super::forwarded::toward_caller;
@@ -88,6 +89,7 @@ impl Direct {
     ) -> Result<Response<AnswerBody>, Refused> {
         let Pending { body, mut record } = pending;
         let workspace = Arc::clone(&admitted.workspace);
+        ask_plainly(&mut admitted, &body.prefix());
         let begun = match url {
             Ok(url) => {
                 let deadline = admitted.deadline;
@@ -98,7 +100,12 @@ impl Direct {
         let Begun { url, seat, mut connection, head } = match begun {
             Ok(begun) => *begun,
             Err(failure) => {
-                return Err(Refused { failure, body: Some(body), record: Some(record) });
+                return Err(Refused {
+                    failure,
+                    body: Some(body),
+                    prefix: None,
+                    record: Some(record),
+                });
             }
         };
         let prefix = body.prefix();
@@ -113,33 +120,34 @@ impl Direct {
                 connection.close().await;
                 let (body, broken) = lent.take();
                 let failure = broken.and_then(upload_failure).unwrap_or(failure);
-                return Err(Refused { failure, body, record: Some(record) });
+                return Err(Refused { failure, body, prefix: None, record: Some(record) });
             }
         };
         self.api.looks.note(&workspace, Ok(()));
         let Parts { status, headers: mut fields, .. } = parts;
         record.answered(status.as_u16());
         toward_caller(&mut fields, &record.request_id);
+        map_locations(&mut fields, &admitted, || vec![url.origin()]);
         let expected = match announced_length(&fields, &admitted, status) {
             Ok(expected) => expected,
             Err(failure) => {
                 let failure = of_a_url(failure);
-                return Err(Refused { failure, body: None, record: Some(record) });
+                return Err(Refused { failure, body: None, prefix: None, record: Some(record) });
             }
         };
         let answer = DirectAnswer::new(incoming, url.origin(), connection, seat);
-        match card_answer::concerns(&admitted, status, &fields) {
-            Some(asked) => {
-                card_answer::respond(&admitted, asked, fields, answer, record).await.map_err(
-                    |failure| Refused { failure: of_a_url(failure), body: None, record: None },
-                )
-            }
-            None => {
-                let streamed = Streamed::new(answer, record, expected, Carrying::Gone);
-                let streamed = stream(streamed, &admitted, &fields, &prefix);
-                Ok(answer_with(status, fields, AnswerBody::direct(streamed)))
-            }
+        if card_answer::concerns(&admitted, &prefix, status, &fields) {
+            let card = card_answer::respond(&admitted, status, fields, answer, record).await;
+            return card.map_err(|failure| Refused {
+                failure: of_a_url(failure),
+                body: None,
+                prefix: Some(prefix.clone()),
+                record: None,
+            });
         }
+        let streamed = Streamed::new(answer, record, expected, Carrying::Gone);
+        let streamed = stream(streamed, &admitted, &fields, &prefix);
+        Ok(answer_with(status, fields, AnswerBody::direct(streamed)))
     }
 
     /// Opens a connection and makes the head that goes out on it; nothing is sent yet.

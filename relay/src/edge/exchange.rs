@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 use shared::codes::Delivery;
 use shared::ids::Generation;
@@ -13,7 +13,8 @@ use tokio::time::{sleep, timeout};
 
 use super::answer_body::{AnswerBody, AnswerSource, Streamed};
 use super::caller_body::{BodyBroken, CallerBody};
-use super::card_answer;
+use super::card_answer::{self, map_locations};
+use super::card_request::{CardAsked, Document};
 use super::deadline::{Deadline, patience};
 use super::failure::Failure;
 use super::forwarded::toward_caller;
@@ -22,6 +23,7 @@ use super::prefix::Prefix;
 use super::record::{Carrier, Record};
 use super::render::Dialect;
 use super::upload::{Carried, Carrying};
+use crate::card::kept::{KeptCards, Key};
 use crate::direct_url::{DirectUrl, Rule};
 use crate::registry::{Validity, Workspace};
 use crate::shard::Home;
@@ -40,8 +42,10 @@ pub struct Admitted {
     pub head: RequestHead,
     /// How its caller is spoken to.
     pub dialect: Dialect,
-    /// What a card's answer needs, for a request that asks for one.
-    pub card: Option<CardAsked>,
+    /// By which name the agent was asked, and whether for a card.
+    pub asked: CardAsked,
+    /// Where the answer is kept for the time that the agent is away, if it may be.
+    pub keep: Option<(Arc<KeptCards>, Key)>,
     /// When the caller wants the whole answer, if it said so.
     pub deadline: Option<Deadline>,
     /// Until when the credential is good that the caller showed, if it did.
@@ -65,18 +69,6 @@ pub enum Way {
     Direct(Result<Box<DirectUrl>, Rule>),
 }
 
-/// How a card was asked for.
-#[derive(Debug)]
-pub struct CardAsked {
-    /// The public base by which the agent was asked, with its final slash.
-    pub base: String,
-    /// The base by the workspace's address, for a card that was asked for by another name: it may
-    /// stand in the card and must not go out.
-    pub secret_base: Option<String>,
-    /// The caller's validator, which the relay answers itself.
-    pub if_none_match: Option<HeaderValue>,
-}
-
 /// What a request still owns while nobody has answered it; a refusal looks through it.
 #[derive(Debug)]
 pub struct Pending {
@@ -93,6 +85,8 @@ pub struct Refused {
     pub failure: Failure,
     /// The body, whose first bytes tell the caller's JSON-RPC id.
     pub body: Option<Box<CallerBody>>,
+    /// Those first bytes, where the body itself is on its way.
+    pub prefix: Option<Prefix>,
     /// The record, to be closed with the refusal.
     pub record: Option<Box<Record>>,
 }
@@ -121,7 +115,12 @@ pub async fn run(
         let opened = match begun {
             Ok(opened) => opened,
             Err(failure) => {
-                return Err(Refused { failure, body: Some(body), record: Some(record) });
+                return Err(Refused {
+                    failure,
+                    body: Some(body),
+                    prefix: None,
+                    record: Some(record),
+                });
             }
         };
         let Opened { first, upload, mut answer } = opened;
@@ -130,36 +129,35 @@ pub async fn run(
             Ok(ResponseHead { status, mut fields }) => {
                 record.answered(status.as_u16());
                 toward_caller(&mut fields, &record.request_id);
+                map_locations(&mut fields, &admitted, || answer.origins());
                 match announced_length(&fields, &admitted, status) {
-                    Ok(expected) => match card_answer::concerns(&admitted, status, &fields) {
-                        Some(asked) => {
-                            let card =
-                                card_answer::respond(&admitted, asked, fields, answer, record);
-                            // Cards are seldom asked for, and need not make every future large.
-                            return Box::pin(card).await.map_err(|failure| Refused {
-                                failure,
-                                body: None,
-                                record: None,
-                            });
-                        }
-                        None => {
-                            let sent = carrying.for_good();
-                            let streamed = Streamed::new(answer, record, expected, sent);
-                            let streamed = stream(streamed, &admitted, &fields, &prefix);
-                            return Ok(answer_with(status, fields, AnswerBody::streamed(streamed)));
-                        }
-                    },
+                    Ok(_) if card_answer::concerns(&admitted, &prefix, status, &fields) => {
+                        let card = card_answer::respond(&admitted, status, fields, answer, record);
+                        // Cards are seldom asked for, and need not make every future large.
+                        return Box::pin(card).await.map_err(|failure| Refused {
+                            failure,
+                            body: None,
+                            prefix: Some(prefix.clone()),
+                            record: None,
+                        });
+                    }
+                    Ok(expected) => {
+                        let sent = carrying.for_good();
+                        let streamed = Streamed::new(answer, record, expected, sent);
+                        let streamed = stream(streamed, &admitted, &fields, &prefix);
+                        return Ok(answer_with(status, fields, AnswerBody::streamed(streamed)));
+                    }
                     Err(failure) => failure,
                 }
             }
             Err(failure) => failure,
         };
         let Some(sent) = Box::pin(carrying.stop()).await else {
-            return Err(Refused { failure, body: None, record: Some(record) });
+            return Err(Refused { failure, body: None, prefix: None, record: Some(record) });
         };
         let (taken, whole) = sent.unsend();
         if !whole || passed.is_some() || !failure.is_unbegun() {
-            return Err(Refused { failure, body: Some(taken), record: Some(record) });
+            return Err(Refused { failure, body: Some(taken), prefix: None, record: Some(record) });
         }
         body = taken;
         record.delivery = Delivery::NotSent;
@@ -187,6 +185,7 @@ async fn begin(
     find_link(live, admitted, passed)?;
     let first = body.at_hand(FIRST_BYTES_MAX).await.map_err(broken)?;
     let complete = body.is_over() && !body.has_trailers();
+    ask_plainly(admitted, &body.prefix());
     let opened = open(live, admitted, &first, complete, passed).await;
     let (upload, answer) = match opened {
         Ok(opened) => opened,
@@ -200,6 +199,14 @@ async fn begin(
     let sent = first.iter().map(|bytes| bytes.len() as u64).sum();
     record.metrics().bytes_to_agents.inc_by(sent);
     Ok(Opened { first, upload: (!complete).then_some(upload), answer })
+}
+
+/// Has a card come as it is, where its request shows in time that it asks for one.
+pub fn ask_plainly(admitted: &mut Admitted, prefix: &Prefix) {
+    if admitted.asked.document == Document::Called && prefix.asks_for_card() {
+        let plain = HeaderValue::from_static("identity");
+        admitted.head.fields.insert(ACCEPT_ENCODING, plain);
+    }
 }
 
 /// Opens the exchange as long as the caller waits. Given up half-way, its body cannot be sent again.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use shared::codes::{AbortCode, Delivery};
 use shared::ids::WorkspaceId;
-use shared::limits::{HEADER_FIELDS_MAX, HEADER_LIST_BYTES_MAX, URI_BYTES_MAX};
+use shared::limits::{CONTROL_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_LIST_BYTES_MAX, URI_BYTES_MAX};
 use shared::wire::Abort;
 
 use crate::direct_url::Rule;
@@ -71,6 +71,8 @@ pub enum Failure {
     Protocol(WorkspaceId),
     /// The caller's credential ended before the head of the answer.
     CredentialEnded(WorkspaceId),
+    /// The card is longer than any that the relay reads.
+    CardTooLong(WorkspaceId),
     /// The head of the answer did not come in time.
     Deadline(Duration),
     /// The store cannot do its work; the sentence says why.
@@ -112,6 +114,11 @@ impl Failure {
         }
     }
 
+    /// Whether nothing leads to the agent now.
+    pub const fn is_offline(&self) -> bool {
+        matches!(self, Self::AgentOffline(..) | Self::Uncalled(..) | Self::LinkLost(_))
+    }
+
     /// What the caller is told.
     pub fn verdict(&self) -> Verdict {
         let (status, code) = self.status_and_code();
@@ -144,7 +151,7 @@ impl Failure {
             Self::HeadersTooLarge => (431, "RELAY_HEADERS_TOO_LARGE"),
             Self::NotImplemented(_) => (501, "RELAY_NOT_IMPLEMENTED"),
             Self::TunnelLost(_) => (502, "RELAY_TUNNEL_LOST"),
-            Self::Protocol(_) => (502, "RELAY_UPSTREAM_PROTOCOL"),
+            Self::Protocol(_) | Self::CardTooLong(_) => (502, "RELAY_UPSTREAM_PROTOCOL"),
             Self::AgentOffline(..) | Self::Uncalled(..) | Self::LinkLost(_) => {
                 (503, "RELAY_AGENT_OFFLINE")
             }
@@ -215,6 +222,10 @@ impl Failure {
                 "What came back from agent {id} is not a valid answer. Its owner finds more in \
                  agent-connector's log."
             ),
+            Self::CardTooLong(id) => format!(
+                "The card of agent {id} is over {CONTROL_BYTES_MAX} bytes, which is the most that \
+                 the relay reads of one. Its owner has to shorten it."
+            ),
             Self::AgentOffline(id, last_seen) => {
                 let seen = last_seen.map_or_else(
                     || String::from("not seen since the relay started"),
@@ -264,6 +275,7 @@ impl Failure {
         match self {
             Self::TunnelLost(_)
             | Self::Protocol(_)
+            | Self::CardTooLong(_)
             | Self::CredentialEnded(_)
             | Self::Deadline(_) => Delivery::Maybe,
             // Before the head, "delivered" is more than a connector can know.
@@ -313,7 +325,8 @@ impl Failure {
             | Self::TunnelLost(id)
             | Self::CredentialEnded(id)
             | Self::Aborted(id, _)
-            | Self::Protocol(id) => Some(*id),
+            | Self::Protocol(id)
+            | Self::CardTooLong(id) => Some(*id),
             _ => None,
         }
     }

@@ -5,10 +5,9 @@ use std::net::IpAddr;
 use http::Version;
 use http::header::{
     ACCEPT_ENCODING, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, VIA,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, VIA,
 };
 use shared::headers::{remove_hop_by_hop, remove_relay_fields};
-use shared::wire::Target;
 
 use super::trace::traceparent;
 use crate::principal::Principal;
@@ -81,18 +80,19 @@ pub struct Origin<'o> {
 }
 
 /// Makes a caller's fields those that the agent gets: end to end ones as they are, forwarding ones
-/// set and never trusted.
-pub fn toward_agent(fields: &mut HeaderMap, origin: Origin<'_>, target: &Target) {
+/// set and never trusted. `is_card`: the relay has to read the answer.
+pub fn toward_agent(fields: &mut HeaderMap, origin: Origin<'_>, is_card: bool) {
     remove_hop_by_hop(fields);
     remove_relay_fields(fields);
     for name in [&HOST, &EXPECT, &X_WORKSPACE_ID] {
         fields.remove(name);
     }
-    if *target == Target::Card {
+    if is_card {
         // The relay may have to edit the card, so it must read it, and whole.
         fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        fields.remove(IF_NONE_MATCH);
-        fields.remove(IF_MODIFIED_SINCE);
+        for name in [&IF_NONE_MATCH, &IF_MODIFIED_SINCE, &IF_RANGE, &RANGE] {
+            fields.remove(name);
+        }
     }
     join_cookies(fields);
     fields.reserve(OWN_FIELDS);
@@ -167,7 +167,7 @@ mod tests {
             principal: Some(&sender),
         };
         fields.insert(&TRACEPARENT, HeaderValue::from_static("00-aa-bb-01"));
-        toward_agent(&mut fields, origin, &Target::Endpoint);
+        toward_agent(&mut fields, origin, false);
         let mut seen: Vec<String> = fields
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))

@@ -63,9 +63,12 @@ pub async fn run(
         }
         Ok(Err(refused)) => Err(refused),
         // Its task died, and nobody can say how far it came.
-        Err(_) => {
-            Err(Refused { failure: Failure::TunnelLost(workspace), body: None, record: None })
-        }
+        Err(_) => Err(Refused {
+            failure: Failure::TunnelLost(workspace),
+            body: None,
+            prefix: None,
+            record: None,
+        }),
     }
 }
 

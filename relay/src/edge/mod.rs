@@ -5,7 +5,8 @@
 //! check its `access`, then `exchange` carries it to a link of [`crate::tunnel`], on the shard that
 //! owns it (`handed`), or `direct` to the agent's own URL while there is none. Whatever goes wrong
 //! is a `failure`, which `render` alone turns into an answer. The only bodies that are read are the
-//! first bytes of a request (`prefix`, `envelope`) and an agent's card ([`crate::card`]).
+//! first bytes of a request (`prefix`, `envelope`) and an agent's card: `card_request` tells who asks
+//! for one, `card_answer` serves it, edited by [`crate::card`], with the validator of `card_tag`.
 //! `own_api` serves the registration API, and `send` what agents say to each other.
 
 pub mod access;
@@ -16,6 +17,9 @@ pub mod body_source;
 pub mod budgets;
 pub mod caller_body;
 pub mod card_answer;
+pub mod card_request;
+mod card_tag;
+mod cards;
 mod chat;
 mod connection;
 pub mod deadline;

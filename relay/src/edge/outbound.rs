@@ -23,6 +23,7 @@ use super::access;
 use super::answer_body::AnswerBody;
 use super::body_source::Source;
 use super::caller_body::CallerBody;
+use super::cards::no_card_keys;
 use super::failure::Failure;
 use super::forwarded::Caller;
 use super::own_api::{self, API_BODY_BYTES_MAX, API_BODY_TIMEOUT};
@@ -112,15 +113,18 @@ impl Edge {
                 note.becomes_exchange();
                 self.send(&mut parts, body, target, &caller(), request_id, principal).await
             }
-            Route::Agent { name, text, rest } => {
+            Route::Agent { name, rest } => {
                 let prefix = path.strip_suffix(rest).unwrap_or(&path);
                 let (caller, dialect) = (&caller(), access::dialect(rest, &parts.method));
-                let asked = Asked { name, text, prefix, rest, dialect, caller, principal };
+                let asked = Asked { name, prefix, rest, dialect, caller, principal };
                 note.becomes_exchange();
                 self.forward(&mut parts, self.carried(body), &asked, request_id).await
             }
             Route::Health => return Ok(own_api::text(StatusCode::OK, "ok\n")),
             Route::Ready => return Ok(self.ready().await?),
+            Route::CardKeys => {
+                return self.card_keys().ok_or_else(|| no_card_keys().into());
+            }
             Route::Secrets | Route::MissingSlash | Route::Nothing => {
                 return Err(Failure::NotFound("The relay has nothing at this path.").into());
             }

@@ -11,6 +11,7 @@ use shared::wire::RequestHead;
 use super::route::{Route, route};
 use crate::access_log::{self, Value};
 use crate::admin::Api;
+use crate::card::signing::KEYS_PATH;
 use crate::metrics::{Metrics, Outcome};
 use crate::tunnel::outbound::Speaker;
 
@@ -139,6 +140,7 @@ fn form(path: &str) -> &'static str {
         Route::Api => Api::form(path).unwrap_or("(nothing)"),
         Route::Health => "/healthz",
         Route::Ready => "/readyz",
+        Route::CardKeys => KEYS_PATH,
         Route::Send(None) => "/a2a",
         Route::Send(Some(_)) => "/workspaces/{id}/a2a",
         Route::Agent { .. } => "/agents/{name}/",

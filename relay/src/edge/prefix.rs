@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use memchr::memmem;
 
+use super::card_request::CARD_METHODS;
 use super::envelope::{Envelope, scan};
 
 /// Bytes in which a JSON-RPC `id` is looked for.
@@ -80,6 +82,17 @@ impl Prefix {
         read.found.clone()
     }
 
+    /// Whether what has been read shows a JSON-RPC method whose result is a card. Waits for nothing.
+    pub fn asks_for_card(&self) -> bool {
+        let mut read = self.lock();
+        // Nearly every body is told by this, without being looked through.
+        if read.found.method.is_none() && memmem::find(&read.bytes, b"Extended").is_none() {
+            return false;
+        }
+        read.scan();
+        read.found.method.as_deref().is_some_and(|method| CARD_METHODS.contains(&method))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Read> {
         // Nothing panics while it holds this lock, so a poisoned one is still whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -89,6 +102,26 @@ impl Prefix {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_card_is_asked_for_by_the_method_alone() {
+        for (body, asks) in [
+            (r#"{"method":"GetExtendedAgentCard","id":1}"#, true),
+            (r#"{"id":1,"method":"agent\/getAuthenticatedExtendedCard"}"#, true),
+            (
+                r#"{"id":1,"method":"message/send","params":{"method":"GetExtendedAgentCard"}}"#,
+                false,
+            ),
+            (r#"{"id":1,"params":"GetExtendedAgentCard"}"#, false),
+            (r#"[{"method":"GetExtendedAgentCard","id":1}]"#, false),
+            (r#"{"id":1,"method":"GetExtendedAgent"#, false),
+        ] {
+            let prefix = Prefix::default();
+            prefix.remember(&Bytes::from_static(body.as_bytes()));
+            assert_eq!(prefix.asks_for_card(), asks, "{body}");
+            assert_eq!(prefix.asks_for_card(), asks, "{body}, once more");
+        }
+    }
 
     #[test]
     fn only_the_first_bytes_are_kept() {

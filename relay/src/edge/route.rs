@@ -3,6 +3,7 @@
 use shared::ids::{Address, Alias, WorkspaceId};
 
 use crate::admin::Api;
+use crate::card::signing::KEYS_PATH;
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +23,11 @@ pub enum Route<'p> {
     Agent {
         /// By which of its names.
         name: AgentName,
-        /// The name as it stands in the path.
-        text: &'p str,
         /// The path behind the name: empty, or beginning with a slash.
         rest: &'p str,
     },
+    /// The keys with which the relay signs cards.
+    CardKeys,
     /// A client that resolved a card's address against a base without its final slash.
     MissingSlash,
     /// Nothing.
@@ -51,6 +52,7 @@ pub fn route(path: &str) -> Route<'_> {
         "/readyz" => return Route::Ready,
         "/a2a" => return Route::Send(None),
         "/secrets" => return Route::Secrets,
+        KEYS_PATH => return Route::CardKeys,
         _ => {}
     }
     if let Some(id) = path.strip_prefix("/workspaces/").and_then(|rest| rest.strip_suffix("/a2a"))
@@ -67,7 +69,7 @@ pub fn route(path: &str) -> Route<'_> {
         return Route::MissingSlash;
     }
     match agent_name(text) {
-        Some(name) => Route::Agent { name, text, rest },
+        Some(name) => Route::Agent { name, rest },
         None => Route::Nothing,
     }
 }
@@ -108,6 +110,7 @@ mod tests {
         assert_eq!(route("/workspaces/x/a2a"), Route::Send(Some("x")));
         assert_eq!(route("/workspaces/x/y/a2a"), Route::Api);
         assert_eq!(route("/secrets"), Route::Secrets);
+        assert_eq!(route("/.well-known/jwks.json"), Route::CardKeys);
         for nothing in [
             "/",
             "/agents",

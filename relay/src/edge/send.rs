@@ -40,11 +40,9 @@ impl Edge {
         };
         match named {
             Ok(id) => {
-                let text = id.to_string();
                 let prefix = format!("/agents/{id}");
-                let name = AgentName::Id(id);
-                let (text, prefix) = (text.as_str(), prefix.as_str());
-                let asked = Asked { name, text, prefix, rest: "", dialect, caller, principal };
+                let (name, prefix) = (AgentName::Id(id), prefix.as_str());
+                let asked = Asked { name, prefix, rest: "", dialect, caller, principal };
                 self.forward(parts, body, &asked, request_id).await
             }
             Err(failure) => {

@@ -8,19 +8,21 @@ use bytes::BytesMut;
 use http::header::{
     ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue, IF_NONE_MATCH,
 };
-use http::{Request, Response, StatusCode, request};
+use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use hyper::body::Incoming;
 use shared::ids::{ExchangeId, InstanceId, WorkspaceId};
+use shared::wire::RequestHead;
 use shared::wire::fields::within_limits;
-use shared::wire::{RequestHead, Target};
 
 use super::access::{self, Reach};
 use super::answer_body::AnswerBody;
 use super::caller_body::CallerBody;
+use super::card_request::{CardAsked, Cards};
+use super::cards::no_card_keys;
 use super::deadline::Deadline;
 use super::direct::{self, Direct};
-use super::exchange::{self, Admitted, CardAsked, Pending, Refused, Way};
+use super::exchange::{self, Admitted, Pending, Refused, Way};
 use super::failure::{Failure, Verdict};
 use super::forwarded::{Caller, Origin, toward_agent};
 use super::handed;
@@ -53,6 +55,8 @@ pub struct Edge {
     pub live: LiveLinks,
     /// The relay's public address.
     pub public: PublicUrl,
+    /// What the operator says of cards.
+    pub cards: Arc<Cards>,
     /// The registration API.
     pub api: Arc<Api>,
     /// Agents without a link, at their own URLs.
@@ -142,7 +146,7 @@ impl Edge {
             return Err(No { last: !readable, ..No::new(failure, dialect, id) });
         }
         match found {
-            Route::Health | Route::Ready if !own_api::is_read(&parts.method) => {
+            Route::Health | Route::Ready | Route::CardKeys if !own_api::is_read(&parts.method) => {
                 Err(plain(Failure::MethodNotAllowed("GET, HEAD")))
             }
             Route::Health => Ok(own_api::text(StatusCode::OK, "ok\n")),
@@ -159,16 +163,17 @@ impl Edge {
             Route::Secrets => Err(plain(Failure::NotFound(
                 "Secrets belong to a workspace: ask for /workspaces/{id}/secrets.",
             ))),
+            Route::CardKeys => self.card_keys().ok_or_else(|| plain(no_card_keys())),
             Route::MissingSlash => Err(plain(Failure::NotFound(
                 "No card is here. The base URL of an agent needs its final slash.",
             ))),
             Route::Nothing => Err(plain(Failure::NotFound(
                 "Nothing is here. An agent's URL looks like /agents/{address}/.",
             ))),
-            Route::Agent { name, text, rest } => {
+            Route::Agent { name, rest } => {
                 let prefix = path.strip_suffix(rest).unwrap_or(path);
                 let principal = self.api.doorman.judge(&parts.headers);
-                let asked = Asked { name, text, prefix, rest, dialect, caller, principal };
+                let asked = Asked { name, prefix, rest, dialect, caller, principal };
                 let body = CallerBody::new(body, parts.version, self.max_body_bytes);
                 self.forward(parts, body, &asked, request_id).await
             }
@@ -204,6 +209,7 @@ impl Edge {
         let record =
             Record::begin(&self.metrics, request_id.clone(), workspace, binding, caller, place);
         let pending = Pending { body, record };
+        let away = self.away(&admitted);
         // A link belongs to one shard, which all that touches it runs on.
         let answered = match std::mem::replace(&mut admitted.way, Way::Here) {
             Way::Here => exchange::run(&self.live, admitted, pending).await,
@@ -212,13 +218,20 @@ impl Edge {
             }
             Way::Direct(url) => Box::pin(self.direct.run(url, admitted, pending)).await,
         };
-        let Refused { failure, body, record } = match answered {
+        let Refused { failure, body, prefix, mut record } = match answered {
             Ok(response) => return Ok(response),
             Err(refused) => refused,
         };
+        if let Some(away) = away.filter(|_| failure.is_offline())
+            && let Some(response) = self.kept_card(*away, record.as_deref_mut(), request_id)
+        {
+            return Ok(response);
+        }
         let id = match body {
             Some(mut body) => Box::pin(id_of(&mut body, dialect, expects)).await,
-            None => None,
+            None => {
+                prefix.filter(|_| dialect == Dialect::JsonRpc).and_then(|read| read.envelope().id)
+            }
         };
         if let Some(mut record) = record {
             record.refused(&failure.verdict());
@@ -240,7 +253,7 @@ impl Edge {
         }
         let workspace = self.admitted(asked).map_err(no)?;
         let (reach, way) = self.reach(&workspace, parts, asked).map_err(no)?;
-        let Reach { target, binding, dialect } = reach;
+        let Reach { target, binding, dialect, document } = reach;
         if workspace.paused {
             return Err((Failure::AgentPaused(workspace.id), dialect));
         }
@@ -253,12 +266,9 @@ impl Edge {
         }
         let deadline = Deadline::of(&parts.headers, Instant::now);
         let deadline = deadline.map_err(|failure| (failure, dialect))?;
-        let card = (target == Target::Card).then(|| CardAsked {
-            base: self.public.base(asked.text),
-            secret_base: (!matches!(asked.name, AgentName::Address(_)))
-                .then(|| self.public.base_of(&workspace)),
-            if_none_match: parts.headers.get(IF_NONE_MATCH).cloned(),
-        });
+        let validators = parts.headers.get(IF_NONE_MATCH);
+        let card_asked =
+            CardAsked::new(document, &parts.method, &self.cards, &asked.name, validators);
         let streams = takes_events(&parts.headers);
         let keep_alive = keep_alive::is_wanted(&parts.headers);
         let credential = asked.principal().and_then(Principal::credential);
@@ -273,7 +283,10 @@ impl Edge {
             request_id,
             principal: asked.principal(),
         };
-        toward_agent(&mut fields, origin, &target);
+        toward_agent(&mut fields, origin, card_asked.is_get());
+        let query = parts.uri.query();
+        let keep = self.prepare_card(&mut fields, &card_asked, &workspace, &way, query);
+        let method = if card_asked.head_only { Method::GET } else { parts.method.clone() };
         // The relay's own fields may be what is too much.
         if !within_limits(&fields) {
             return Err((Failure::HeadersTooLarge, dialect));
@@ -287,8 +300,8 @@ impl Edge {
                 target,
                 binding,
                 has_body: !bodiless,
-                method: parts.method.clone(),
-                query: parts.uri.query().map(str::to_owned),
+                method,
+                query: query.map(str::to_owned),
                 request_credit: 0,
                 response_credit: 0,
                 fields,
@@ -296,7 +309,8 @@ impl Edge {
                     .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
             },
             dialect,
-            card,
+            asked: card_asked,
+            keep,
             deadline,
             validity,
             streams,
@@ -398,7 +412,6 @@ impl Edge {
 /// By which URL an agent was asked, and by whom.
 pub(super) struct Asked<'r> {
     pub(super) name: AgentName,
-    pub(super) text: &'r str,
     /// The path up to and with it.
     pub(super) prefix: &'r str,
     pub(super) rest: &'r str,

@@ -7,6 +7,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_credentials_secrets_events.sql"),
     include_str!("migrations/0003_role_tier.sql"),
+    include_str!("migrations/0004_strict_card.sql"),
 ];
 
 /// The version that this relay reads and writes.

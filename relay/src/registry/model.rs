@@ -41,6 +41,8 @@ pub struct Workspace {
     pub callers: CallerPolicy,
     /// What of the agent a caller can reach.
     pub expose: ExposurePolicy,
+    /// Whether a signed card is never edited, even one that nobody outside can use.
+    pub strict_card: bool,
     /// Whether its calls are held back until it is resumed.
     pub paused: bool,
     /// When it was made, in unix milliseconds.
@@ -49,6 +51,32 @@ pub struct Workspace {
     pub registered_at_ms: Option<i64>,
     /// When it was removed, in unix milliseconds. A lookup that says it is live has `None` here.
     pub removed_at_ms: Option<i64>,
+}
+
+#[cfg(test)]
+impl Workspace {
+    /// One for tests, with the default policies.
+    pub(crate) fn sample() -> Self {
+        Self {
+            id: "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
+            org: "org_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
+            parent: None,
+            name: "agent".into(),
+            role: None,
+            tier: None,
+            alias: None,
+            address: Address::new([0; 16]),
+            url: None,
+            card: None,
+            callers: CallerPolicy::Link,
+            expose: ExposurePolicy::A2a,
+            strict_card: false,
+            paused: false,
+            created_at_ms: 0,
+            registered_at_ms: None,
+            removed_at_ms: None,
+        }
+    }
 }
 
 /// Who may call a workspace.

@@ -26,6 +26,8 @@ pub struct NewWorkspace {
     pub callers: Option<CallerPolicy>,
     /// What of it a caller can reach; `None` is the default policy.
     pub expose: Option<ExposurePolicy>,
+    /// Whether a signed card of it is never edited.
+    pub strict_card: bool,
     /// The workspace it is made under.
     pub parent: Option<WorkspaceId>,
     /// Where its agent is said to serve.
@@ -44,6 +46,7 @@ impl NewWorkspace {
             alias: None,
             callers: None,
             expose: None,
+            strict_card: false,
             parent: None,
             url: None,
         })
@@ -103,6 +106,8 @@ pub struct PolicyChange {
     pub callers: Option<CallerPolicy>,
     /// What of it a caller can reach.
     pub expose: Option<ExposurePolicy>,
+    /// Whether a signed card of it is never edited.
+    pub strict_card: Option<bool>,
     /// Whether its calls are held back.
     pub paused: Option<bool>,
     /// A new public handle; the old one leads nowhere from then on. See [`fresh_address`].
@@ -128,6 +133,9 @@ impl PolicyChange {
         }
         if let Some(expose) = self.expose {
             told.insert("expose".into(), expose.as_str().into());
+        }
+        if let Some(strict) = self.strict_card {
+            told.insert("strict_card".into(), strict.into());
         }
         if self.new_address.is_some() {
             told.insert("new_address".into(), true.into());

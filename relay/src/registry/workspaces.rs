@@ -28,8 +28,8 @@ pub(super) fn create(
         require_live(work.connection, parent)?;
     }
     let insert = "INSERT INTO workspaces \
-        (id, org_id, parent_id, name, callers, expose, created_at, url, role, tier) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        (id, org_id, parent_id, name, callers, expose, created_at, url, role, tier, strict_card) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     work.connection
         .prepare_cached(insert)?
         .execute(params![
@@ -43,6 +43,7 @@ pub(super) fn create(
             new.url,
             new.role,
             new.tier.map(Tier::number),
+            new.strict_card,
         ])
         .map_err(|error| on_conflict(error, || StoreError::NotFresh { what: "workspace id" }))?;
     insert_address(work.connection, new.id, new.address, now_ms)?;
@@ -73,7 +74,8 @@ pub(super) fn set_policies(
     work.connection.execute(
         "UPDATE workspaces SET name = coalesce(?2, name), callers = coalesce(?3, callers), \
          expose = coalesce(?4, expose), paused = coalesce(?5, paused), \
-         role = iif(?6, ?7, role), tier = iif(?8, ?9, tier) WHERE id = ?1",
+         role = iif(?6, ?7, role), tier = iif(?8, ?9, tier), \
+         strict_card = coalesce(?10, strict_card) WHERE id = ?1",
         params![
             id.to_string(),
             change.name,
@@ -84,6 +86,7 @@ pub(super) fn set_policies(
             change.role.given(),
             change.tier.is_made(),
             change.tier.given().map(|tier| tier.number()),
+            change.strict_card,
         ],
     )?;
     match &change.alias {

@@ -317,6 +317,7 @@ mod tests {
             token: None,
             exposure: Exposure::default(),
             origin: String::new(),
+            also: Vec::new(),
             card: serde_json::Value::Null,
             status: Status::default(),
         };

@@ -25,8 +25,18 @@ pub struct Announced {
     pub exposure: Exposure,
     /// The agent's origin as the connector dials it.
     pub origin: String,
+    /// Further servers of the same agent, as the connector dials them.
+    pub also: Vec<String>,
     /// The agent's card as read locally, or null.
     pub card: Value,
+}
+
+impl Announced {
+    /// Every origin of the agent, its own first.
+    pub fn origins(&self) -> Vec<String> {
+        let origins = std::iter::once(&self.origin).chain(&self.also);
+        origins.filter(|origin| !origin.is_empty()).cloned().collect()
+    }
 }
 
 /// One link. It is registered at most once, and ends when its QUIC connection does.

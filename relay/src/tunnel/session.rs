@@ -8,7 +8,7 @@ use serde_json::json;
 use shared::codes::CloseCode;
 use shared::control::{ToConnector, ToRelay, Welcome};
 use shared::control_stream::{ControlEvent, ControlReader, ControlStreamError, ControlWriter};
-use shared::limits::{HEARTBEAT_INTERVAL, LINK_WRITE_TIMEOUT, PING_INTERVAL};
+use shared::limits::{ALSO_MAX, HEARTBEAT_INTERVAL, LINK_WRITE_TIMEOUT, PING_INTERVAL};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -41,7 +41,12 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
         relay: tunnel.instance,
         exchanges: Arc::clone(&tunnel.exchanges),
         control,
-        announced: Announced { exposure: hello.exposure, origin: hello.origin, card: hello.card },
+        announced: Announced {
+            exposure: hello.exposure,
+            origin: hello.origin,
+            also: hello.also.into_iter().take(ALSO_MAX).collect(),
+            card: hello.card,
+        },
         status: hello.status,
     };
     let link = Arc::new(Link::new(connection.clone(), founding));

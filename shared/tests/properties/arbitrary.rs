@@ -190,10 +190,17 @@ fn status() -> impl Strategy<Value = Status> {
 pub(crate) fn to_relay() -> impl Strategy<Value = ToRelay> {
     let hello = (
         (version(), text(), instance(), any::<u64>(), option::of(workspace())),
-        (option::of(text().prop_map(Secret::new)), exposure(), text(), json(), status()),
+        (
+            option::of(text().prop_map(Secret::new)),
+            exposure(),
+            text(),
+            vec(text(), 0..3),
+            json(),
+            status(),
+        ),
     )
         .prop_map(|((version, software, instance, attempt, workspace_id), rest)| {
-            let (token, exposure, origin, card, status) = rest;
+            let (token, exposure, origin, also, card, status) = rest;
             ToRelay::Hello(Box::new(Hello {
                 version,
                 software,
@@ -203,6 +210,7 @@ pub(crate) fn to_relay() -> impl Strategy<Value = ToRelay> {
                 token,
                 exposure,
                 origin,
+                also,
                 card,
                 status,
             }))

@@ -1,7 +1,7 @@
 //! The answers of the mock agent, one function for each behaviour.
 
 use super::{
-    Behaviour, Entry,
+    Behaviour, Documents, Entry, documents,
     feed::{Feed, Watch},
     server::{json, text},
 };
@@ -25,6 +25,7 @@ pub(super) async fn answer(
     request: Request<Incoming>,
     behaviour: Behaviour,
     entry: &Entry,
+    documents: &Documents,
 ) -> Response<Feed> {
     let (head, body) = request.into_parts();
     // Until an answer takes over, leaving is told by this future being dropped.
@@ -44,7 +45,7 @@ pub(super) async fn answer(
         Behaviour::Never => std::future::pending().await,
         Behaviour::SlowHead(delay) => {
             sleep(delay).await;
-            a2a(&head.headers, &bytes, entry, watch)
+            a2a(&head.headers, &bytes, entry, watch, documents)
         }
         Behaviour::Hash => finished(watch, |_| json!(print).to_string(), 200, entry),
         Behaviour::Status(code) => {
@@ -52,7 +53,7 @@ pub(super) async fn answer(
         }
         Behaviour::Big { length, chunked } => big(length, chunked, watch),
         Behaviour::A2a | Behaviour::Echo | Behaviour::EarlyAnswer => {
-            a2a(&head.headers, &bytes, entry, watch)
+            a2a(&head.headers, &bytes, entry, watch, documents)
         }
     }
 }
@@ -168,7 +169,13 @@ fn message_id(body: &[u8]) -> Option<String> {
     call.params["message"]["messageId"].as_str().map(str::to_owned)
 }
 
-fn a2a(headers: &HeaderMap, body: &[u8], entry: &Entry, mut watch: Watch) -> Response<Feed> {
+fn a2a(
+    headers: &HeaderMap,
+    body: &[u8],
+    entry: &Entry,
+    mut watch: Watch,
+    documents: &Documents,
+) -> Response<Feed> {
     let call: Result<Call<'_>, _> = serde_json::from_slice(body);
     let call = match call {
         Ok(call) => call,
@@ -180,6 +187,10 @@ fn a2a(headers: &HeaderMap, body: &[u8], entry: &Entry, mut watch: Watch) -> Res
     };
     let id = call.id.map_or("null", RawValue::get).to_owned();
     let said = call.params["message"]["parts"][0]["text"].as_str().unwrap_or_default().to_owned();
+    if let Some(document) = documents.get(&format!("rpc:{}", call.method)) {
+        watch.finish();
+        return documents::result(document, &id, entry);
+    }
     match call.method.as_str() {
         "message/stream" | "SendStreamingMessage" => stream(headers, id, said, watch),
         method => {

@@ -3,6 +3,7 @@
 mod answers;
 mod behaviour;
 mod card;
+mod documents;
 mod feed;
 mod journal;
 mod program;
@@ -13,6 +14,7 @@ mod tests;
 
 pub use behaviour::Behaviour;
 pub use card::{hybrid_card, texts};
+pub use documents::{Document, Documents};
 pub use journal::{Answer, BodySeen, Delivery, Entry, Journal};
 pub use program::AgentProcess;
 pub use raw::{End, RawAgent, RawBehaviour};
@@ -31,6 +33,7 @@ const NOTICED: Duration = Duration::from_secs(45);
 pub struct Agent {
     address: SocketAddr,
     journal: Journal,
+    documents: Documents,
     _server: Backstage,
 }
 
@@ -48,9 +51,11 @@ impl Agent {
         let listener = listen(port);
         let address = listener.local_addr().expect("a bound port");
         let journal = Journal::default();
-        let settings = Settings::new(address.port(), behaviour, journal.clone());
+        let mut settings = Settings::new(address.port(), behaviour, journal.clone());
+        let documents = Documents::default();
+        settings.documents = documents.clone();
         let server = Backstage::open("mock-agent", move || serve(listener, settings));
-        Agent { address, journal, _server: server }
+        Agent { address, journal, documents, _server: server }
     }
 
     /// Its port.
@@ -69,6 +74,12 @@ impl Agent {
     #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// What it serves besides.
+    #[must_use]
+    pub fn documents(&self) -> &Documents {
+        &self.documents
     }
 }
 
@@ -141,6 +152,18 @@ impl AnyAgent {
         let fact = format!("the agent notices that the caller of {id} left");
         let left = |delivery: &Delivery| delivery.answer == Answer::Abandoned;
         until(&fact, NOTICED, async || self.of(id).iter().any(left)).await;
+    }
+
+    /// What it serves besides.
+    ///
+    /// # Panics
+    /// When it is not in this process.
+    #[must_use]
+    pub fn documents(&self) -> &Documents {
+        match self {
+            AnyAgent::Mock(agent) => agent.documents(),
+            AnyAgent::Process(_) | AnyAgent::Raw(_) => panic!("this agent serves no documents"),
+        }
     }
 
     /// The agent as a process.

@@ -1,9 +1,11 @@
 //! The mock agent's HTTP server: routes each request to what it asks for.
 
-use super::{Behaviour, Entry, Journal, answers, feed::Feed, feed::Watch, hybrid_card};
+use super::{
+    Behaviour, Documents, Entry, Journal, answers, documents, feed::Feed, feed::Watch, hybrid_card,
+};
 use hyper::{
-    HeaderMap, Request, Response, body::Incoming, header::CONTENT_TYPE, server::conn::http1,
-    service::service_fn,
+    HeaderMap, Method, Request, Response, body::Incoming, header::CONTENT_TYPE,
+    server::conn::http1, service::service_fn,
 };
 use hyper_util::rt::TokioIo;
 use std::{convert::Infallible, sync::Arc};
@@ -14,6 +16,8 @@ pub struct Settings {
     port: u16,
     behaviour: Behaviour,
     journal: Journal,
+    /// What it serves besides.
+    pub documents: Documents,
 }
 
 impl Settings {
@@ -24,7 +28,7 @@ impl Settings {
     #[must_use]
     pub fn new(port: u16, behaviour: &str, journal: Journal) -> Settings {
         let behaviour = behaviour.parse().unwrap_or_else(|e| panic!("{e}"));
-        Settings { port, behaviour, journal }
+        Settings { port, behaviour, journal, documents: Documents::default() }
     }
 }
 
@@ -56,6 +60,11 @@ async fn answer(request: Request<Incoming>, settings: &Settings) -> Response<Fee
     let entry = settings.journal.head(request.method().as_str(), path, fields(request.headers()));
     let asked = text(request.headers(), "x-test-behaviour");
     let path = request.uri().path();
+    if request.method() == Method::GET
+        && let Some(document) = settings.documents.get(path)
+    {
+        return documents::serve(document, request.headers(), &entry);
+    }
     let behaviour = match (asked, path.strip_prefix("/test/")) {
         (Some(words), _) | (None, Some(words)) => words.parse(),
         (None, None) if path.starts_with("/.well-known/agent") => return card(settings, &entry),
@@ -63,7 +72,7 @@ async fn answer(request: Request<Incoming>, settings: &Settings) -> Response<Fee
         (None, None) => Ok(Behaviour::Status(404)),
     };
     match behaviour {
-        Ok(behaviour) => answers::answer(request, behaviour, &entry).await,
+        Ok(behaviour) => answers::answer(request, behaviour, &entry, &settings.documents).await,
         Err(mistake) => json(400, &entry, mistake),
     }
 }

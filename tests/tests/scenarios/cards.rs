@@ -1,5 +1,12 @@
 //! Agent cards: public URLs in place of local ones, every other byte as the agent wrote it.
 
+mod caching;
+mod extended;
+mod further;
+mod hostile;
+mod payloads;
+mod policies;
+
 use tests::{
     World, agent,
     http::{exchange, get, post_json},

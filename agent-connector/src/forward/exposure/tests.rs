@@ -7,7 +7,7 @@ use super::*;
 const PUBLIC: &str = "https://relay.example/agents/a_x/";
 
 fn exposure(card: &Value) -> Exposure {
-    derive(&Policy::default(), &Origin::loopback(8000), Some(card), Some(PUBLIC))
+    derive(&Policy::default(), &Origin::loopback(8000), Some(card), Some(PUBLIC)).exposure
 }
 
 #[test]
@@ -83,20 +83,71 @@ fn a_card_lets_its_own_paths_through_and_no_others() {
 
 #[test]
 fn without_a_card_the_endpoint_and_the_card_cross() {
-    let exposure = derive(&Policy::default(), &Origin::loopback(8000), None, None);
+    let exposure = derive(&Policy::default(), &Origin::loopback(8000), None, None).exposure;
     assert!(exposure.allows("/a2a") && exposure.allows("/.well-known/agent.json"));
     assert!(!exposure.allows("/agent/authenticatedExtendedCard") && !exposure.allows("/"));
 }
 
 #[test]
 fn the_owners_words_outweigh_the_card() {
-    let policy =
-        Policy { local_path: Some("/mine".into()), allow: vec!["/hooks".into()], all: false };
+    let (local_path, allow) = (Some("/mine".into()), vec!["/hooks".into()]);
+    let policy = Policy { local_path, allow, ..Policy::default() };
     let interfaces: Vec<Value> = (0..1000)
         .map(|n| json!({"url": format!("http://localhost:8000/{n}"), "transport": "HTTP+JSON"}))
         .collect();
     let card = json!({"url": "http://localhost:8000/rpc", "additionalInterfaces": interfaces});
-    let exposure = derive(&policy, &Origin::loopback(8000), Some(&card), None);
+    let exposure = derive(&policy, &Origin::loopback(8000), Some(&card), None).exposure;
     assert_eq!(exposure.endpoint, "/mine");
     assert!(exposure.is_bounded() && exposure.allows("/hooks/a"));
+}
+
+#[test]
+fn a_further_port_serves_what_the_card_says_of_it_in_its_binding() {
+    let also = vec!["http+json=8081".parse().unwrap(), "jsonrpc=9000".parse().unwrap()];
+    let policy = Policy { also, ..Policy::default() };
+    let card = json!({"supportedInterfaces": [
+        {"url": "http://localhost:9000/rpc", "protocolBinding": "JSONRPC"},
+        {"url": "http://localhost:8081/rest", "protocolBinding": "HTTP+JSON"},
+        {"url": "http://localhost:8081/other", "protocolBinding": "JSONRPC"},
+        {"url": "http://localhost:8082/rest2", "protocolBinding": "HTTP+JSON"},
+        {"url": "localhost:10000", "protocolBinding": "GRPC"},
+        {"url": "https://elsewhere.example/", "protocolBinding": "JSONRPC"},
+    ]});
+    let origin = Origin::loopback(8000);
+    let derived = derive(&policy, &origin, Some(&card), Some(PUBLIC));
+    assert_eq!((derived.exposure.endpoint.as_str(), derived.endpoint_also), ("/rpc", Some(1)));
+    assert_eq!(derived.also_of("/rest/v1/message:send"), Some(0));
+    assert_eq!(derived.also_of("/.well-known/agent.json"), None);
+    for path in ["/rest/v1/message:send", "/rpc"] {
+        assert!(derived.exposure.allows(path), "{path}");
+    }
+    for path in ["/other", "/rest2/v1/message:send"] {
+        assert!(!derived.exposure.allows(path), "{path}");
+    }
+    let notes = left_out(&policy, &origin, &card, Some(PUBLIC));
+    let about = ["--also jsonrpc=8081", "--also http+json=8082", "localhost:10000", "elsewhere"];
+    assert_eq!(notes.len(), about.len(), "{notes:?}");
+    for (note, about) in notes.iter().zip(about) {
+        assert!(note.contains(about), "{note}");
+    }
+}
+
+#[test]
+fn the_keys_of_signatures_cross_if_they_are_the_agents_own() {
+    let protected = |jku: &str| BASE64URL_NOPAD.encode(json!({"jku": jku}).to_string().as_bytes());
+    let card = json!({
+        "url": "http://localhost:8000/rpc",
+        "signatures": [
+            {"protected": protected("http://localhost:8000/keys.json")},
+            {"protected": "e30", "header": {"jku": "http://localhost:8000/more-keys.json"}},
+            {"protected": protected("https://elsewhere.example/foreign.json")},
+            {"protected": "no base64!"}, {}, 7,
+        ],
+    });
+    let exposure = exposure(&card);
+    for (path, crosses) in
+        [("/keys.json", true), ("/more-keys.json", true), ("/foreign.json", false)]
+    {
+        assert_eq!(exposure.allows(path), crosses, "{path}");
+    }
 }

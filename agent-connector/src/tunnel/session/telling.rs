@@ -45,7 +45,7 @@ impl Session {
     pub(super) async fn describe(&mut self) -> Result<(), LinkError> {
         let known = Arc::clone(&self.description.borrow_and_update());
         let card = ToRelay::Card { card: known.card.clone() };
-        self.send(&ToRelay::Exposure { exposure: known.exposure.clone() }).await?;
+        self.send(&ToRelay::Exposure { exposure: known.crosses.exposure.clone() }).await?;
         if card.encode().is_err() {
             tracing::debug!("the agent's card is too long to be announced");
             return Ok(());
@@ -126,8 +126,9 @@ pub(super) fn hello(
             attempt,
             workspace_id: who.workspace(),
             token: who.token().cloned(),
-            exposure: known.exposure.clone(),
+            exposure: known.crosses.exposure.clone(),
             origin: process.agent.origin().url(),
+            also: process.agent.also(),
             card,
             status: status.clone(),
         }))

@@ -23,6 +23,7 @@ impl Api {
         let new_address = change.new_address.is_some();
         let set = self.registry.set_policies(id, change, unix_ms(), asker.actor());
         let now = self.timed(set).await?;
+        self.kept_cards.forget(&id);
         if new_address && let Some(link) = self.live.newest(&id) {
             link.tell(ToConnector::PublicUrl { public_url: self.public.base_of(&now) });
         }
@@ -65,6 +66,7 @@ impl Api {
         self.pulses.forget(&id);
         self.refusals.forget(&id);
         self.looks.forget(&id);
+        self.kept_cards.forget(&id);
         tracing::info!(workspace = %id, "workspace removed");
         Ok(done(id, "removed"))
     }
@@ -89,7 +91,9 @@ fn read_change(fields: &Fields) -> Result<PolicyChange, Problem> {
         Some(false) | None => None,
     };
     let expose = fields.parsed::<ExposurePolicy>("expose")?.value();
-    Ok(PolicyChange { name, role, tier, alias, callers, expose, paused: None, new_address })
+    let strict_card = fields.flag("strict_card")?;
+    let paused = None;
+    Ok(PolicyChange { name, role, tier, alias, callers, expose, strict_card, paused, new_address })
 }
 
 /// What a field makes of something that a workspace may have or not.

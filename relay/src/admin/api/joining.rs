@@ -46,6 +46,7 @@ impl Api {
         new.alias = fields.parsed::<Alias>("alias")?.value();
         new.callers = fields.parsed::<CallerPolicy>("callers")?.value();
         new.expose = fields.parsed::<ExposurePolicy>("expose")?.value();
+        new.strict_card = fields.flag("strict_card")?.unwrap_or_default();
         new.parent = self.read_parent(fields)?;
         let url = read_url(fields, self.looks.rules())?;
         new.url = url.as_ref().map(|url| url.text.clone());

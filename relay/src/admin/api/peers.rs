@@ -6,7 +6,7 @@ use shared::ids::WorkspaceId;
 
 use super::{Answer, Api, Asker};
 use crate::admin::problem::Problem;
-use crate::card;
+use crate::card::{self, Edit, Rules};
 use crate::registry::{Lookup, Workspace};
 
 impl Api {
@@ -59,16 +59,17 @@ impl Api {
 
     /// An agent's card with the URLs that a peer can use.
     pub(in crate::admin) fn card_for_peers(&self, peer: &Workspace, card: &Value) -> Value {
-        let origin = self.live.newest(&peer.id).map(|link| link.announced());
+        let origins = self.live.newest(&peer.id).map(|link| link.announced().origins());
         let secret_base = self.public.base_of(peer);
         let view = card::View {
             base: &self.url_by_id(peer),
             secret_base: Some(&secret_base),
-            origin: origin.as_ref().map_or("", |announced| announced.origin.as_str()),
+            origins: &origins.unwrap_or_default(),
+            rules: Rules { strict: peer.strict_card, ..Rules::default() },
         };
         match card::edit(card.to_string().as_bytes(), &view) {
-            Some(edited) => serde_json::from_slice(&edited).unwrap_or_default(),
-            None => card.clone(),
+            Edit::Rewritten(edited) => serde_json::from_slice(&edited).unwrap_or_default(),
+            Edit::Public | Edit::Strict => card.clone(),
         }
     }
 }

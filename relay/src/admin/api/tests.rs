@@ -33,6 +33,7 @@ impl Desk {
             pulses: Pulses::default(),
             refusals: Refusals::default(),
             repeats: Repeats::default(),
+            kept_cards: Arc::default(),
             delegations: Delegations::new().0,
             looks: Looks::new(Rules {
                 policy: DirectUrls::Public,

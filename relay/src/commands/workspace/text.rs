@@ -145,6 +145,7 @@ pub(super) fn show(answer: &Value) -> String {
         ("alias URL", "alias_url"),
         ("callers", "callers"),
         ("expose", "expose"),
+        ("strict card", "strict_card"),
         ("connected", "connected"),
         ("transport", "transport"),
         ("tunnel", "tunnel"),

@@ -59,7 +59,7 @@ impl AnswerSource for DirectAnswer {
 
     fn release(&mut self) {}
 
-    fn origin(&self) -> String {
-        self.origin.clone()
+    fn origins(&self) -> Vec<String> {
+        vec![self.origin.clone()]
     }
 }

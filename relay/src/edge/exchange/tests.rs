@@ -4,41 +4,32 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use shared::codes::{CloseCode, Delivery};
-use shared::ids::{Address, OrgId};
 use shared::wire::Binding;
 
 use super::{Admitted, Pending, Way, open, run};
 use crate::edge::arriving::Arriving;
+use crate::edge::card_request::{CardAsked, Cards, Document};
 use crate::edge::deadline::Deadline;
 use crate::edge::failure::Failure;
 use crate::edge::load::Load;
 use crate::edge::record::Record;
 use crate::edge::render::Dialect;
-use crate::registry::{CallerPolicy, ExposurePolicy, Workspace};
+use crate::edge::route::AgentName;
+use crate::registry::Workspace;
 use crate::tunnel::LiveLinks;
 use crate::tunnel::loopback::{Wire, head};
 
 pub(in crate::edge) fn workspace() -> Workspace {
-    Workspace {
-        id: "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
-        org: "org_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse::<OrgId>().unwrap(),
-        parent: None,
-        name: "agent".into(),
-        role: None,
-        tier: None,
-        alias: None,
-        address: Address::new([0; 16]),
-        callers: CallerPolicy::Link,
-        expose: ExposurePolicy::A2a,
-        paused: false,
-        url: None,
-        card: None,
-        registered_at_ms: None,
-        created_at_ms: 0,
-        removed_at_ms: None,
-    }
+    Workspace::sample()
+}
+
+/// A request to the agent by its address, for this document.
+pub(in crate::edge) fn asked(document: Document, method: &Method) -> CardAsked {
+    let public = "https://relay.example".parse().unwrap();
+    let cards = Arc::new(Cards { public, drop_foreign: false, signer: None });
+    CardAsked::new(document, method, &cards, &AgentName::Address(workspace().address), None)
 }
 
 pub(in crate::edge) fn admitted() -> Admitted {
@@ -46,7 +37,8 @@ pub(in crate::edge) fn admitted() -> Admitted {
         workspace: Arc::new(workspace()),
         head: head(),
         dialect: Dialect::JsonRpc,
-        card: None,
+        asked: asked(Document::None, &Method::POST),
+        keep: None,
         deadline: None,
         validity: None,
         streams: false,

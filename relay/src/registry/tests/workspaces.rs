@@ -125,6 +125,7 @@ async fn a_new_address_takes_the_place_of_the_old_one_for_good() {
     let change = PolicyChange {
         callers: Some(CallerPolicy::Token),
         expose: Some(ExposurePolicy::All),
+        strict_card: Some(true),
         paused: Some(true),
         new_address: Some(fresh_address().unwrap()),
         ..PolicyChange::default()
@@ -132,7 +133,7 @@ async fn a_new_address_takes_the_place_of_the_old_one_for_good() {
     let new = registry.set_policies(old.id, change, NOW, admin()).await.unwrap();
     assert_ne!(new.address, old.address);
     assert_eq!((new.callers, new.expose), (CallerPolicy::Token, ExposurePolicy::All));
-    assert!(new.paused);
+    assert!(new.paused && new.strict_card && !old.strict_card);
     assert_eq!(registry.by_address(&old.address), Lookup::Unknown);
     assert_eq!(registry.by_address(&new.address), Lookup::Live(Arc::new(new)));
 

@@ -46,6 +46,7 @@ const CALLS: &[(&str, &[Field])] = &[
             ("alias", Alias, false),
             ("callers", Word("open"), false),
             ("expose", Word("all"), false),
+            ("strict_card", Flag, false),
         ],
     ),
     (
@@ -57,6 +58,7 @@ const CALLS: &[(&str, &[Field])] = &[
             ("alias", Alias, false),
             ("callers", Word("link"), false),
             ("expose", Word("a2a"), false),
+            ("strict_card", Flag, false),
             ("new_address", Flag, false),
         ],
     ),
