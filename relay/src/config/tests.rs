@@ -27,6 +27,7 @@ fn nothing_said_is_a_relay_on_loopback() {
     assert_eq!(config.max_body_bytes, 33_554_432);
     assert!(config.shards >= 1);
     assert_eq!(config.direct_urls, DirectUrls::Public);
+    assert_eq!((config.foreign_urls, config.sign_cards), (ForeignUrls::Keep, false));
     assert!(matches!(config.admin_token, AdminTokenSource::DataDir));
 }
 
@@ -43,6 +44,7 @@ fn every_mistake_is_reported_at_once() {
         "--max-body=-1",
         "--max-in-flight=none",
         "--direct-urls=private",
+        "--foreign-urls=hide",
     ];
     let mistakes = config(&words).unwrap_err();
     assert_eq!(mistakes.len(), words.len(), "{mistakes:#?}");

@@ -165,3 +165,22 @@ async fn a_removed_workspace_and_a_new_address_leave_no_card() {
     let refused = exchange("GET", &format!("{base}{CARD}"), &[], None).await.expect("an answer");
     assert_eq!(refused.relay_error(), Some("RELAY_UNKNOWN_WORKSPACE"));
 }
+
+#[tokio::test]
+async fn a_policy_guards_the_kept_card_and_a_token_of_the_relay_opens_it() {
+    let world = World::builder()
+        .workspace_args(&["--callers", "token"])
+        .document(CARD, |port| Document::json(hybrid_card(port)))
+        .start()
+        .await;
+    let callers = format!("POST /workspaces/{}/callers", world.workspace.workspace_id);
+    let made = world.relay.operate(&callers, Some(&json!({"name": "reader"}))).await;
+    let bearer = format!("Bearer {}", made["caller_token"].as_str().expect("a token"));
+    let known = [("Authorization", bearer.as_str())];
+    assert_eq!(ask(&world, "GET", &known).await.status, 200);
+    assert_eq!(world.connector.stop().await, 0);
+    // The token is for the relay, and never was the agent's business.
+    let kept = ask(&world, "GET", &known).await;
+    assert_eq!((kept.status, kept.header("x-relay-card")), (200, Some("cached")), "{kept:?}");
+    assert_eq!(ask(&world, "GET", &[]).await.relay_error(), Some("RELAY_UNAUTHENTICATED"));
+}
