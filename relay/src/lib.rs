@@ -57,6 +57,7 @@ use crate::edge::card_request::Cards;
 use crate::edge::delegate;
 use crate::edge::direct::{self, Direct};
 use crate::edge::load::Load;
+use crate::edge::request_name::RequestNames;
 use crate::guesses::Guesses;
 use crate::housekeeping::{Diary, Pages};
 use crate::metrics::Metrics;
@@ -218,8 +219,7 @@ impl Relay {
             max_body_bytes: config.max_body_bytes,
             metrics: Arc::clone(&metrics),
             instance,
-            instance_name: instance.to_string(),
-            requests: AtomicU64::new(0),
+            names: RequestNames::new(instance),
             load: Load::new(config.max_in_flight),
             guesses: Guesses::default(),
             draining: Arc::clone(&draining),

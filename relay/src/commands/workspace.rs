@@ -99,6 +99,12 @@ struct Policies {
     /// Whether a signed card is served as it is, even if nobody outside can use its URLs
     #[arg(long, value_name = "on|off", value_parser = on_off)]
     strict_card: Option<bool>,
+    /// Whether comments break the silences of event streams
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    keep_alive: Option<bool>,
+    /// Whether the relay refuses JSON-RPC calls with status 200, for clients that read no error else
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    jsonrpc_errors_as_200: Option<bool>,
 }
 
 fn on_off(text: &str) -> Result<bool, &'static str> {
@@ -119,6 +125,8 @@ impl Policies {
             ("callers", self.callers.map(|policy| policy.as_str().into())),
             ("expose", self.expose.map(|policy| policy.as_str().into())),
             ("strict_card", self.strict_card.map(Value::from)),
+            ("keep_alive", self.keep_alive.map(Value::from)),
+            ("jsonrpc_errors_as_200", self.jsonrpc_errors_as_200.map(Value::from)),
         ];
         given.into_iter().filter_map(|(field, value)| Some((field.into(), value?))).collect()
     }

@@ -190,7 +190,7 @@ fn card_path(rest: &str) -> Option<&'static str> {
 
 const fn binding(dialect: Dialect) -> Binding {
     match dialect {
-        Dialect::JsonRpc => Binding::JsonRpc,
+        Dialect::JsonRpc | Dialect::JsonRpcOk => Binding::JsonRpc,
         Dialect::HttpJson | Dialect::Problem => Binding::HttpJson,
     }
 }

@@ -28,7 +28,7 @@ impl Edge {
         workspace: WorkspaceId,
         json: Bytes,
     ) -> Response<AnswerBody> {
-        let request_id = self.name_request();
+        let request_id = self.names.next();
         let (mut parts, ()) = Request::new(()).into_parts();
         parts.method = Method::POST;
         parts.headers = HeaderMap::from_iter([

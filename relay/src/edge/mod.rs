@@ -43,6 +43,7 @@ mod own_call;
 pub mod prefix;
 pub mod record;
 pub mod render;
+pub mod request_name;
 pub mod route;
 mod send;
 pub mod service;

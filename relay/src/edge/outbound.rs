@@ -47,7 +47,7 @@ enum Unheard {
 pub async fn answer(edge: Arc<Edge>, call: Call) {
     let Call { speaker, head, body, mut reply } = call;
     let method = head.method.clone();
-    let request_id = edge.name_request();
+    let request_id = edge.names.next();
     let mut note = OwnCall::begin(&edge.metrics, request_id.clone(), Arc::clone(&speaker), &head);
     let answered = Box::pin(edge.hear(&speaker, *head, body, &request_id, &mut note)).await;
     let mut response = match answered {

@@ -8,16 +8,42 @@ use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::failure::Verdict;
+use crate::registry::Workspace;
 
 /// How errors look to a caller; a route decides it once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// JSON-RPC 2.0: an error object with the caller's id.
     JsonRpc,
+    /// The same with status 200, as the agent's own errors have it.
+    JsonRpcOk,
     /// The HTTP+JSON binding: an error as AIP-193 has it.
     HttpJson,
     /// Everything else: problem details (RFC 9457).
     Problem,
+}
+
+impl Dialect {
+    /// Whether it is JSON-RPC, whose calls have an id.
+    pub const fn is_json_rpc(self) -> bool {
+        matches!(self, Self::JsonRpc | Self::JsonRpcOk)
+    }
+
+    /// As the workspace that is called wants it.
+    pub fn wished_by(self, workspace: &Workspace) -> Self {
+        match self {
+            Self::JsonRpc if workspace.jsonrpc_errors_as_200 => Self::JsonRpcOk,
+            other => other,
+        }
+    }
+
+    /// The status of a refusal.
+    pub const fn status(self, verdict: &Verdict) -> StatusCode {
+        match self {
+            Self::JsonRpcOk => StatusCode::OK,
+            Self::JsonRpc | Self::HttpJson | Self::Problem => verdict.status,
+        }
+    }
 }
 
 /// JSON-RPC's "internal error": A2A keeps −32001 to −32099 for itself, and names this one for a
@@ -32,13 +58,15 @@ pub fn refusal(
     request: &str,
 ) -> Response<Bytes> {
     let (content_type, body) = match dialect {
-        Dialect::JsonRpc => ("application/json", json_rpc(verdict, id, request)),
+        Dialect::JsonRpc | Dialect::JsonRpcOk => {
+            ("application/json", json_rpc(verdict, id, request))
+        }
         Dialect::HttpJson => ("application/json", http_json(verdict, request).to_string()),
         Dialect::Problem => ("application/problem+json", problem(verdict, request).to_string()),
     };
     let body = Bytes::from(body);
     let mut response = Response::new(body.clone());
-    *response.status_mut() = verdict.status;
+    *response.status_mut() = dialect.status(verdict);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
@@ -166,13 +194,14 @@ mod tests {
 
     #[test]
     fn each_dialect_has_its_form_and_the_same_marks() {
-        for (dialect, pointer) in [
-            (Dialect::JsonRpc, "/error/message"),
-            (Dialect::HttpJson, "/error/message"),
-            (Dialect::Problem, "/detail"),
+        for (dialect, status, pointer) in [
+            (Dialect::JsonRpc, 503, "/error/message"),
+            (Dialect::JsonRpcOk, 200, "/error/message"),
+            (Dialect::HttpJson, 503, "/error/message"),
+            (Dialect::Problem, 503, "/detail"),
         ] {
             let response = refusal(&offline(1), dialect, None, "r-1");
-            assert_eq!(response.status(), 503);
+            assert_eq!(response.status(), status);
             assert_eq!(response.headers()["x-relay-error"], "RELAY_AGENT_OFFLINE");
             assert_eq!(response.headers()["x-relay-delivery"], "not-sent");
             assert_eq!(response.headers()["retry-after"], "5");

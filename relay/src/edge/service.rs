@@ -1,10 +1,9 @@
 //! Answers one public request: judges it, finds its agent, forwards it, or says no.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use http::header::{
     ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue, IF_NONE_MATCH,
 };
@@ -32,6 +31,7 @@ use super::load::Load;
 use super::own_api;
 use super::record::Record;
 use super::render::{Dialect, refusal};
+use super::request_name::RequestNames;
 use super::route::{AgentName, Route, route};
 use crate::admin::Api;
 use crate::admin::feed::Feed;
@@ -67,10 +67,8 @@ pub struct Edge {
     pub metrics: Arc<Metrics>,
     /// The relay process.
     pub instance: InstanceId,
-    /// Its name as text, with which those of requests begin.
-    pub instance_name: String,
-    /// Counts requests, for their names.
-    pub requests: AtomicU64,
+    /// What its requests are called.
+    pub names: RequestNames,
     /// How much it carries.
     pub load: Load,
     /// What changes.
@@ -105,7 +103,7 @@ impl Edge {
         request: Request<Incoming>,
         caller: &Caller,
     ) -> Response<AnswerBody> {
-        let request_id = self.name_request();
+        let request_id = self.names.next();
         let (mut parts, body) = request.into_parts();
         match self.try_answer(&mut parts, body, caller, &request_id).await {
             Ok(response) => response,
@@ -229,12 +227,11 @@ impl Edge {
         }
         let id = match body {
             Some(mut body) => Box::pin(id_of(&mut body, dialect, expects)).await,
-            None => {
-                prefix.filter(|_| dialect == Dialect::JsonRpc).and_then(|read| read.envelope().id)
-            }
+            None => prefix.filter(|_| dialect.is_json_rpc()).and_then(|read| read.envelope().id),
         };
         if let Some(mut record) = record {
             record.refused(&failure.verdict());
+            record.status = dialect.status(&failure.verdict()).as_u16();
         }
         Err(No { recorded: true, ..No::new(failure, dialect, id) })
     }
@@ -252,8 +249,11 @@ impl Edge {
             return Err(no(Failure::Draining));
         }
         let workspace = self.admitted(asked).map_err(no)?;
+        let wished = |dialect: Dialect| dialect.wished_by(&workspace);
+        let no = |failure| (failure, wished(asked.dialect));
         let (reach, way) = self.reach(&workspace, parts, asked).map_err(no)?;
         let Reach { target, binding, dialect, document } = reach;
+        let dialect = wished(dialect);
         if workspace.paused {
             return Err((Failure::AgentPaused(workspace.id), dialect));
         }
@@ -270,7 +270,7 @@ impl Edge {
         let card_asked =
             CardAsked::new(document, &parts.method, &self.cards, &asked.name, validators);
         let streams = takes_events(&parts.headers);
-        let keep_alive = keep_alive::is_wanted(&parts.headers);
+        let keep_alive = workspace.keep_alive && keep_alive::is_wanted(&parts.headers);
         let credential = asked.principal().and_then(Principal::credential);
         let validity = credential.map(|credential| self.registry.validity(credential));
         let mut fields = std::mem::take(&mut parts.headers);
@@ -395,18 +395,6 @@ impl Edge {
         }
         response
     }
-
-    pub(super) fn name_request(&self) -> HeaderValue {
-        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut digits = itoa::Buffer::new();
-        let digits = digits.format(number);
-        let mut name = BytesMut::with_capacity(self.instance_name.len() + 1 + digits.len());
-        name.extend_from_slice(self.instance_name.as_bytes());
-        name.extend_from_slice(b"-");
-        name.extend_from_slice(digits.as_bytes());
-        HeaderValue::from_maybe_shared(name.freeze())
-            .unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
-    }
 }
 
 /// By which URL an agent was asked, and by whom.
@@ -433,7 +421,7 @@ pub(super) async fn id_of(
     dialect: Dialect,
     expects: bool,
 ) -> Option<Vec<u8>> {
-    if dialect != Dialect::JsonRpc || expects {
+    if !dialect.is_json_rpc() || expects {
         return None;
     }
     body.find_envelope().await.id

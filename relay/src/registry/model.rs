@@ -43,6 +43,10 @@ pub struct Workspace {
     pub expose: ExposurePolicy,
     /// Whether a signed card is never edited, even one that nobody outside can use.
     pub strict_card: bool,
+    /// Whether comments break the silences of its event streams.
+    pub keep_alive: bool,
+    /// Whether refusals of its calls in JSON-RPC have status 200.
+    pub jsonrpc_errors_as_200: bool,
     /// Whether its calls are held back until it is resumed.
     pub paused: bool,
     /// When it was made, in unix milliseconds.
@@ -71,6 +75,8 @@ impl Workspace {
             callers: CallerPolicy::Link,
             expose: ExposurePolicy::A2a,
             strict_card: false,
+            keep_alive: true,
+            jsonrpc_errors_as_200: false,
             paused: false,
             created_at_ms: 0,
             registered_at_ms: None,

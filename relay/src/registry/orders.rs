@@ -28,6 +28,10 @@ pub struct NewWorkspace {
     pub expose: Option<ExposurePolicy>,
     /// Whether a signed card of it is never edited.
     pub strict_card: bool,
+    /// Whether comments break the silences of its event streams.
+    pub keep_alive: bool,
+    /// Whether refusals of its calls in JSON-RPC have status 200.
+    pub jsonrpc_errors_as_200: bool,
     /// The workspace it is made under.
     pub parent: Option<WorkspaceId>,
     /// Where its agent is said to serve.
@@ -47,6 +51,8 @@ impl NewWorkspace {
             callers: None,
             expose: None,
             strict_card: false,
+            keep_alive: true,
+            jsonrpc_errors_as_200: false,
             parent: None,
             url: None,
         })
@@ -108,6 +114,10 @@ pub struct PolicyChange {
     pub expose: Option<ExposurePolicy>,
     /// Whether a signed card of it is never edited.
     pub strict_card: Option<bool>,
+    /// Whether comments break the silences of its event streams.
+    pub keep_alive: Option<bool>,
+    /// Whether refusals of its calls in JSON-RPC have status 200.
+    pub jsonrpc_errors_as_200: Option<bool>,
     /// Whether its calls are held back.
     pub paused: Option<bool>,
     /// A new public handle; the old one leads nowhere from then on. See [`fresh_address`].
@@ -134,8 +144,12 @@ impl PolicyChange {
         if let Some(expose) = self.expose {
             told.insert("expose".into(), expose.as_str().into());
         }
-        if let Some(strict) = self.strict_card {
-            told.insert("strict_card".into(), strict.into());
+        for (name, on) in [
+            ("strict_card", self.strict_card),
+            ("keep_alive", self.keep_alive),
+            ("jsonrpc_errors_as_200", self.jsonrpc_errors_as_200),
+        ] {
+            told.extend(on.map(|on| (name.into(), on.into())));
         }
         if self.new_address.is_some() {
             told.insert("new_address".into(), true.into());

@@ -14,7 +14,7 @@ use super::model::{AgentKey, Tier, Workspace};
 
 const WORKSPACE: &str = "SELECT w.id, w.org_id, w.parent_id, w.name, l.alias, a.address, \
     w.callers, w.expose, w.paused, w.created_at, w.removed_at, w.url, w.card, w.registered_at, \
-    w.role, w.tier, w.strict_card \
+    w.role, w.tier, w.strict_card, w.keep_alive, w.jsonrpc_errors_as_200 \
     FROM workspaces w \
     LEFT JOIN aliases l ON l.workspace_id = w.id \
     JOIN addresses a ON a.workspace_id = w.id \
@@ -90,6 +90,8 @@ fn workspace_from(row: &Row<'_>) -> rusqlite::Result<Workspace> {
         role: row.get(14)?,
         tier: row.get::<_, Option<u8>>(15)?.and_then(|number| Tier::new(number.into())),
         strict_card: row.get(16)?,
+        keep_alive: row.get(17)?,
+        jsonrpc_errors_as_200: row.get(18)?,
     })
 }
 

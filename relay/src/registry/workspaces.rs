@@ -28,8 +28,9 @@ pub(super) fn create(
         require_live(work.connection, parent)?;
     }
     let insert = "INSERT INTO workspaces \
-        (id, org_id, parent_id, name, callers, expose, created_at, url, role, tier, strict_card) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        (id, org_id, parent_id, name, callers, expose, created_at, url, role, tier, strict_card, \
+         keep_alive, jsonrpc_errors_as_200) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     work.connection
         .prepare_cached(insert)?
         .execute(params![
@@ -44,6 +45,8 @@ pub(super) fn create(
             new.role,
             new.tier.map(Tier::number),
             new.strict_card,
+            new.keep_alive,
+            new.jsonrpc_errors_as_200,
         ])
         .map_err(|error| on_conflict(error, || StoreError::NotFresh { what: "workspace id" }))?;
     insert_address(work.connection, new.id, new.address, now_ms)?;
@@ -75,7 +78,8 @@ pub(super) fn set_policies(
         "UPDATE workspaces SET name = coalesce(?2, name), callers = coalesce(?3, callers), \
          expose = coalesce(?4, expose), paused = coalesce(?5, paused), \
          role = iif(?6, ?7, role), tier = iif(?8, ?9, tier), \
-         strict_card = coalesce(?10, strict_card) WHERE id = ?1",
+         strict_card = coalesce(?10, strict_card), keep_alive = coalesce(?11, keep_alive), \
+         jsonrpc_errors_as_200 = coalesce(?12, jsonrpc_errors_as_200) WHERE id = ?1",
         params![
             id.to_string(),
             change.name,
@@ -87,6 +91,8 @@ pub(super) fn set_policies(
             change.tier.is_made(),
             change.tier.given().map(|tier| tier.number()),
             change.strict_card,
+            change.keep_alive,
+            change.jsonrpc_errors_as_200,
         ],
     )?;
     match &change.alias {

@@ -1,5 +1,6 @@
 //! What the relay says no to by itself: who may call, whom, and with how much.
 
+mod as_200;
 mod cuts;
 mod heads;
 mod limits;

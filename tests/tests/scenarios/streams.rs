@@ -106,3 +106,15 @@ async fn a_silent_stream_is_kept_alive_with_comments_and_nothing_else() {
     let fields = &world.agent.of("off")[0].headers;
     assert!(fields.iter().all(|(name, _)| !name.starts_with("x-relay-keep")), "{fields:?}");
 }
+
+#[tokio::test]
+async fn an_operator_may_leave_the_silences_of_an_agent_alone() {
+    let world = World::builder().workspace_args(&["--keep-alive", "off"]).start().await;
+    let pace = [("x-test-events", "2"), ("x-test-interval-ms", "4000")];
+    let mut stream = world.open_stream("s-1", &pace).await;
+    stream.head().await.expect("a head");
+    while stream.next_event().await.is_ok() {}
+    assert_eq!(stream.comments(), 0);
+    let shown = world.relay.show_workspace(&world.workspace.workspace_id).await;
+    assert_eq!(shown["keep_alive"], false);
+}

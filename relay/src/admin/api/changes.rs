@@ -92,8 +92,19 @@ fn read_change(fields: &Fields) -> Result<PolicyChange, Problem> {
     };
     let expose = fields.parsed::<ExposurePolicy>("expose")?.value();
     let strict_card = fields.flag("strict_card")?;
-    let paused = None;
-    Ok(PolicyChange { name, role, tier, alias, callers, expose, strict_card, paused, new_address })
+    Ok(PolicyChange {
+        name,
+        role,
+        tier,
+        alias,
+        callers,
+        expose,
+        strict_card,
+        keep_alive: fields.flag("keep_alive")?,
+        jsonrpc_errors_as_200: fields.flag("jsonrpc_errors_as_200")?,
+        paused: None,
+        new_address,
+    })
 }
 
 /// What a field makes of something that a workspace may have or not.

@@ -47,6 +47,8 @@ impl Api {
         new.callers = fields.parsed::<CallerPolicy>("callers")?.value();
         new.expose = fields.parsed::<ExposurePolicy>("expose")?.value();
         new.strict_card = fields.flag("strict_card")?.unwrap_or_default();
+        new.keep_alive = fields.flag("keep_alive")?.unwrap_or(true);
+        new.jsonrpc_errors_as_200 = fields.flag("jsonrpc_errors_as_200")?.unwrap_or_default();
         new.parent = self.read_parent(fields)?;
         let url = read_url(fields, self.looks.rules())?;
         new.url = url.as_ref().map(|url| url.text.clone());

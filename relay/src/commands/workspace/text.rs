@@ -146,6 +146,8 @@ pub(super) fn show(answer: &Value) -> String {
         ("callers", "callers"),
         ("expose", "expose"),
         ("strict card", "strict_card"),
+        ("keep-alive", "keep_alive"),
+        ("errors as 200", "jsonrpc_errors_as_200"),
         ("connected", "connected"),
         ("transport", "transport"),
         ("tunnel", "tunnel"),

@@ -106,6 +106,7 @@ async fn the_first_version_goes_on_as_it_was() {
     let Lookup::Live(one) = registry.by_alias(&"shop".parse().unwrap()) else { panic!() };
     assert_eq!((one.id, one.parent, one.paused), (kept, Some(gone), true));
     assert!(!one.strict_card, "nobody has said so yet");
+    assert!(one.keep_alive && !one.jsonrpc_errors_as_200);
     assert_eq!((&one.url, &one.card, one.registered_at_ms), (&None, &None, None));
     assert_eq!(registry.by_id(&gone), Lookup::Gone);
     assert_eq!(registry.by_address(&ADDRESS.parse().unwrap()), Lookup::Live(one));

@@ -126,6 +126,8 @@ async fn a_new_address_takes_the_place_of_the_old_one_for_good() {
         callers: Some(CallerPolicy::Token),
         expose: Some(ExposurePolicy::All),
         strict_card: Some(true),
+        keep_alive: Some(false),
+        jsonrpc_errors_as_200: Some(true),
         paused: Some(true),
         new_address: Some(fresh_address().unwrap()),
         ..PolicyChange::default()
@@ -134,6 +136,8 @@ async fn a_new_address_takes_the_place_of_the_old_one_for_good() {
     assert_ne!(new.address, old.address);
     assert_eq!((new.callers, new.expose), (CallerPolicy::Token, ExposurePolicy::All));
     assert!(new.paused && new.strict_card && !old.strict_card);
+    assert!(old.keep_alive && !new.keep_alive);
+    assert!(new.jsonrpc_errors_as_200 && !old.jsonrpc_errors_as_200);
     assert_eq!(registry.by_address(&old.address), Lookup::Unknown);
     assert_eq!(registry.by_address(&new.address), Lookup::Live(Arc::new(new)));
 

@@ -47,6 +47,8 @@ const CALLS: &[(&str, &[Field])] = &[
             ("callers", Word("open"), false),
             ("expose", Word("all"), false),
             ("strict_card", Flag, false),
+            ("keep_alive", Flag, false),
+            ("jsonrpc_errors_as_200", Flag, false),
         ],
     ),
     (
@@ -59,6 +61,8 @@ const CALLS: &[(&str, &[Field])] = &[
             ("callers", Word("link"), false),
             ("expose", Word("a2a"), false),
             ("strict_card", Flag, false),
+            ("keep_alive", Flag, false),
+            ("jsonrpc_errors_as_200", Flag, false),
             ("new_address", Flag, false),
         ],
     ),

@@ -70,6 +70,7 @@ async fn urls_that_pass_the_relay_by_are_left_out_where_the_operator_says_so() {
 async fn the_official_sdk_verifies_a_card_that_the_relay_signed() {
     let Some(python) = sdk::python().await else { return };
     let mut world = World::builder()
+        .lasting_ports()
         .relay_args(&["--sign-cards"])
         .document(CARD, |port| Document::json(signed(port)))
         .start()

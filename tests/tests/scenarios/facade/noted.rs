@@ -127,7 +127,7 @@ async fn a_call_that_is_open_counts_and_one_that_is_left_is_told() {
     assert_eq!(call.next_event().await.expect("a change").json()["event"], "WORKSPACE_PAUSED");
     drop(call);
     until("it counts no more", SOON, async || open().await == Some(0.0)).await;
-    let line = "\"call\":\"GET /workspaces/{id}/events\"";
+    let line = "\"call\":\"/workspaces/{id}/events\"";
     let line = relay.process().wait_for_line(|told| told.contains(line), SOON).await;
     assert!(line.contains("\"outcome\":\"caller_left\""), "{line}");
 }
