@@ -1,16 +1,16 @@
-"""A small agent on the official A2A SDK: it echoes a message, streams a task in three pieces, and
-works on another until that is cancelled.
+"""An agent on the official A2A SDK: it echoes, streams, holds a task until it is cancelled, and is silent.
 
-Prints its port, then serves JSON-RPC at /a2a and its card under the well-known name. Each request
-is one JSON line in the journal, named by the first argument: method, path and the fields that tell
-how it came.
+Its card names the origin of its one argument, or else A2A_PUBLIC_URL. Prints its port, then serves
+JSON-RPC at /a2a and HTTP+JSON at its root, for A2A 1.0 and 0.3, and its card under the well-known
+name. Its extended card takes a credential. With a SIGNING_KEY its card is signed.
 """
 
 import asyncio
-import json
+import os
 import socket
 import sys
 
+import httpx
 import uvicorn
 from a2a.helpers.proto_helpers import (
     get_message_text,
@@ -23,24 +23,36 @@ from a2a.server.agent_execution import AgentExecutor
 from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes.agent_card_routes import create_agent_card_routes
 from a2a.server.routes.jsonrpc_routes import create_jsonrpc_routes
-from a2a.server.tasks import InMemoryTaskStore
+from a2a.server.routes.rest_routes import create_rest_routes
+from a2a.server.tasks import (
+    BasePushNotificationSender,
+    InMemoryPushNotificationConfigStore,
+    InMemoryTaskStore,
+)
 from a2a.types.a2a_pb2 import AgentCapabilities, AgentCard, AgentInterface, AgentSkill, Role, TaskState
+from a2a.utils.signing import create_agent_card_signer
+from credential import Guard
 from starlette.applications import Starlette
 
 
 class Echo(AgentExecutor):
-    """Answers what was said; "stream" and "work" at its beginning make it a task."""
+    """Answers what was said; its first word may ask for more."""
 
     async def execute(self, context, event_queue):
         text = get_message_text(context.message)
-        if not text.startswith(("stream", "work")):
+        word, _, rest = text.partition(" ")
+        if word == "slow":
+            await asyncio.sleep(float(rest))
+        if word not in ("stream", "hold", "silent"):
             await event_queue.enqueue_event(new_text_message(f"echo: {text}", role=Role.ROLE_AGENT))
             return
         task = context.current_task or new_task_from_user_message(context.message)
+        task.status.state = TaskState.TASK_STATE_WORKING
         await event_queue.enqueue_event(task)
-        if text.startswith("work"):
-            await event_queue.enqueue_event(status(task, TaskState.TASK_STATE_WORKING, "at it"))
+        if word == "hold":
             await asyncio.Event().wait()
+        if word == "silent":
+            await asyncio.sleep(float(rest))
         for piece in range(3):
             await event_queue.enqueue_event(
                 new_text_artifact_update_event(
@@ -62,45 +74,47 @@ def status(task, state, text):
     )
 
 
-class Journal:
-    """Writes each request down before it is served."""
-
-    def __init__(self, app, path):
-        self.app, self.path = app, path
-
-    async def __call__(self, scope, receive, send):
-        if scope["type"] == "http":
-            fields = {name.decode(): value.decode() for name, value in scope["headers"]}
-            kept = {name: fields.get(name) for name in ("via", "x-request-id", "a2a-version", "host")}
-            with open(self.path, "a", encoding="utf-8") as journal:
-                journal.write(json.dumps({"method": scope["method"], "path": scope["path"], **kept}) + "\n")
-        await self.app(scope, receive, send)
+def card(origin, name):
+    """A card whose interfaces are at this origin."""
+    return AgentCard(
+        name=name, description="Echoes, für jeden: 回声.", version="1.0.0",
+        default_input_modes=["text"], default_output_modes=["text"],
+        capabilities=AgentCapabilities(
+            streaming=True, push_notifications=True, extended_agent_card=True
+        ),
+        skills=[AgentSkill(id="echo", name="Echo", description="Echoes.", tags=["echo"])],
+        supported_interfaces=[
+            AgentInterface(url=url, protocol_binding=binding, protocol_version=version)
+            for version in ("1.0", "0.3")
+            for binding, url in (("JSONRPC", f"{origin}/a2a"), ("HTTP+JSON", origin))
+        ],
+    )
 
 
 def main():
     # asyncio turns Nagle off only where the protocol is named.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    url = f"http://localhost:{listener.getsockname()[1]}/a2a"
-    card = AgentCard(
-        name="SDK agent", description="Echoes.", version="1.0.0",
-        default_input_modes=["text"], default_output_modes=["text"],
-        capabilities=AgentCapabilities(streaming=True),
-        skills=[AgentSkill(id="echo", name="Echo", description="Echoes.", tags=["echo"])],
-        supported_interfaces=[
-            AgentInterface(url=url, protocol_binding="JSONRPC", protocol_version=version)
-            for version in ("1.0", "0.3")
-        ],
-    )
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", int(os.environ.get("PORT", "0"))))
+    port = listener.getsockname()[1]
+    origin = sys.argv[1] if sys.argv[1:] else os.environ["A2A_PUBLIC_URL"].rstrip("/")
+    public_card, extended = card(origin, "SDK agent"), card(origin, "SDK agent, extended")
+    if key := os.environ.get("SIGNING_KEY"):
+        sign = create_agent_card_signer(key, {"kid": "k-1", "alg": "HS256", "jku": None, "typ": "JOSE"})
+        public_card = sign(public_card)
+    configs = InMemoryPushNotificationConfigStore()
     handler = DefaultRequestHandler(
-        agent_executor=Echo(), task_store=InMemoryTaskStore(), agent_card=card
+        agent_executor=Echo(), task_store=InMemoryTaskStore(), agent_card=public_card,
+        extended_agent_card=extended, push_config_store=configs,
+        push_sender=BasePushNotificationSender(httpx.AsyncClient(), configs),
     )
     routes = [
-        *create_agent_card_routes(card),
+        *create_agent_card_routes(public_card),
         *create_jsonrpc_routes(handler, rpc_url="/a2a", enable_v0_3_compat=True),
+        *create_rest_routes(handler, enable_v0_3_compat=True),
     ]
-    app = Journal(Starlette(routes=routes), sys.argv[1])
-    print(listener.getsockname()[1], flush=True)
+    app = Guard(Starlette(routes=routes))
+    print(port, flush=True)
     uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
 
 

@@ -1,7 +1,7 @@
-"""A caller on the official A2A SDK, given nothing but an agent's public base URL.
+"""A caller on the official A2A SDK, given nothing but an agent's base URL.
 
-Finds the card, sends a message, streams a task, gets that task, and cancels another one whose stream
-is open. Prints what it saw as one JSON object.
+Its argument is a JSON object: `base`, `binding`, `tour` (`all`, `silence` or `card`), `http2`, `mention` (a URL
+to be said), `webhook`, `seconds`, `key`. Prints what it saw, one JSON object, each step by its name.
 """
 
 import asyncio
@@ -9,49 +9,126 @@ import json
 import sys
 
 import httpx
-from a2a.client import A2ACardResolver, ClientConfig, create_client
-from a2a.helpers.proto_helpers import get_message_text, new_text_message
-from a2a.types.a2a_pb2 import (
-    CancelTaskRequest,
-    GetTaskRequest,
-    Role,
-    SendMessageRequest,
-    TaskState,
-)
+from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
+from a2a.client.client import ClientCallContext
+from a2a.types import a2a_pb2 as a2a
+from a2a.utils.signing import create_signature_verifier
+from google.protobuf.json_format import MessageToDict
+
+LARGE = 5 * 1024 * 1024
 
 
-async def main(base):
-    seen = {"pieces": [], "states": []}
-    async with httpx.AsyncClient(timeout=30) as http:
-        card = await A2ACardResolver(http, base).get_agent_card()
-        seen["urls"] = [interface.url for interface in card.supported_interfaces]
-        client = await create_client(card, client_config=ClientConfig(httpx_client=http))
+def request(text, **configuration):
+    message = a2a.Message(role=a2a.ROLE_USER, message_id="m-1", parts=[a2a.Part(text=text)])
+    configuration = a2a.SendMessageConfiguration(**configuration) if configuration else None
+    return a2a.SendMessageRequest(message=message, configuration=configuration)
 
-        hello = SendMessageRequest(message=new_text_message("hello", role=Role.ROLE_USER))
-        async for event in client.send_message(hello):
-            if event.HasField("message"):
-                seen["answer"] = get_message_text(event.message)
 
-        stream = SendMessageRequest(message=new_text_message("stream", role=Role.ROLE_USER))
-        async for event in client.send_message(stream):
-            if event.HasField("task"):
-                task_id = event.task.id
-            if event.HasField("artifact_update"):
-                seen["pieces"] += [part.text for part in event.artifact_update.artifact.parts]
+def told(event):
+    """An event or an answer, in words short enough to compare."""
+    seen = MessageToDict(event)
+    for text in [part for message in [seen.get("message", {})] for part in message.get("parts", [])]:
+        text["text"] = text["text"][:60] + f" ({len(text['text'])})"
+    return seen
 
-        task = await client.get_task(GetTaskRequest(id=task_id))
-        seen["state"] = TaskState.Name(task.status.state)
 
-        work = SendMessageRequest(message=new_text_message("work", role=Role.ROLE_USER))
-        async for event in client.send_message(work):
-            if not event.HasField("status_update"):
-                continue
-            update = event.status_update
-            seen["states"].append(TaskState.Name(update.status.state))
-            if update.status.state == TaskState.TASK_STATE_WORKING:
-                task = await client.cancel_task(CancelTaskRequest(id=update.task_id))
-                seen["canceled"] = TaskState.Name(task.status.state)
+async def collect(stream):
+    return [told(event) async for event in stream]
+
+
+async def attempt(awaitable):
+    """What came, or what was wrong."""
+    try:
+        return told(await awaitable)
+    except Exception as error:  # noqa: BLE001: whatever the SDK makes of it is what is compared
+        return f"{type(error).__name__}: {error}"
+
+
+async def tour(blocking, streaming, asked, seen):
+    for name, text in (
+        ("send", "hello, für dich: 漢字 🦀"),
+        ("mention", f"see {asked['mention']}/a2a and {asked['mention']}/.well-known/agent-card.json"),
+        ("large", "é" * (LARGE // 2)),
+    ):
+        seen[name] = await collect(blocking.send_message(request(text)))
+    seen["stream"] = await collect(streaming.send_message(request("stream")))
+    task_id = seen["stream"][0]["task"]["id"]
+    context_id = seen["stream"][0]["task"]["contextId"]
+    seen["get"] = await attempt(streaming.get_task(a2a.GetTaskRequest(id=task_id, history_length=1)))
+    listed = a2a.ListTasksRequest(context_id=context_id, page_size=5)
+    seen["list"] = await attempt(streaming.list_tasks(listed))
+
+    held = await collect(blocking.send_message(request("hold", return_immediately=True)))
+    seen["not waiting"] = held
+    task_id = held[0]["task"]["id"]
+    for config in ("p-1", "p-2"):
+        seen[f"push set {config}"] = await attempt(
+            streaming.create_task_push_notification_config(
+                a2a.TaskPushNotificationConfig(
+                    id=config, task_id=task_id, url=asked["webhook"], token="t-1"
+                )
+            )
+        )
+    one = a2a.GetTaskPushNotificationConfigRequest(task_id=task_id, id="p-1")
+    seen["push get"] = await attempt(streaming.get_task_push_notification_config(one))
+    other = a2a.DeleteTaskPushNotificationConfigRequest(task_id=task_id, id="p-2")
+    try:
+        await streaming.delete_task_push_notification_config(other)
+    except Exception as error:  # noqa: BLE001
+        seen["push delete"] = f"{type(error).__name__}: {error}"
+    configs = a2a.ListTaskPushNotificationConfigsRequest(task_id=task_id)
+    seen["push list"] = await attempt(streaming.list_task_push_notification_configs(configs))
+    seen["subscribe"] = []
+    async for event in streaming.subscribe(a2a.SubscribeToTaskRequest(id=task_id)):
+        seen["subscribe"].append(told(event))
+        if len(seen["subscribe"]) == 1:
+            seen["cancel"] = await attempt(streaming.cancel_task(a2a.CancelTaskRequest(id=task_id)))
+
+    unknown = "00000000-0000-0000-0000-000000000000"
+    seen["unknown"] = await attempt(streaming.get_task(a2a.GetTaskRequest(id=unknown)))
+    seen["not cancelable"] = await attempt(streaming.cancel_task(a2a.CancelTaskRequest(id=task_id)))
+    extended = a2a.GetExtendedAgentCardRequest()
+    seen["extended, refused"] = await attempt(streaming.get_extended_agent_card(extended))
+    shown = ClientCallContext(service_parameters={"Authorization": "Bearer let-me-in"})
+    seen["extended"] = await attempt(streaming.get_extended_agent_card(extended, context=shown))
+    seen["after"] = await collect(blocking.send_message(request("by the extended card")))
+
+
+async def silence(blocking, streaming, asked, seen):
+    """Streams have the SDK's own patience; only a call that waits for its whole answer needs more."""
+    seconds = asked["seconds"]
+    seen["stream"] = await collect(streaming.send_message(request(f"silent {seconds}")))
+    seen["send"] = await collect(blocking.send_message(request(f"slow {seconds}")))
+
+
+async def verified(http, asked):
+    """What the SDK's verifier makes of the card's signatures."""
+    verifier = create_signature_verifier(lambda kid, jku: asked["key"], ["HS256"])
+    card = A2ACardResolver(http, asked["base"]).get_agent_card(signature_verifier=verifier)
+    return {"card": await attempt(card)}
+
+
+async def main(asked):
+    seen = {}
+    versions = {"http1": not asked["http2"], "http2": asked["http2"]}
+    patient = httpx.AsyncClient(timeout=asked["seconds"] + 30, **versions)
+    async with patient, httpx.AsyncClient(**versions) as plain:
+        if asked["tour"] == "card":
+            print(json.dumps(await verified(plain, asked)))
+            return
+        card = await A2ACardResolver(plain, asked["base"]).get_agent_card()
+        seen["card"] = MessageToDict(card)
+        blocking, streaming = (
+            ClientFactory(
+                ClientConfig(
+                    streaming=streaming, httpx_client=http, use_client_preference=True,
+                    supported_protocol_bindings=[asked["binding"]],
+                )
+            ).create(card)
+            for streaming, http in ((False, patient), (True, plain))
+        )
+        await {"all": tour, "silence": silence}[asked["tour"]](blocking, streaming, asked, seen)
     print(json.dumps(seen))
 
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(json.loads(sys.argv[1])))

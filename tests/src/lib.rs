@@ -4,7 +4,7 @@
 //! Environment: `HARNESS_LOG` echoes what the processes write (a value other than `1` is also their
 //! log filter), `HARNESS_SEED` repeats a run of chance, `HARNESS_SHARDS` sets the relay's shards,
 //! `HARNESS_HTTP` sets the version of HTTP (1 or 2) that callers speak where a story leaves it open,
-//! `HARNESS_BIN_DIR` names a folder of binaries that are already built, `HARNESS_REQUIRE_SDK`,
+//! `HARNESS_SILENCE_SECS` is how long an agent on an SDK is silent, `HARNESS_BIN_DIR` names a folder of binaries that are already built, `HARNESS_REQUIRE_SDK`,
 //! `HARNESS_REQUIRE_BROWSER`, `HARNESS_REQUIRE_DISK` and `HARNESS_REQUIRE_NETNS` make failures of stories
 //! that would be skipped.
 
@@ -18,12 +18,14 @@ pub mod chance;
 pub mod connector;
 pub mod disk;
 pub mod fingerprint;
+pub mod front;
 pub mod http;
 pub mod ledger;
 pub mod metrics;
 pub mod middleman;
 pub mod namespace;
 pub mod operator;
+pub mod parity;
 pub mod ports;
 pub mod process;
 pub mod raw_connector;
@@ -36,6 +38,7 @@ pub mod world;
 pub use agent::{Agent, AgentProcess, AnyAgent, Journal, RawAgent, RawBehaviour};
 pub use connector::Connector;
 pub use fingerprint::Fingerprint;
+pub use front::Front;
 pub use http::{Call, Cut, Ending, RawClient, RawResponse};
 pub use ledger::{Ledger, Outcome};
 pub use middleman::{Direction, Middleman, Weather};

@@ -21,7 +21,7 @@ mod http2;
 mod kills;
 mod links;
 mod operator;
-mod real_agent;
+mod parity;
 mod refusals;
 mod replays;
 mod revocation;
