@@ -35,6 +35,12 @@ pub const OF_REQUESTS: [Allowed; 9] = [
     allowed("traceparent", "the relay begins a trace where the caller did not"),
 ];
 
+/// Fields of a request without a body.
+pub const OF_EMPTY_REQUESTS: [Allowed; 1] = [allowed(
+    "content-length",
+    "HTTP/1.1 says that there is none (RFC 9110, 8.6), HTTP/2 need not",
+)];
+
 /// Fields of a request for a card: the relay must read it to know whether its URLs are public.
 pub const OF_CARD_REQUESTS: [Allowed; 3] = [
     allowed("accept-encoding", "the relay asks for the card as it is"),

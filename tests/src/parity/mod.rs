@@ -81,7 +81,9 @@ pub fn crossing(outside: &[Exchange], inside: &[Exchange], bases: &Bases) -> Ver
             found.add(format!("the path {} became {}", sent.path, got.path));
         }
         let of_cards = allowed_for_cards(got);
-        let may = [&allowed::HOP_BY_HOP[..], &allowed::OF_REQUESTS, of_cards];
+        let no_body = got.request.body.is_empty();
+        let of_empty: &[Allowed] = if no_body { &allowed::OF_EMPTY_REQUESTS } else { &[] };
+        let may = [&allowed::HOP_BY_HOP[..], &allowed::OF_REQUESTS, of_cards, of_empty];
         found.fields("request", &sent.request.fields, &got.request.fields, &may);
         found.bodies("request", &sent.request.body, &got.request.body);
         if sent.status == Some(StatusCode::NOT_MODIFIED) && is_card(got) {
