@@ -48,6 +48,10 @@ pub const OF_CARD_REQUESTS: [Allowed; 3] = [
     allowed("if-modified-since", "the relay compares with what it serves"),
 ];
 
+/// What a HEAD for a card may become, with an answer whose body ends at the relay.
+pub const METHOD_OF_CARDS: Allowed =
+    allowed("GET", "length and validator of what is served take the whole card");
+
 /// Fields of an answer that the caller gets otherwise than the agent sent them.
 pub const OF_ANSWERS: [Allowed; 1] =
     [allowed("x-request-id", "the relay's name of the request, for whoever asks its operator")];

@@ -72,7 +72,8 @@ pub fn crossing(outside: &[Exchange], inside: &[Exchange], bases: &Bases) -> Ver
             continue;
         };
         let mut found = Differences::of(format!("{} {}, across", got.method, got.path));
-        if sent.method != got.method {
+        let asks_whole = is_head_of_card(sent) && got.method == allowed::METHOD_OF_CARDS.field;
+        if sent.method != got.method && !asks_whole {
             found.add(format!("the method {} became {}", sent.method, got.method));
         }
         let below = sent.path.strip_prefix(prefix);
@@ -99,7 +100,9 @@ pub fn crossing(outside: &[Exchange], inside: &[Exchange], bases: &Bases) -> Ver
         let of_cards: &[Allowed] = if edited { &allowed::OF_CARDS } else { &[] };
         let may = [&allowed::HOP_BY_HOP[..], &allowed::OF_ANSWERS, of_cards];
         found.fields("answer", &got.answer.fields, &sent.answer.fields, &may);
-        if edited {
+        if asks_whole {
+            found.bodies("answer", b"", &sent.answer.body);
+        } else if edited {
             let there = mask(&got.answer.body, &[&bases.local]);
             let here = mask(&sent.answer.body, &[&bases.public]);
             found.bodies("card", there.as_bytes(), here.as_bytes());
@@ -138,7 +141,11 @@ pub fn runs(
         let arrived = inside.iter().find(|got| got.request.field("x-request-id") == name);
         let Some(arrived) = arrived else { continue };
         let mut found = Differences::of(format!("{} {}, two runs", alone.method, alone.path));
-        let line = |call: &Exchange| format!("{} {}", call.method, masked(call.path.as_bytes()));
+        let asks_whole = is_head_of_card(alone) && arrived.method == allowed::METHOD_OF_CARDS.field;
+        let line = |call: &Exchange| {
+            let method = if asks_whole { "HEAD" } else { call.method.as_str() };
+            format!("{method} {}", masked(call.path.as_bytes()))
+        };
         if line(alone) != line(arrived) {
             found.add(format!(
                 "the agent got {}, and through the relay {}",
@@ -177,6 +184,10 @@ fn path_of(url: &str) -> &str {
 /// A request for the public card.
 fn is_card(call: &Exchange) -> bool {
     CARD_PATHS.iter().any(|path| call.path.split('?').next().is_some_and(|p| p.ends_with(path)))
+}
+
+fn is_head_of_card(call: &Exchange) -> bool {
+    call.method == "HEAD" && is_card(call)
 }
 
 fn allowed_for_cards(call: &Exchange) -> &'static [Allowed] {
