@@ -47,12 +47,12 @@ impl Derived {
     }
 }
 
-/// The list for an agent at `origin` with `card`, whose public base is `public` if it is known.
+/// The list for an agent at `origin` with `card`, whose public bases are `public`, as far as they are known.
 pub fn derive(
     policy: &Policy,
     origin: &Origin,
     card: Option<&Value>,
-    public: Option<&str>,
+    public: &[String],
 ) -> Derived {
     let own = Own { origin, public };
     let interfaces = card.map(interfaces).unwrap_or_default();
@@ -102,7 +102,7 @@ fn further_rules(
 ) -> Vec<(Rule, usize)> {
     let mut further = Vec::new();
     for (index, also) in policy.also.iter().enumerate() {
-        let own = Own { origin: &origin.at(also.port), public: None };
+        let own = Own { origin: &origin.at(also.port), public: &[] };
         match also.binding {
             Binding::HttpJson => {
                 let paths = path_of(interfaces, "HTTP+JSON", &own);
@@ -132,18 +132,13 @@ fn key_sets(card: &Value) -> impl Iterator<Item = String> {
 }
 
 /// What an owner should know of a card: its interfaces that nobody outside can use, and what to do.
-pub fn left_out(
-    policy: &Policy,
-    origin: &Origin,
-    card: &Value,
-    public: Option<&str>,
-) -> Vec<String> {
+pub fn left_out(policy: &Policy, origin: &Origin, card: &Value, public: &[String]) -> Vec<String> {
     let own = Own { origin, public };
     let served = |interface: &Interface<'_>| {
         let binding = interface.binding.to_ascii_uppercase();
         let carried = binding == "JSONRPC" || binding == "HTTP+JSON";
         let further = policy.also.iter().any(|also| {
-            let own = Own { origin: &origin.at(also.port), public: None };
+            let own = Own { origin: &origin.at(also.port), public: &[] };
             let speaks = match also.binding {
                 Binding::JsonRpc => binding == "JSONRPC",
                 Binding::HttpJson => binding == "HTTP+JSON",
@@ -231,7 +226,7 @@ fn path_of<'i>(
 /// Tells the agent's own URLs from foreign ones.
 struct Own<'a> {
     origin: &'a Origin,
-    public: Option<&'a str>,
+    public: &'a [String],
 }
 
 impl Own<'_> {
@@ -239,11 +234,12 @@ impl Own<'_> {
     /// base, or on the agent's port with a host that only a machine nearby can mean.
     fn path(&self, url: &str) -> Option<String> {
         let url = url.split(['?', '#']).next().unwrap_or_default();
-        if let Some(base) = self.public.map(|base| base.trim_end_matches('/'))
-            && let Some(rest) = url.strip_prefix(base)
-            && (rest.is_empty() || rest.starts_with('/'))
-        {
-            return Some(rooted(rest));
+        let below = |base: &String| {
+            let rest = url.strip_prefix(base.trim_end_matches('/'))?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| rooted(rest))
+        };
+        if let Some(path) = self.public.iter().find_map(below) {
+            return Some(path);
         }
         let (scheme, rest) = url.split_once("://")?;
         let default_port = match scheme.to_ascii_lowercase().as_str() {

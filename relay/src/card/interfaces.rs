@@ -123,7 +123,7 @@ fn promote<'t>(
     splices: &mut Splices<'t>,
 ) {
     let next = kept.first();
-    let public = quoted(&next.map_or_else(|| agent.endpoint(), |next| next.url.clone()));
+    let public = quoted(&next.map_or_else(|| agent.endpoint().to_owned(), |next| next.url.clone()));
     let transport = quoted(next.and_then(|next| next.transport.as_deref()).unwrap_or("JSONRPC"));
     let mut preferred = top.all("preferredTransport").peekable();
     if preferred.peek().is_none() && transport != "\"JSONRPC\"" {

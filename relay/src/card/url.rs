@@ -21,6 +21,9 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) struct Agent<'a> {
     base: &'a str,
+    agents: &'a str,
+    host: Option<&'a str>,
+    endpoint: &'a str,
     secret_base: Option<&'a str>,
     /// Host and port of each of its servers.
     servers: Vec<(String, u16)>,
@@ -35,14 +38,17 @@ impl<'a> Agent<'a> {
         });
         Self {
             base: view.base.trim_end_matches('/'),
+            agents: view.agents.trim_end_matches('/'),
+            host: view.host.map(|base| base.trim_end_matches('/')),
+            endpoint: view.endpoint,
             secret_base: view.secret_base.map(|base| base.trim_end_matches('/')),
             servers: servers.collect(),
         }
     }
 
     /// The public JSON-RPC endpoint that every agent has.
-    pub(super) fn endpoint(&self) -> String {
-        format!("{}/a2a", self.base)
+    pub(super) const fn endpoint(&self) -> &str {
+        self.endpoint
     }
 
     /// What becomes of `url`.
@@ -57,8 +63,11 @@ impl<'a> Agent<'a> {
             return self.moved(url);
         }
         // Another name of this agent, or another agent: it does not pass the relay by.
-        let agents = self.base.rsplit_once('/').map(|(agents, _)| agents);
-        if agents.is_some_and(|agents| below(url, agents).is_some()) {
+        if [Some(self.agents), self.host]
+            .into_iter()
+            .flatten()
+            .any(|base| below(url, base).is_some())
+        {
             return Place::Stays;
         }
         let Some(Url { host, port, raw }) = split(url) else { return Place::Stays };

@@ -89,15 +89,24 @@ impl CardAsked {
         look: impl FnOnce(&View<'_>) -> T,
     ) -> T {
         let public = &self.cards.public;
-        let (base, secret_base) = match &self.name {
-            AgentName::Address(address) => (public.base(&address.reveal()), None),
-            AgentName::Id(id) => (public.base(&id.to_string()), Some(public.base_of(workspace))),
-            AgentName::Alias(alias) => {
-                (public.base(alias.as_str()), Some(public.base_of(workspace)))
-            }
+        let by_path = match &self.name {
+            AgentName::Address(address) => public.base(&address.reveal()),
+            AgentName::Id(id) => public.base(&id.to_string()),
+            AgentName::Alias(alias) | AgentName::Host(alias) => public.base(alias.as_str()),
+        };
+        let (base, host) = match &self.name {
+            AgentName::Host(alias) => (public.host_base(alias), public.host_base(alias)),
+            _ => (None, public.host_base_of(workspace)),
+        };
+        let secret_base = match &self.name {
+            AgentName::Address(_) => None,
+            _ => Some(public.base_of(workspace)),
         };
         look(&View {
-            base: &base,
+            base: base.as_deref().unwrap_or(&by_path),
+            agents: &public.agents(),
+            host: host.as_deref(),
+            endpoint: &format!("{by_path}a2a"),
             secret_base: secret_base.as_deref(),
             origins,
             rules: Rules {

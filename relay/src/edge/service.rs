@@ -15,7 +15,7 @@ use shared::ids::{ExchangeId, InstanceId, WorkspaceId};
 use shared::wire::RequestHead;
 use shared::wire::fields::within_limits;
 
-use super::access::{self, Reach};
+use super::access::{self, Entry, Reach};
 use super::answer_body::AnswerBody;
 use super::caller_body::CallerBody;
 use super::card_request::{CardAsked, Cards};
@@ -26,13 +26,13 @@ use super::exchange::{self, Admitted, Pending, Refused, Way};
 use super::failure::{Failure, Verdict};
 use super::forwarded::{Caller, Origin, toward_agent};
 use super::handed;
-use super::judge::judge;
+use super::judge::{host, judge};
 use super::keep_alive;
 use super::load::Load;
 use super::own_api;
 use super::record::Record;
 use super::render::{Dialect, refusal};
-use super::route::{AgentName, Route, route};
+use super::route::{AgentName, Route, route_at};
 use crate::admin::Api;
 use crate::admin::feed::Feed;
 use crate::admin::refusals::Refused as Told;
@@ -130,9 +130,9 @@ impl Edge {
         let plain = |failure| No::new(failure, Dialect::Problem, None);
         let uri = parts.uri.clone();
         let path = uri.path();
-        let found = route(path);
+        let found = route_at(self.public.hosted(host(&uri, &parts.headers)), path);
         let dialect = match &found {
-            Route::Agent { rest, .. } => access::dialect(rest, &parts.method),
+            Route::Agent { name, rest } => access::dialect(Entry::of(name), rest, &parts.method),
             Route::Send(_) => Dialect::JsonRpc,
             _ => Dialect::Problem,
         };
@@ -167,9 +167,19 @@ impl Edge {
             Route::MissingSlash => Err(plain(Failure::NotFound(
                 "No card is here. The base URL of an agent needs its final slash.",
             ))),
+            Route::NoAgent => Err(plain(Failure::UnknownWorkspace)),
             Route::Nothing => Err(plain(Failure::NotFound(
                 "Nothing is here. An agent's URL looks like /agents/{address}/.",
             ))),
+            Route::Agent { name: AgentName::Host(alias), rest } => {
+                let principal = self.api.doorman.judge(&parts.headers);
+                let authority = self.public.host_authority(&alias).unwrap_or_default();
+                let caller = Box::new(caller.at(&authority));
+                let name = AgentName::Host(alias);
+                let asked = Asked { name, prefix: "", rest, dialect, caller: &caller, principal };
+                let body = CallerBody::new(body, parts.version, self.max_body_bytes);
+                Box::pin(self.forward(parts, body, &asked, request_id)).await
+            }
             Route::Agent { name, rest } => {
                 let prefix = path.strip_suffix(rest).unwrap_or(path);
                 let principal = self.api.doorman.judge(&parts.headers);
@@ -339,7 +349,7 @@ impl Edge {
         let found = match name {
             AgentName::Address(address) => self.registry.by_address(address),
             AgentName::Id(id) => self.registry.by_id(id),
-            AgentName::Alias(alias) => self.registry.by_alias(alias),
+            AgentName::Alias(alias) | AgentName::Host(alias) => self.registry.by_alias(alias),
         };
         match (found, name) {
             (Lookup::Live(workspace), _) => Ok(workspace),
@@ -367,7 +377,8 @@ impl Edge {
             (None, Way::Direct(Ok(_))) => Some(&direct::EXPOSURE),
             (None, _) => None,
         };
-        let reach = access::reach(asked.rest, &parts.method, workspace.expose, list)?;
+        let entry = Entry::of(&asked.name);
+        let reach = access::reach(entry, asked.rest, &parts.method, workspace.expose, list)?;
         let last_seen = match presence {
             Presence::Left(since) => Some(since),
             Presence::Connected(_) | Presence::Never => None,
