@@ -17,6 +17,7 @@ mod first_light;
 mod hostile_callers;
 mod hostile_connector;
 mod hostile_links;
+mod hosts;
 mod http2;
 mod kills;
 mod links;
