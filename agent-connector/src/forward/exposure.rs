@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
-use shared::exposure::{CARD_PATHS, EXTENDED_CARD_PATHS, Exposure, Rule};
+use shared::exposure::{CARD_PATHS, EXTENDED_CARD_PATHS, Exposure, GRPC_SERVICES, Rule};
 use shared::limits::EXPOSURE_RULES_MAX;
 use shared::wire::Binding;
 
@@ -38,6 +38,8 @@ pub struct Derived {
     pub also: Vec<(Rule, usize)>,
     /// The further port of the JSON-RPC endpoint, if that is not TARGET's.
     pub endpoint_also: Option<usize>,
+    /// The further port that speaks gRPC, if that is not TARGET's.
+    pub grpc_also: Option<usize>,
 }
 
 impl Derived {
@@ -57,6 +59,7 @@ pub fn derive(
     let own = Own { origin, public };
     let interfaces = card.map(interfaces).unwrap_or_default();
     let further = further_rules(policy, origin, &interfaces);
+    let grpc_also = policy.also.iter().position(|also| also.binding == Binding::Grpc);
     let own_endpoint =
         policy.local_path.clone().or_else(|| path_of(&interfaces, "JSONRPC", &own).next());
     let elsewhere = || {
@@ -81,6 +84,9 @@ pub fn derive(
         rules.extend(key_sets(card).filter_map(|url| own.path(&url)).map(Rule::Exact));
         rules.extend(further.iter().map(|(rule, _)| rule.clone()));
     }
+    if grpc_also.is_some() || interfaces.iter().any(|interface| own.serves_grpc(interface)) {
+        rules.extend(GRPC_SERVICES.map(|service| Rule::Grpc(service.to_owned())));
+    }
     rules.retain(|rule| *rule != Rule::Exact(endpoint.clone()));
     // The owner's own words come first, so that no card can crowd them out.
     let mut all: Vec<Rule> = policy.allow.iter().cloned().map(Rule::Below).collect();
@@ -91,7 +97,7 @@ pub fn derive(
     }
     all.truncate(EXPOSURE_RULES_MAX);
     let exposure = Exposure { all: policy.all, endpoint, rules: all };
-    Derived { exposure, also: further, endpoint_also }
+    Derived { exposure, also: further, endpoint_also, grpc_also }
 }
 
 /// What the card says of the further ports, each for the binding that its owner named.
@@ -112,6 +118,7 @@ fn further_rules(
                 let paths = path_of(interfaces, "JSONRPC", &own);
                 further.extend(paths.map(|path| (Rule::Exact(path), index)));
             }
+            // Its paths are its own, whatever the card says: see `grpc_also`.
             Binding::Grpc => {}
         }
     }
@@ -136,6 +143,11 @@ pub fn left_out(policy: &Policy, origin: &Origin, card: &Value, public: &[String
     let own = Own { origin, public };
     let served = |interface: &Interface<'_>| {
         let binding = interface.binding.to_ascii_uppercase();
+        if binding == "GRPC" {
+            let at = |port| Own { origin: &origin.at(port), public }.serves_grpc(interface);
+            let mut further = policy.also.iter().filter(|also| also.binding == Binding::Grpc);
+            return own.serves_grpc(interface) || further.any(|also| at(also.port));
+        }
         let carried = binding == "JSONRPC" || binding == "HTTP+JSON";
         let further = policy.also.iter().any(|also| {
             let own = Own { origin: &origin.at(also.port), public: &[] };
@@ -166,7 +178,7 @@ fn note(interface: &Interface<'_>, origin: &Origin) -> Option<String> {
         ));
     }
     Some(match binding.to_ascii_uppercase().as_str() {
-        "HTTP+JSON" | "JSONRPC" => format!(
+        "HTTP+JSON" | "JSONRPC" | "GRPC" => format!(
             "the card names {url}, a port that is not forwarded, and callers do not see it; serve it \
              with --also {}={port}",
             binding.to_ascii_lowercase()
@@ -230,6 +242,20 @@ struct Own<'a> {
 }
 
 impl Own<'_> {
+    /// Whether an interface is of gRPC, and the agent's own. Its URL is `host:port` alone (A2A 1.0), or
+    /// has a scheme.
+    fn serves_grpc(&self, interface: &Interface<'_>) -> bool {
+        let url = interface.url;
+        let absolute = match url.contains("://") {
+            true => url.to_owned(),
+            false => format!("http://{url}"),
+        };
+        let bare = |base: &String| base.split("://").nth(1).is_some_and(|bare| bare == url);
+        interface.binding.eq_ignore_ascii_case("GRPC")
+            && (self.path(&absolute).is_some()
+                || self.public.iter().any(|base| bare(&base.trim_end_matches('/').to_owned())))
+    }
+
     /// The raw path of `url` at the agent's origin, if it is there: already public and below the
     /// base, or on the agent's port with a host that only a machine nearby can mean.
     fn path(&self, url: &str) -> Option<String> {

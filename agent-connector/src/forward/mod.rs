@@ -4,9 +4,11 @@
 
 pub(crate) mod answer;
 pub mod card;
+pub(crate) mod connection;
 pub mod exchange;
 pub mod exposure;
 pub(crate) mod failure;
+pub(crate) mod http2;
 pub mod origin;
 mod patient;
 pub(crate) mod pool;
@@ -94,6 +96,7 @@ impl Agent {
     pub(crate) fn prune(&self) {
         for server in std::iter::once(&self.server).chain(&self.also) {
             server.pool.prune();
+            server.http2.prune();
         }
     }
 

@@ -151,3 +151,31 @@ fn the_keys_of_signatures_cross_if_they_are_the_agents_own() {
         assert_eq!(exposure.allows(path), crosses, "{path}");
     }
 }
+
+#[test]
+fn grpc_crosses_where_the_card_or_the_owner_names_a_port_for_it() {
+    let origin = Origin::loopback(8000);
+    let card = |url: &str| serde_json::json!({"supportedInterfaces": [{"url": url, "protocolBinding": "GRPC"}]});
+    let also = Policy { also: vec!["grpc=10000".parse().unwrap()], ..Policy::default() };
+    for (policy, url, crosses, port) in [
+        (&Policy::default(), "localhost:8000", true, None),
+        (&Policy::default(), "http://0.0.0.0:8000", true, None),
+        (&Policy::default(), "relay.example", false, None),
+        (&Policy::default(), "localhost:10000", false, None),
+        (&also, "localhost:10000", true, Some(0)),
+        (&also, "elsewhere.example:443", true, Some(0)),
+    ] {
+        let derived = derive(policy, &origin, Some(&card(url)), &[]);
+        let path = "/lf.a2a.v1.A2AService/SendMessage";
+        assert_eq!(derived.exposure.allows_grpc(path), crosses, "{url}");
+        assert!(!derived.exposure.allows(path), "{url}");
+        assert_eq!(derived.grpc_also, port, "{url}");
+    }
+    let hosted =
+        ["https://relay.example/agents/a_x/".to_owned(), "https://x.example:8/".to_owned()];
+    let derived = derive(&Policy::default(), &origin, Some(&card("x.example:8")), &hosted);
+    assert!(derived.exposure.allows_grpc("/a2a.v1.A2AService/GetTask"));
+    assert_eq!(left_out(&also, &origin, &card("localhost:10000"), &[]), [""; 0]);
+    let missing = left_out(&Policy::default(), &origin, &card("localhost:10000"), &[]);
+    assert!(missing[0].contains("--also grpc=10000"), "{missing:?}");
+}
