@@ -5,6 +5,7 @@
 //! `HARNESS_REQUIRE_SDK` set, which CI does, they fail instead.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::OnceLock,
@@ -32,6 +33,8 @@ pub async fn python() -> Option<PathBuf> {
 pub struct SdkAgent {
     /// The port of its HTTP server.
     pub port: u16,
+    /// The port of its gRPC server.
+    pub grpc_port: u16,
     _process: Process,
     folder: tempfile::TempDir,
 }
@@ -43,10 +46,14 @@ impl SdkAgent {
         let mut command = Command::new(python);
         command.arg(script("agent.py")).arg(folder.path().join("journal"));
         let process = Process::spawn("sdk-agent", command);
-        let is_port = |line: &str| line.parse::<u16>().is_ok();
-        let line = process.wait_for_line(is_port, Duration::from_secs(60)).await;
-        let port = line.parse().expect("a port");
-        SdkAgent { port, _process: process, folder }
+        let ports = |line: &str| -> Option<(u16, u16)> {
+            let (port, grpc_port) = line.split_once(' ')?;
+            Some((port.parse().ok()?, grpc_port.parse().ok()?))
+        };
+        let is_ports = |line: &str| ports(line).is_some();
+        let line = process.wait_for_line(is_ports, Duration::from_secs(60)).await;
+        let (port, grpc_port) = ports(&line).expect("two ports");
+        SdkAgent { port, grpc_port, _process: process, folder }
     }
 
     /// Every request that it got, one JSON object each.
@@ -59,17 +66,22 @@ impl SdkAgent {
 
 /// Runs the caller on the SDK against a public base; answers what it saw.
 pub async fn call(python: &Path, base: &str) -> serde_json::Value {
-    run(python, "client.py", base).await
+    run(python, "client.py", &[base]).await
+}
+
+/// Runs the gRPC caller on the SDK against the relay at `address`, for this host; answers what it saw.
+pub async fn call_by_grpc(python: &Path, address: SocketAddr, host: &str) -> serde_json::Value {
+    run(python, "grpc_client.py", &[&address.to_string(), host]).await
 }
 
 /// Verifies the signature of the card at this URL; answers what came of it.
 pub async fn verify(python: &Path, card: &str) -> serde_json::Value {
-    run(python, "verify.py", card).await
+    run(python, "verify.py", &[card]).await
 }
 
-async fn run(python: &Path, name: &str, argument: &str) -> serde_json::Value {
+async fn run(python: &Path, name: &str, arguments: &[&str]) -> serde_json::Value {
     let mut command = tokio::process::Command::new(python);
-    command.arg(script(name)).arg(argument).kill_on_drop(true);
+    command.arg(script(name)).args(arguments).kill_on_drop(true);
     let output = tokio::time::timeout(Duration::from_secs(60), command.output());
     let output = output.await.expect("the client ends").expect("the client starts");
     let complaints = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -8,6 +8,7 @@
 //! cards of agents that are away.
 
 mod canonical;
+pub mod grpc;
 mod interfaces;
 mod json;
 pub mod kept;

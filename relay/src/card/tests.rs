@@ -338,3 +338,41 @@ fn of_an_agent_whose_origin_is_unknown_nothing_private_goes_out() {
         "by its other name it is the relay's all the same"
     );
 }
+
+#[test]
+fn grpc_stays_where_the_agent_has_a_host_and_keeps_its_form() {
+    let hosted = "https://echo.agents.example/";
+    let (origins, rules) =
+        ([ORIGIN.to_owned(), "http://127.0.0.1:10000".to_owned()], Rules::default());
+    let place = |url: &str, host: Option<&str>, drop_foreign: bool| {
+        let rules = Rules { drop_foreign, ..rules };
+        let view = View {
+            base: BASE,
+            agents: AGENTS,
+            host,
+            endpoint: ENDPOINT,
+            secret_base: None,
+            origins: &origins,
+            rules,
+        };
+        let card = json!({"supportedInterfaces": [{"url": url, "protocolBinding": "GRPC"}]});
+        let edited = rewritten(edit_view(card.to_string().as_bytes(), &view));
+        let card = edited.map_or(card, |bytes| serde_json::from_slice(&bytes).unwrap());
+        card.pointer("/supportedInterfaces/0/url").and_then(Value::as_str).map(str::to_owned)
+    };
+    for (url, expected) in [
+        ("localhost:10000", Some("echo.agents.example:443")),
+        ("0.0.0.0:8000", Some("echo.agents.example:443")),
+        ("http://localhost:10000", Some("https://echo.agents.example:443")),
+        ("http://localhost:10000/", Some("https://echo.agents.example:443/")),
+        ("localhost:7", None),
+        ("echo.agents.example:443", Some("echo.agents.example:443")),
+        ("https://echo.agents.example", Some("https://echo.agents.example")),
+    ] {
+        assert_eq!(place(url, Some(hosted), true).as_deref(), expected, "{url}");
+        let with_port = place("localhost:10000", Some("http://echo.test:81/"), true);
+        assert_eq!(with_port.as_deref(), Some("echo.test:81"));
+    }
+    assert_eq!(place("localhost:10000", None, false), None, "without a host");
+    assert_eq!(place("public.example:443", None, false).as_deref(), Some("public.example:443"));
+}

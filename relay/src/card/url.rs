@@ -51,6 +51,34 @@ impl<'a> Agent<'a> {
         self.endpoint
     }
 
+    /// What becomes of the URL of a gRPC interface: it needs a host of the agent's own. `host:port` stands
+    /// alone in A2A 1.0, and often behind a scheme in 0.3; the form stays.
+    pub(super) fn place_grpc(&self, url: &str) -> Place {
+        let Some((scheme, host)) = self.host.and_then(|base| base.split_once("://")) else {
+            let place = self.place(url);
+            return if matches!(place, Place::Moves(_)) { Place::Goes } else { place };
+        };
+        let with_port = match (host.contains(':'), scheme) {
+            (true, _) => host.to_owned(),
+            (false, "https") => format!("{host}:443"),
+            (false, _) => format!("{host}:80"),
+        };
+        let bare = url.split_once("://").map_or(url, |(_, bare)| bare);
+        let bare = bare.strip_suffix('/').unwrap_or(bare);
+        if bare == with_port || bare == host {
+            return Place::Stays;
+        }
+        match self.place(url) {
+            Place::Moves(_) if !is_http(url) => Place::Goes,
+            Place::Moves(_) if url.contains("://") => {
+                let slash = if url.ends_with('/') { "/" } else { "" };
+                Place::Moves(format!("{scheme}://{with_port}{slash}"))
+            }
+            Place::Moves(_) => Place::Moves(with_port),
+            place => place,
+        }
+    }
+
     /// What becomes of `url`.
     pub(super) fn place(&self, url: &str) -> Place {
         if below(url, self.base).is_some() {

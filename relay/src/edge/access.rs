@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::judge::is_json;
 use super::render::Dialect;
 use super::route::AgentName;
+use crate::card::grpc::Schema;
 use crate::principal::Principal;
 use crate::registry::{CallerPolicy, ExposurePolicy, Workspace};
 
@@ -99,12 +100,15 @@ pub enum Entry {
     Base,
     /// At the agent's own host, where every path is the agent's.
     Host,
+    /// There too, by gRPC.
+    Grpc,
 }
 
 impl Entry {
-    /// What `name` opens.
-    pub const fn of(name: &AgentName) -> Self {
+    /// What `name` opens to a caller who speaks so.
+    pub fn of(name: &AgentName, dialect: Dialect) -> Self {
         match name {
+            AgentName::Host(_) if dialect == Dialect::Grpc => Self::Grpc,
             AgentName::Host(_) => Self::Host,
             AgentName::Address(_) | AgentName::Id(_) | AgentName::Alias(_) => Self::Base,
         }
@@ -133,6 +137,9 @@ pub fn reach(
     policy: ExposurePolicy,
     announced: Option<&Exposure>,
 ) -> Result<Option<Reach>, Failure> {
+    if entry == Entry::Grpc {
+        return by_grpc(rest, method, policy, announced);
+    }
     let all = policy == ExposurePolicy::All && announced.is_some_and(|announced| announced.all);
     if all {
         let path = if rest.is_empty() { "/" } else { rest };
@@ -190,6 +197,31 @@ pub fn reach(
     Ok(Some(Reach { target, binding: Binding::HttpJson, dialect, document }))
 }
 
+/// What a call by gRPC reaches: its paths name services, and none of them is another's.
+fn by_grpc(
+    rest: &str,
+    method: &Method,
+    policy: ExposurePolicy,
+    announced: Option<&Exposure>,
+) -> Result<Option<Reach>, Failure> {
+    if *method != Method::POST {
+        return Err(Failure::MethodNotAllowed("POST"));
+    }
+    let Some(announced) = announced else { return Ok(None) };
+    let all = announced.all && policy == ExposurePolicy::All;
+    if !(Exposure { all, ..announced.clone() }).allows_grpc(rest) {
+        return Err(Failure::NotFound(
+            "The agent has no such gRPC service, or its exposure does not include it.",
+        ));
+    }
+    Ok(Some(Reach {
+        target: Target::Raw(rest.into()),
+        binding: Binding::Grpc,
+        dialect: Dialect::Grpc,
+        document: Schema::of(rest).map_or(Document::None, Document::Grpc),
+    }))
+}
+
 /// Refuses a body that is said not to be JSON, where JSON-RPC is spoken.
 pub fn judge_media_type(reach: &Reach, method: &Method, fields: &HeaderMap) -> Result<(), Failure> {
     let json_rpc = reach.target == Target::Endpoint && *method == Method::POST;
@@ -216,6 +248,7 @@ fn is_card(entry: Entry, rest: &str, announced: Option<&Exposure>) -> bool {
 const fn binding(dialect: Dialect) -> Binding {
     match dialect {
         Dialect::JsonRpc => Binding::JsonRpc,
+        Dialect::Grpc => Binding::Grpc,
         Dialect::HttpJson | Dialect::Problem => Binding::HttpJson,
     }
 }

@@ -6,6 +6,7 @@ use http::Method;
 use http::header::HeaderValue;
 
 use super::route::AgentName;
+use crate::card::grpc::Schema;
 use crate::card::signing::CardSigner;
 use crate::card::{Rules, View};
 use crate::public::PublicUrl;
@@ -22,6 +23,8 @@ pub enum Document {
     Extended,
     /// A JSON-RPC response, whose result is a card if the request's method says so.
     Called,
+    /// A card in protobuf, if the call succeeds.
+    Grpc(Schema),
 }
 
 /// What the operator says of all cards. One for the process.
@@ -64,7 +67,7 @@ impl CardAsked {
         let fits = match document {
             Document::None => false,
             Document::Public | Document::Extended => gets,
-            Document::Called => *method == Method::POST,
+            Document::Called | Document::Grpc(_) => *method == Method::POST,
         };
         let document = if fits { document } else { Document::None };
         Self {

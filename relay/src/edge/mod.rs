@@ -30,6 +30,8 @@ pub mod exchange;
 pub mod failure;
 pub mod forwarded;
 pub mod frames;
+mod grpc;
+mod grpc_card;
 pub mod handed;
 mod http2;
 pub mod judge;

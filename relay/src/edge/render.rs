@@ -8,6 +8,7 @@ use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::failure::Verdict;
+use super::grpc;
 
 /// How errors look to a caller; a route decides it once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Dialect {
     JsonRpc,
     /// The HTTP+JSON binding: an error as AIP-193 has it.
     HttpJson,
+    /// gRPC: a status in trailers.
+    Grpc,
     /// Everything else: problem details (RFC 9457).
     Problem,
 }
@@ -32,6 +35,11 @@ pub fn refusal(
     request: &str,
 ) -> Response<Bytes> {
     let (content_type, body) = match dialect {
+        Dialect::Grpc => {
+            let mut response = grpc::refusal(verdict, request);
+            mark(response.headers_mut(), verdict);
+            return response;
+        }
         Dialect::JsonRpc => ("application/json", json_rpc(verdict, id, request)),
         Dialect::HttpJson => ("application/json", http_json(verdict, request).to_string()),
         Dialect::Problem => ("application/problem+json", problem(verdict, request).to_string()),

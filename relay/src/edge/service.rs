@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use http::header::{
     ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue, IF_NONE_MATCH,
 };
-use http::{Method, Request, Response, StatusCode, request};
+use http::{Method, Request, Response, StatusCode, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
 use shared::ids::{ExchangeId, InstanceId, WorkspaceId};
@@ -18,13 +18,14 @@ use shared::wire::fields::within_limits;
 use super::access::{self, Entry, Reach};
 use super::answer_body::AnswerBody;
 use super::caller_body::CallerBody;
-use super::card_request::{CardAsked, Cards};
+use super::card_request::{CardAsked, Cards, Document};
 use super::cards::no_card_keys;
 use super::deadline::Deadline;
 use super::direct::{self, Direct};
 use super::exchange::{self, Admitted, Pending, Refused, Way};
 use super::failure::{Failure, Verdict};
 use super::forwarded::{Caller, Origin, toward_agent};
+use super::grpc;
 use super::handed;
 use super::judge::{host, judge};
 use super::keep_alive;
@@ -131,8 +132,16 @@ impl Edge {
         let uri = parts.uri.clone();
         let path = uri.path();
         let found = route_at(self.public.hosted(host(&uri, &parts.headers)), path);
+        let is_grpc = grpc::is_call(&parts.headers);
         let dialect = match &found {
-            Route::Agent { name, rest } => access::dialect(Entry::of(name), rest, &parts.method),
+            Route::Agent { name: AgentName::Host(_), .. } | Route::NoAgent
+                if is_grpc && parts.version == Version::HTTP_2 =>
+            {
+                Dialect::Grpc
+            }
+            Route::Agent { name, rest } => {
+                access::dialect(Entry::of(name, Dialect::Problem), rest, &parts.method)
+            }
             Route::Send(_) => Dialect::JsonRpc,
             _ => Dialect::Problem,
         };
@@ -167,11 +176,14 @@ impl Edge {
             Route::MissingSlash => Err(plain(Failure::NotFound(
                 "No card is here. The base URL of an agent needs its final slash.",
             ))),
-            Route::NoAgent => Err(plain(Failure::UnknownWorkspace)),
+            Route::NoAgent => Err(No::new(Failure::UnknownWorkspace, dialect, None)),
             Route::Nothing => Err(plain(Failure::NotFound(
                 "Nothing is here. An agent's URL looks like /agents/{address}/.",
             ))),
             Route::Agent { name: AgentName::Host(alias), rest } => {
+                if is_grpc {
+                    grpc::judge_version(parts.version).map_err(plain)?;
+                }
                 let principal = self.api.doorman.judge(&parts.headers);
                 let authority = self.public.host_authority(&alias).unwrap_or_default();
                 let caller = Box::new(caller.at(&authority));
@@ -274,7 +286,10 @@ impl Edge {
         {
             return Err((Failure::BodyTooLarge(self.max_body_bytes), dialect));
         }
-        let deadline = Deadline::of(&parts.headers, Instant::now);
+        let deadline = match dialect {
+            Dialect::Grpc => grpc::deadline(&parts.headers, Instant::now),
+            _ => Deadline::of(&parts.headers, Instant::now),
+        };
         let deadline = deadline.map_err(|failure| (failure, dialect))?;
         let validators = parts.headers.get(IF_NONE_MATCH);
         let card_asked =
@@ -294,6 +309,10 @@ impl Edge {
             principal: asked.principal(),
         };
         toward_agent(&mut fields, origin, card_asked.is_get());
+        if matches!(card_asked.document, Document::Grpc(_)) {
+            // The relay reads it.
+            fields.insert("grpc-accept-encoding", HeaderValue::from_static("identity"));
+        }
         let query = parts.uri.query();
         let keep = self.prepare_card(&mut fields, &card_asked, &workspace, &way, query);
         let method = if card_asked.head_only { Method::GET } else { parts.method.clone() };
@@ -377,7 +396,7 @@ impl Edge {
             (None, Way::Direct(Ok(_))) => Some(&direct::EXPOSURE),
             (None, _) => None,
         };
-        let entry = Entry::of(&asked.name);
+        let entry = Entry::of(&asked.name, asked.dialect);
         let reach = access::reach(entry, asked.rest, &parts.method, workspace.expose, list)?;
         let last_seen = match presence {
             Presence::Left(since) => Some(since),

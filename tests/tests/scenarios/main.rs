@@ -14,6 +14,7 @@ mod enrolment;
 mod exec;
 mod facade;
 mod first_light;
+mod grpc;
 mod hostile_callers;
 mod hostile_connector;
 mod hostile_links;
