@@ -1,7 +1,8 @@
 """A small agent on the official A2A SDK: it echoes a message, streams a task in three pieces, and
 works on another until that is cancelled.
 
-Prints its port, then serves JSON-RPC at /a2a and its card under the well-known name. Each request
+Prints its port and that of its gRPC server, then serves JSON-RPC at /a2a and its card under the
+well-known name; gRPC in the versions 1.0 and 0.3. Each request
 is one JSON line in the journal, named by the first argument: method, path and the fields that tell
 how it came.
 """
@@ -11,7 +12,10 @@ import json
 import socket
 import sys
 
+import grpc
 import uvicorn
+from a2a.compat.v0_3 import a2a_v0_3_pb2_grpc
+from a2a.compat.v0_3.grpc_handler import CompatGrpcHandler
 from a2a.helpers.proto_helpers import (
     get_message_text,
     new_task_from_user_message,
@@ -21,9 +25,11 @@ from a2a.helpers.proto_helpers import (
 )
 from a2a.server.agent_execution import AgentExecutor
 from a2a.server.request_handlers import DefaultRequestHandler
+from a2a.server.request_handlers.grpc_handler import GrpcHandler
 from a2a.server.routes.agent_card_routes import create_agent_card_routes
 from a2a.server.routes.jsonrpc_routes import create_jsonrpc_routes
 from a2a.server.tasks import InMemoryTaskStore
+from a2a.types import a2a_pb2_grpc
 from a2a.types.a2a_pb2 import AgentCapabilities, AgentCard, AgentInterface, AgentSkill, Role, TaskState
 from starlette.applications import Starlette
 
@@ -77,31 +83,42 @@ class Journal:
         await self.app(scope, receive, send)
 
 
-def main():
+async def main():
     # asyncio turns Nagle off only where the protocol is named.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     url = f"http://localhost:{listener.getsockname()[1]}/a2a"
+    server = grpc.aio.server()
+    grpc_port = server.add_insecure_port("127.0.0.1:0")
     card = AgentCard(
         name="SDK agent", description="Echoes.", version="1.0.0",
         default_input_modes=["text"], default_output_modes=["text"],
-        capabilities=AgentCapabilities(streaming=True),
+        capabilities=AgentCapabilities(streaming=True, extended_agent_card=True),
         skills=[AgentSkill(id="echo", name="Echo", description="Echoes.", tags=["echo"])],
         supported_interfaces=[
             AgentInterface(url=url, protocol_binding="JSONRPC", protocol_version=version)
             for version in ("1.0", "0.3")
+        ] + [
+            AgentInterface(
+                url=f"localhost:{grpc_port}", protocol_binding="GRPC", protocol_version=version
+            )
+            for version in ("1.0", "0.3")
         ],
     )
     handler = DefaultRequestHandler(
-        agent_executor=Echo(), task_store=InMemoryTaskStore(), agent_card=card
+        agent_executor=Echo(), task_store=InMemoryTaskStore(), agent_card=card,
+        extended_agent_card=card,
     )
+    a2a_pb2_grpc.add_A2AServiceServicer_to_server(GrpcHandler(handler), server)
+    a2a_v0_3_pb2_grpc.add_A2AServiceServicer_to_server(CompatGrpcHandler(handler), server)
+    await server.start()
     routes = [
         *create_agent_card_routes(card),
         *create_jsonrpc_routes(handler, rpc_url="/a2a", enable_v0_3_compat=True),
     ]
     app = Journal(Starlette(routes=routes), sys.argv[1])
-    print(listener.getsockname()[1], flush=True)
-    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+    print(listener.getsockname()[1], grpc_port, flush=True)
+    await uvicorn.Server(uvicorn.Config(app, log_level="warning")).serve(sockets=[listener])
 
 
-main()
+asyncio.run(main())
