@@ -97,7 +97,7 @@ pub async fn run(
     let kept_token = credential.kept_token();
     let known_url = credential.public_url();
     if let Some(public_url) = &known_url {
-        agent.set_public_url(public_url);
+        agent.set_public_urls([public_url.as_str()]);
     }
     reporter.begin(workspace, known_url, platform_url);
 

@@ -71,6 +71,9 @@ pub struct Report {
     pub state: State,
     /// The agent's public base, once the relay has told it.
     pub public_url: Option<PublicUrl>,
+    /// Its base at a host of its own, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_url: Option<PublicUrl>,
     /// The workspace that the agent is.
     pub workspace_id: Option<WorkspaceId>,
     /// How the link is carried, while there is one.
@@ -90,12 +93,18 @@ impl Report {
         Self {
             state: State::Dialing,
             public_url: None,
+            host_url: None,
             workspace_id: None,
             transport: None,
             since: rfc3339(SystemTime::now()),
             reason: None,
             platform: None,
         }
+    }
+
+    pub(crate) fn set_urls(&mut self, public_url: &str, host_url: Option<&str>) {
+        self.public_url = Some(PublicUrl(public_url.to_owned()));
+        self.host_url = host_url.map(|url| PublicUrl(url.to_owned()));
     }
 }
 
@@ -146,20 +155,20 @@ impl Reporter {
     }
 
     /// There is a link, and this is whose.
-    pub(crate) fn online(&self, workspace: WorkspaceId, public_url: &str) {
+    pub(crate) fn online(&self, workspace: WorkspaceId, public_url: &str, host_url: Option<&str>) {
         self.change(|report| {
             report.state = State::Online;
             report.workspace_id = Some(workspace);
-            report.public_url = Some(PublicUrl(public_url.to_owned()));
+            report.set_urls(public_url, host_url);
             report.transport = Some("quic".to_owned());
             report.since = rfc3339(SystemTime::now());
             report.reason = None;
         });
     }
 
-    /// The public base changed.
-    pub(crate) fn public_url(&self, public_url: &str) {
-        self.change(|report| report.public_url = Some(PublicUrl(public_url.to_owned())));
+    /// A public base changed.
+    pub(crate) fn public_urls(&self, public_url: &str, host_url: Option<&str>) {
+        self.change(|report| report.set_urls(public_url, host_url));
     }
 
     /// There is no link.
@@ -223,7 +232,7 @@ mod tests {
         reporter.keep_in(own.clone());
         let workspace = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
         reporter.begin(Some(workspace), None, None);
-        reporter.online(workspace, "http://relay/agents/a_secret/");
+        reporter.online(workspace, "http://relay/agents/a_secret/", None);
         assert!(!format!("{:?}", *watchers.borrow()).contains("a_secret"));
 
         let online: serde_json::Value =
@@ -254,7 +263,7 @@ mod tests {
         for _ in 0..50 {
             reporter.tell(State::Waiting, None);
             std::thread::scope(|scope| {
-                scope.spawn(|| reporter.online(workspace, "http://relay/agents/a_secret/"));
+                scope.spawn(|| reporter.online(workspace, "http://relay/agents/a_secret/", None));
                 while state(&wanted) != Some(State::Online) {
                     std::hint::spin_loop();
                 }

@@ -145,6 +145,7 @@ fn describe(config: &Config, http: SocketAddr, tunnel: SocketAddr, admin: Socket
         // A socket address always makes a URL.
         (None, Err(_)) => PublicUrl::loopback(http.port()),
     };
+    let public_url = public_url.with_domain(config.domain.clone());
     let host = match &config.tunnel_host {
         Some(host) if has_port(host) => host.clone(),
         Some(host) => format!("{host}:{}", tunnel.port()),
@@ -207,6 +208,7 @@ mod tests {
             tunnel,
             admin: ([127, 0, 0, 1], 0).into(),
             public_url: None,
+            domain: None,
             tunnel_host: None,
             admin_token: AdminTokenSource::DataDir,
             sealing: SealingSource::DataDir,

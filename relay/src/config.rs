@@ -10,6 +10,7 @@ use http::uri::Authority;
 use crate::admin::token::{ADMIN_TOKEN_VARIABLE, AdminToken};
 use crate::direct_url::DirectUrls;
 use crate::public::PublicUrl;
+use crate::public::domain::Domain;
 use crate::registry::SealingKeys;
 use crate::tunnel::endpoint::Congestion;
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Where callers reach the edge; `None` is the public listener's own address.
     pub public_url: Option<PublicUrl>,
+    /// The domain below which agents have hosts of their own; `None` is no such domain.
+    pub domain: Option<Domain>,
     /// What join strings name, `host` or `host:port`; `None` is the host of the public URL.
     pub tunnel_host: Option<String>,
     /// Where the admin token comes from.
@@ -129,6 +132,10 @@ pub struct ServeArgs {
     /// Where callers reach the relay [default: the public listener, https:// if it has TLS]
     #[arg(long, value_name = "URL", env = "RELAY_PUBLIC_URL")]
     pub public_url: Option<String>,
+    /// Give each agent with an alias a host of its own, ALIAS.DOMAIN, which gRPC needs; point *.DOMAIN
+    /// here, and let the certificate cover it
+    #[arg(long, value_name = "DOMAIN", env = "RELAY_DOMAIN")]
+    pub domain: Option<String>,
     /// What join strings name, HOST or HOST:PORT [default: host of the public URL, port of --tunnel]
     #[arg(long, value_name = "HOST[:PORT]", env = "RELAY_TUNNEL_HOST")]
     pub tunnel_host: Option<String>,
@@ -200,6 +207,7 @@ impl ServeArgs {
         let clear = tls == Some(None) && !self.insecure_http;
         mistakes.of(check_listeners(http, admin, clear));
         let public_url = filled(self.public_url).and_then(|text| mistakes.of(public_url(&text)));
+        let domain = filled(self.domain).and_then(|text| mistakes.of(domain(&text)));
         let tunnel_host = filled(self.tunnel_host).and_then(|text| mistakes.of(tunnel_host(text)));
         let admin_token = match (self.admin_token_file, filled(given)) {
             (Some(file), _) => Some(AdminTokenSource::File(file)),
@@ -224,6 +232,7 @@ impl ServeArgs {
                 tunnel: tunnel?,
                 admin: admin?,
                 public_url,
+                domain,
                 tunnel_host,
                 admin_token: admin_token?,
                 sealing: sealing?,
@@ -300,6 +309,10 @@ fn tls_files(
         (Some(_), None) => Err("--tls-cert needs --tls-key, the certificate's key.".into()),
         (None, Some(_)) => Err("--tls-key needs --tls-cert, the certificate's chain.".into()),
     }
+}
+
+fn domain(text: &str) -> Result<Domain, String> {
+    text.trim().parse().map_err(|error| format!("--domain: {error}"))
 }
 
 fn public_url(text: &str) -> Result<PublicUrl, String> {

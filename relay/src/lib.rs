@@ -19,6 +19,7 @@ pub mod housekeeping;
 pub mod logging;
 pub mod metrics;
 pub mod principal;
+pub mod protobuf;
 pub mod public;
 pub mod registry;
 pub mod roots;

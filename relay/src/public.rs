@@ -1,4 +1,6 @@
-//! The relay's public address, and the bases of its agents below it.
+//! The relay's public address, and the bases of its agents: below it, and at hosts of their own.
+
+pub mod domain;
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,13 +8,18 @@ use std::str::FromStr;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
-use crate::registry::Workspace;
+use shared::ids::Alias;
 
-/// Where callers reach the edge: scheme and authority, without a final slash.
+use self::domain::{Domain, Hosted};
+use crate::registry::{CallerPolicy, Workspace};
+
+/// Where callers reach the edge: scheme and authority, without a final slash; and the agents' domain,
+/// if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
     text: String,
     authority: Authority,
+    domain: Option<Domain>,
 }
 
 /// A text that cannot be the relay's public address.
@@ -28,7 +35,7 @@ impl PublicUrl {
     pub fn loopback(port: u16) -> Self {
         let authority = Authority::from_static("127.0.0.1");
         let authority = format!("127.0.0.1:{port}").parse().unwrap_or(authority);
-        Self { text: format!("http://{authority}"), authority }
+        Self { text: format!("http://{authority}"), authority, domain: None }
     }
 
     /// The URL without a final slash.
@@ -46,9 +53,60 @@ impl PublicUrl {
         self.base(&workspace.address.reveal())
     }
 
+    /// The base below which agents are by their names, with a final slash.
+    pub fn agents(&self) -> String {
+        format!("{}/agents/", self.text)
+    }
+
     /// The public base by one of a workspace's names, with a final slash.
     pub fn base(&self, name: &str) -> String {
         format!("{}/agents/{name}/", self.text)
+    }
+
+    /// The same, with hosts for agents below this domain.
+    pub fn with_domain(self, domain: Option<Domain>) -> Self {
+        Self { domain, ..self }
+    }
+
+    /// Whose host a request names. `authority` may have a port, which means nothing here. The relay's
+    /// own host is no agent's, even below the domain.
+    pub fn hosted(&self, authority: &str) -> Hosted {
+        let Some(domain) = &self.domain else { return Hosted::Elsewhere };
+        let host = authority.split(':').next().unwrap_or_default();
+        match domain.read(host) {
+            Hosted::Agent(_)
+                if host.trim_end_matches('.').eq_ignore_ascii_case(self.authority.host()) =>
+            {
+                Hosted::Elsewhere
+            }
+            whose => whose,
+        }
+    }
+
+    /// Host of an agent, and the port if the relay's URL has one.
+    pub fn host_authority(&self, alias: &Alias) -> Option<String> {
+        let domain = self.domain.as_ref()?;
+        Some(match self.authority.port() {
+            Some(port) => format!("{alias}.{domain}:{port}"),
+            None => format!("{alias}.{domain}"),
+        })
+    }
+
+    /// The base of an agent at its own host, with a final slash: its origin, one to one.
+    pub fn host_base(&self, alias: &Alias) -> Option<String> {
+        let scheme = self.text.split("://").next().unwrap_or_default();
+        Some(format!("{scheme}://{}/", self.host_authority(alias)?))
+    }
+
+    /// The alias by whose host callers of a workspace may go: a policy other than `link` opens it.
+    pub fn host_alias<'w>(&self, workspace: &'w Workspace) -> Option<&'w Alias> {
+        let alias = workspace.alias.as_ref()?;
+        (self.domain.is_some() && workspace.callers != CallerPolicy::Link).then_some(alias)
+    }
+
+    /// The base of a workspace at its own host, if it has one.
+    pub fn host_base_of(&self, workspace: &Workspace) -> Option<String> {
+        self.host_base(self.host_alias(workspace)?)
     }
 }
 
@@ -74,7 +132,11 @@ impl FromStr for PublicUrl {
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(wrong("it has a path or a query"));
         }
-        Ok(Self { text: format!("{scheme}://{authority}"), authority: authority.clone() })
+        Ok(Self {
+            text: format!("{scheme}://{authority}"),
+            authority: authority.clone(),
+            domain: None,
+        })
     }
 }
 
@@ -91,6 +153,26 @@ mod tests {
             ["relay.example.com", "ftp://x", "https://u@x", "https://x/path", "https://x?q"]
         {
             assert!(wrong.parse::<PublicUrl>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn agents_have_hosts_of_their_own_beside_the_relays() {
+        let url: PublicUrl = "https://relay.example.com:8443".parse().unwrap();
+        let alias = "echo".parse().unwrap();
+        assert_eq!(url.host_base(&alias), None);
+        assert_eq!(url.hosted("echo.example.com"), Hosted::Elsewhere);
+        let url = url.with_domain("example.com".parse().ok());
+        assert_eq!(url.host_base(&alias).unwrap(), "https://echo.example.com:8443/");
+        for (authority, whose) in [
+            ("echo.example.com", Hosted::Agent(alias.clone())),
+            ("ECHO.example.com.:1", Hosted::Agent(alias)),
+            ("relay.example.com:8443", Hosted::Elsewhere),
+            ("Relay.example.com.", Hosted::Elsewhere),
+            ("x.relay.example.com", Hosted::Nobody),
+            ("[::1]:8443", Hosted::Elsewhere),
+        ] {
+            assert_eq!(url.hosted(authority), whose, "{authority}");
         }
     }
 }

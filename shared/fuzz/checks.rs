@@ -820,7 +820,7 @@ fn covers(rule: &Rule, path: &str) -> bool {
         Rule::Exact(exact) => exact == path,
         Rule::Below(base) => below(base).is_some(),
         Rule::HttpJson(base) => below(base).is_some_and(|rest| is_http_json(&rest)),
-        Rule::Unknown => false,
+        Rule::Grpc(_) | Rule::Unknown => false,
     }
 }
 

@@ -121,10 +121,13 @@ pub enum ToConnector {
         /// The number of the PING.
         seq: u64,
     },
-    /// The public base changed.
+    /// A public base changed.
     PublicUrl {
-        /// The new base, with its final slash.
+        /// The base of now, with its final slash.
         public_url: String,
+        /// That at a host of its own, with its final slash, if there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host_url: Option<String>,
     },
     /// The relay shuts down: what is open finishes; connect again then.
     Drain {
@@ -208,6 +211,9 @@ pub struct Welcome {
     pub generation: Generation,
     /// The public base of the workspace, with its final slash.
     pub public_url: String,
+    /// The public base of the workspace at a host of its own, with its final slash, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_url: Option<String>,
     /// Every endpoint of the relay, `host:port`.
     pub endpoints: Vec<String>,
     /// Milliseconds between PINGs of the connector.
@@ -373,7 +379,7 @@ mod tests {
     fn every_kind_is_listed() {
         for (message, kind) in [
             (ToConnector::Ping { seq: 1 }, "ping"),
-            (ToConnector::PublicUrl { public_url: String::new() }, "public-url"),
+            (ToConnector::PublicUrl { public_url: String::new(), host_url: None }, "public-url"),
             (ToConnector::Replaced { by: InstanceId(1) }, "replaced"),
         ] {
             let json = message.encode().unwrap();

@@ -30,6 +30,9 @@ pub enum Rule {
     /// The known paths of the HTTP+JSON binding below this base, of A2A v0.3 and v1.0, with or
     /// without a tenant segment.
     HttpJson(String),
+    /// Every method of this gRPC service, such as `lf.a2a.v1.A2AService`. It lets no other request
+    /// through than one of gRPC.
+    Grpc(String),
     /// A rule of a newer version, or one narrowed in a way that this version cannot judge: it lets
     /// nothing through. What it says is not kept, lest it come to mean something when written again.
     #[serde(untagged, deserialize_with = "anything")]
@@ -48,7 +51,30 @@ pub const CARD_PATHS: [&str; 2] = ["/.well-known/agent-card.json", "/.well-known
 pub const EXTENDED_CARD_PATHS: [&str; 3] =
     ["/agent/authenticatedExtendedCard", "/extendedAgentCard", "/v1/card"];
 
+/// The gRPC services of A2A 1.0 and of 0.3, which have no other paths.
+pub const GRPC_SERVICES: [&str; 2] = ["lf.a2a.v1.A2AService", "a2a.v1.A2AService"];
+
 impl Exposure {
+    /// Whether a request of gRPC with this raw path crosses: to a service that has a rule, or to what
+    /// the owner lets through whatever it is.
+    pub fn allows_grpc(&self, path: &str) -> bool {
+        if self.all {
+            return path.starts_with('/');
+        }
+        is_plain(path)
+            && self.rules.iter().any(|rule| match rule {
+                Rule::Grpc(service) => {
+                    let method = path
+                        .strip_prefix('/')
+                        .and_then(|path| path.strip_prefix(service.as_str()))
+                        .and_then(|rest| rest.strip_prefix('/'));
+                    method.is_some_and(|method| !method.is_empty() && !method.contains('/'))
+                }
+                Rule::Below(base) => below(path, base).is_some(),
+                Rule::Exact(_) | Rule::HttpJson(_) | Rule::Unknown => false,
+            })
+    }
+
     /// Whether the list is within its bounds.
     pub fn is_bounded(&self) -> bool {
         self.rules.len() <= EXPOSURE_RULES_MAX
@@ -78,7 +104,7 @@ impl Rule {
         match self {
             Self::Exact(exact) => path == exact && EXTENDED_CARD_PATHS.contains(&path),
             Self::HttpJson(base) => below(path, base).is_some_and(is_http_json_card),
-            Self::Below(_) | Self::Unknown => false,
+            Self::Below(_) | Self::Grpc(_) | Self::Unknown => false,
         }
     }
 
@@ -88,7 +114,7 @@ impl Rule {
             Self::Exact(exact) => path == exact,
             Self::Below(base) => below(path, base).is_some(),
             Self::HttpJson(base) => below(path, base).is_some_and(is_http_json),
-            Self::Unknown => false,
+            Self::Grpc(_) | Self::Unknown => false,
         }
     }
 }
@@ -272,5 +298,30 @@ mod tests {
         let again: Exposure =
             serde_json::from_str(&serde_json::to_string(&exposure).unwrap()).unwrap();
         assert!(again == exposure && !again.allows("/a") && !again.allows("/b"));
+    }
+
+    #[test]
+    fn a_service_of_grpc_has_methods_and_lets_nothing_else_through() {
+        let list = Exposure {
+            rules: vec![
+                Rule::Grpc("lf.a2a.v1.A2AService".into()),
+                Rule::Below("/own.Service".into()),
+                Rule::Exact("/a2a.v1.A2AService/GetTask".into()),
+            ],
+            ..Exposure::default()
+        };
+        for (path, grpc, other) in [
+            ("/lf.a2a.v1.A2AService/GetTask", true, false),
+            ("/lf.a2a.v1.A2AService/", false, false),
+            ("/lf.a2a.v1.A2AService/a/b", false, false),
+            ("/lf.a2a.v1.A2AService/..", false, false),
+            ("/lf.a2a.v1.A2AServices/GetTask", false, false),
+            ("/own.Service/Do", true, true),
+            ("/a2a.v1.A2AService/GetTask", false, true),
+        ] {
+            assert_eq!((list.allows_grpc(path), list.allows(path)), (grpc, other), "{path}");
+        }
+        let json = serde_json::to_string(&list.rules[0]).unwrap();
+        assert_eq!(json, r#"{"grpc":"lf.a2a.v1.A2AService"}"#);
     }
 }

@@ -58,7 +58,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "PATH", value_parser = path)]
     allow: Vec<String>,
     /// Forwards to this further port of the agent what its card says of it in this binding, such as
-    /// http+json=8081 or jsonrpc=9000; may be given several times
+    /// http+json=8081 or jsonrpc=9000; with grpc=10000 calls by gRPC go there; may be given several times
     #[arg(long, value_name = "BINDING=PORT")]
     also: Vec<Also>,
     /// Serves the platform on this address of loopback, for the agent's own calls: they cross the link

@@ -146,7 +146,7 @@ mod tests {
         let reporter = Reporter::new(watchers, None);
         reporter.keep_in(own.join(FILE));
         reporter.begin(Some(workspace), None, None);
-        reporter.online(workspace, "http://relay/agents/a_x/");
+        reporter.online(workspace, "http://relay/agents/a_x/", None);
         (folder, state, workspace)
     }
 

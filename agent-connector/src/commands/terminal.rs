@@ -26,10 +26,26 @@ pub(crate) fn note(sentence: &str) {
 pub(crate) struct Block {
     agent: String,
     coloured: bool,
-    shown: Option<(State, Option<String>, Option<PublicUrl>)>,
+    shown: Option<Shown>,
     was_online: bool,
     /// Told once.
     platform: Option<String>,
+}
+
+/// What of a report is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shown {
+    state: State,
+    reason: Option<String>,
+    /// By the address, and at a host of its own.
+    urls: [Option<PublicUrl>; 2],
+}
+
+impl Shown {
+    fn of(report: &Report) -> Self {
+        let urls = [report.public_url.clone(), report.host_url.clone()];
+        Self { state: report.state, reason: report.reason.clone(), urls }
+    }
 }
 
 impl Block {
@@ -48,7 +64,7 @@ impl Block {
             say(&format!("\n  Platform    {platform} (for the agent's own calls)"));
             self.platform = Some(platform.clone());
         }
-        let now = (report.state, report.reason.clone(), report.public_url.clone());
+        let now = Shown::of(report);
         if self.shown.as_ref() != Some(&now) {
             if let Some(text) = self.text(report) {
                 say(&text);
@@ -61,13 +77,16 @@ impl Block {
         let before = self.shown.take();
         match (report.state, &report.public_url) {
             (State::Online, Some(url)) => {
-                let moved = before.is_none_or(|(_, _, before)| before.as_ref() != Some(url));
+                let moved = before.is_none_or(|before| before.urls != Shown::of(report).urls);
                 let first = !std::mem::replace(&mut self.was_online, true);
                 let online = self.paint("32", "online");
+                let host = report.host_url.as_ref();
+                let host = host.map(|url| format!("\n  Host URL    {}", url.reveal()));
                 Some(if first || moved {
                     format!(
-                        "\n  {online}\n  Public URL  {}\n  Forwards to {}\n  Ctrl-C to stop\n",
+                        "\n  {online}\n  Public URL  {}{}\n  Forwards to {}\n  Ctrl-C to stop\n",
                         self.paint("1", url.reveal()),
+                        host.unwrap_or_default(),
                         self.agent
                     )
                 } else {
@@ -108,7 +127,7 @@ mod tests {
         };
         let mut tell = |report: &Report| {
             let text = block.text(report);
-            block.shown = Some((report.state, report.reason.clone(), report.public_url.clone()));
+            block.shown = Some(Shown::of(report));
             text
         };
         assert_eq!(tell(&report("dialing", None, None)), None);
@@ -118,5 +137,9 @@ mod tests {
         assert_eq!(lost.as_deref(), Some("dialing (LINK_LOST)"));
         assert_eq!(tell(&report("online", Some("http://r/a/"), None)).as_deref(), Some("online"));
         assert!(tell(&report("online", Some("http://r/b/"), None)).unwrap().contains("/b/"));
+        let mut hosted = report("online", Some("http://r/b/"), None);
+        hosted.set_urls("http://r/b/", Some("http://x.r/"));
+        let text = tell(&hosted).unwrap();
+        assert!(text.contains("Host URL    http://x.r/\n  Forwards"), "{text}");
     }
 }

@@ -18,14 +18,14 @@ use shared::wire::fields::{fit_in_end, within_limits};
 use shared::wire::{Frame, ResponseHead};
 use tokio::time::sleep;
 
+use super::connection::{Connection, beside, poll_frame};
 use super::failure;
-use super::pool::Local;
 use super::reply::{Ending, Gathered, Reply};
 
 /// What of an exchange its answer needs.
-pub(crate) struct AnswerWay<'a, S> {
+pub(crate) struct AnswerWay<'a, C, S> {
     pub(crate) reply: &'a mut Reply,
-    pub(crate) local: &'a mut Local,
+    pub(crate) local: &'a mut C,
     pub(crate) credit: BodySender,
     /// Resolves when the relay gives up.
     pub(crate) given_up: Pin<&'a mut S>,
@@ -33,7 +33,7 @@ pub(crate) struct AnswerWay<'a, S> {
     pub(crate) agent: &'a str,
 }
 
-impl<S: Future<Output = ()>> AnswerWay<'_, S> {
+impl<C: Connection, S: Future<Output = ()>> AnswerWay<'_, C, S> {
     /// Sends the whole answer, END included, and finishes the stream.
     pub(crate) async fn send(
         mut self,
@@ -91,7 +91,7 @@ impl<S: Future<Output = ()>> AnswerWay<'_, S> {
         body: &mut Incoming,
         gathered: &mut Gathered,
     ) -> Result<Option<Result<http_body::Frame<Bytes>, hyper::Error>>, Ending> {
-        let now = poll_fn(|cx| Poll::Ready(self.local.poll_frame(body, cx))).await;
+        let now = poll_fn(|cx| Poll::Ready(poll_frame(self.local, body, cx))).await;
         if let Poll::Ready(frame) = now {
             return Ok(frame);
         }
@@ -99,7 +99,7 @@ impl<S: Future<Output = ()>> AnswerWay<'_, S> {
         let Self { local, given_up, .. } = self;
         tokio::select! {
             biased;
-            frame = poll_fn(|cx| local.poll_frame(body, cx)) => Ok(frame),
+            frame = poll_fn(|cx| poll_frame(*local, body, cx)) => Ok(frame),
             () = given_up.as_mut() => Err(Ending::Abandon(StreamCode::Cancelled)),
             () = sleep(IDLE_EXCHANGE_TIMEOUT) => {
                 Err(failure::silent(self.agent, IDLE_EXCHANGE_TIMEOUT, Delivery::Delivered))
@@ -118,7 +118,7 @@ impl<S: Future<Output = ()>> AnswerWay<'_, S> {
                     let Self { local, given_up, credit, .. } = self;
                     tokio::select! {
                         biased;
-                        now = local.beside(credit.spend(wanted)) => now,
+                        now = beside(*local, credit.spend(wanted)) => now,
                         () = given_up.as_mut() => {
                             return Err(Ending::Abandon(StreamCode::Cancelled));
                         }
@@ -134,7 +134,7 @@ impl<S: Future<Output = ()>> AnswerWay<'_, S> {
     }
 
     async fn flush(&mut self, gathered: &mut Gathered) -> Result<(), Ending> {
-        self.local.beside(self.reply.flush(gathered)).await
+        beside(self.local, self.reply.flush(gathered)).await
     }
 }
 

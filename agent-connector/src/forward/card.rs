@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::connection::{Connection, beside};
 use super::pool::Local;
 use super::request_body::RequestBody;
 use super::{Agent, exposure};
@@ -54,15 +55,15 @@ async fn fetch(agent: &Agent, path: &str) -> Result<Option<Value>, CardError> {
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
     request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 
-    let mut local = Local::connect(agent.origin()).await?;
+    let mut local = Local::open(agent.origin()).await?;
     let response = pin!(local.request(request));
-    let response = local.beside(response).await.map_err(|_| CardError::NoAnswer)?;
+    let response = beside(&mut local, response).await.map_err(|_| CardError::NoAnswer)?;
     if response.status() != StatusCode::OK {
         return Ok(None);
     }
     let mut body = response.into_body();
     let mut card = Vec::new();
-    while let Some(frame) = local.beside(body.frame()).await {
+    while let Some(frame) = beside(&mut local, body.frame()).await {
         let frame = frame.map_err(|_| CardError::NoAnswer)?;
         card.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes));
         if card.len() > CARD_BYTES_MAX {

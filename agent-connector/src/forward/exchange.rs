@@ -5,23 +5,24 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use quinn::{RecvStream, SendStream};
 use shared::codes::{AbortCode, Delivery, StreamCode};
-use shared::flow::LinkFlow;
+use shared::flow::{BodySender, LinkFlow};
 use shared::headers::remove_hop_by_hop;
 use shared::limits::ANSWER_HEAD_TIMEOUT;
-use shared::wire::{Abort, Frame, RequestHead};
+use shared::wire::{Abort, Binding, Frame, RequestHead};
 use tokio::time::{Instant, sleep};
 
 use super::answer::AnswerWay;
+use super::connection::{Connection, beside};
 use super::pool::Local;
 use super::reply::{Ending, Gathered, Reply};
 use super::request_body::{RequestBody, RequestStream, Upload, UploadError};
 use super::server::Server;
-use super::{Agent, RESTART_PATIENCE, failure, target};
+use super::{Agent, RESTART_PATIENCE, failure, http2, target};
 
 /// An agent that has not answered by then is reported to have taken the request.
 const ACCEPTED_AFTER: Duration = Duration::from_millis(100);
@@ -75,7 +76,7 @@ async fn carry<S: Future<Output = ()>>(
     flow: &LinkFlow,
     agent: &Agent,
     may_begin: impl FnOnce(u64) -> bool,
-    mut given_up: Pin<&mut S>,
+    given_up: Pin<&mut S>,
 ) -> Result<(), Ending> {
     let mut stream = RequestStream::new(recv);
     let head = read_head(&mut stream).await?;
@@ -85,21 +86,49 @@ async fn carry<S: Future<Output = ()>>(
     let credit = flow.sender(head.exchange.counter, head.response_credit);
     let patience = head.head_timeout_ms.map_or(ANSWER_HEAD_TIMEOUT, Duration::from_millis);
     let patience = patience.min(ANSWER_HEAD_TIMEOUT);
-    let (method, is_card) = (head.method.clone(), target::is_card(&head.target));
-    let (request, also) = build_request(*head, stream, flow, agent)?;
-    let site = Site { agent, server: agent.server(also), is_own: also.is_none() };
-    let mut local = site.connect(given_up.as_mut()).await?;
-    let response = ask(&mut local, request, reply, &site, patience, given_up.as_mut()).await?;
-    if site.is_own {
-        agent.answered();
+    let passing = Passing { reply, flow, agent, credit, patience, given_up };
+    match head.binding {
+        // Boxed, since few agents speak it, and the exchanges of the others need not be larger for it.
+        Binding::Grpc => Box::pin(passing.carry::<http2::Shared>(head, stream)).await,
+        Binding::JsonRpc | Binding::HttpJson => passing.carry::<Local>(head, stream).await,
     }
-    if is_card && response.status().is_success() {
-        agent.card_crossed();
+}
+
+/// An exchange whose head has been read.
+struct Passing<'p, S> {
+    reply: &'p mut Reply,
+    flow: &'p LinkFlow,
+    agent: &'p Agent,
+    credit: BodySender,
+    patience: Duration,
+    /// Resolves when the relay gives up.
+    given_up: Pin<&'p mut S>,
+}
+
+impl<S: Future<Output = ()>> Passing<'_, S> {
+    async fn carry<C: Connection>(
+        self,
+        head: Box<RequestHead>,
+        stream: RequestStream,
+    ) -> Result<(), Ending> {
+        let Self { reply, flow, agent, credit, patience, mut given_up } = self;
+        let (method, is_card) = (head.method.clone(), target::is_card(&head.target));
+        let (request, also) = build_request(*head, stream, flow, agent)?;
+        let site = Site { agent, server: agent.server(also), is_own: also.is_none() };
+        let mut local: C = site.connect(given_up.as_mut()).await?;
+        let response = ask(&mut local, request, reply, &site, patience, given_up.as_mut()).await?;
+        if site.is_own {
+            agent.answered();
+        }
+        if is_card && response.status().is_success() {
+            agent.card_crossed();
+        }
+        let name = &site.server.name;
+        let way = AnswerWay { reply, local: &mut local, credit, given_up, agent: name };
+        way.send(&method, response).await?;
+        local.give_back(site.server).await;
+        Ok(())
     }
-    let way = AnswerWay { reply, local: &mut local, credit, given_up, agent: &site.server.name };
-    way.send(&method, response).await?;
-    site.server.pool.give_back(local).await;
-    Ok(())
 }
 
 async fn read_head(stream: &mut RequestStream) -> Result<Box<RequestHead>, Ending> {
@@ -127,19 +156,32 @@ fn build_request(
     agent: &Agent,
 ) -> Result<(Request<RequestBody>, Option<usize>), Ending> {
     let target::Mapped { path, also } =
-        target::map(&head.target, head.query.as_deref(), &agent.description())
+        target::map(&head.target, head.binding, head.query.as_deref(), &agent.description())
             .map_err(|why| failure::no_target(agent.name(), why))?;
     if head.method == Method::CONNECT {
         return Err(failure::protocol(Delivery::NotSent, "CONNECT asks for no path"));
     }
     let mut fields = head.fields;
     remove_hop_by_hop(&mut fields);
-    fields.insert(HOST, agent.server(also).authority.clone());
+    let server = agent.server(also);
+    let is_grpc = head.binding == Binding::Grpc;
+    let uri = if is_grpc {
+        if head.method != Method::POST {
+            return Err(failure::protocol(Delivery::NotSent, "a call by gRPC is a POST"));
+        }
+        fields.remove(HOST);
+        // Without it servers take the caller for a proxy that loses trailers.
+        fields.insert(TE, HeaderValue::from_static("trailers"));
+        server.uri(path)
+    } else {
+        fields.insert(HOST, server.authority.clone());
+        Uri::from(path)
+    };
     let length = content_length(&fields).map_err(|()| {
         failure::protocol(Delivery::NotSent, "Content-Length is not one valid number")
     })?;
     let body = if head.has_body {
-        if length.is_none() {
+        if length.is_none() && !is_grpc {
             // Said outright, since hyper takes some methods to have no body otherwise.
             fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
@@ -153,7 +195,7 @@ fn build_request(
     };
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
-    *request.uri_mut() = Uri::from(path);
+    *request.uri_mut() = uri;
     *request.headers_mut() = fields;
     Ok((request, also))
 }
@@ -181,18 +223,18 @@ struct Site<'s> {
 impl Site<'_> {
     /// A connection to it: one that waits for its next request, or a new one. A server that refuses is
     /// dialled again for a while, since nothing was sent yet.
-    async fn connect<S: Future<Output = ()>>(
+    async fn connect<C: Connection, S: Future<Output = ()>>(
         &self,
         mut given_up: Pin<&mut S>,
-    ) -> Result<Local, Ending> {
-        if let Some(local) = self.server.pool.take().await {
+    ) -> Result<C, Ending> {
+        if let Some(local) = C::take(self.server).await {
             return Ok(local);
         }
         // Boxed, since most requests find a connection waiting.
         let patience = Box::pin(async {
             let further_until = Instant::now() + RESTART_PATIENCE;
             loop {
-                match Local::connect(&self.server.origin).await {
+                match C::connect(self.server).await {
                     Ok(local) => return Ok(local),
                     Err(error) => {
                         let until = if self.is_own { self.agent.refused() } else { further_until };
@@ -215,8 +257,8 @@ impl Site<'_> {
 
 /// Sends the request and waits for the head of the answer. When that takes long, ACCEPTED goes up, and
 /// whether the relay has given up is looked at: a quick answer costs neither.
-async fn ask<S: Future<Output = ()>>(
-    local: &mut Local,
+async fn ask<C: Connection, S: Future<Output = ()>>(
+    local: &mut C,
     mut request: Request<RequestBody>,
     reply: &mut Reply,
     site: &Site<'_>,
@@ -227,7 +269,7 @@ async fn ask<S: Future<Output = ()>>(
         let mut response = pin!(local.request(request));
         let first = tokio::select! {
             biased;
-            answer = local.beside(response.as_mut()) => Some(answer),
+            answer = beside(local, response.as_mut()) => Some(answer),
             () = sleep(ACCEPTED_AFTER) => None,
         };
         let answer = match first {
@@ -237,10 +279,10 @@ async fn ask<S: Future<Output = ()>>(
                 Box::pin(async {
                     let mut gathered = Gathered::default();
                     gathered.frame(&Frame::Accepted);
-                    local.beside(reply.flush(&mut gathered)).await?;
+                    beside(local, reply.flush(&mut gathered)).await?;
                     tokio::select! {
                         biased;
-                        answer = local.beside(response.as_mut()) => Ok(answer),
+                        answer = beside(local, response.as_mut()) => Ok(answer),
                         () = given_up.as_mut() => Err(Ending::Abandon(StreamCode::Cancelled)),
                         () = sleep(patience) => {
                             Err(failure::silent(&site.server.name, patience, Delivery::Maybe))

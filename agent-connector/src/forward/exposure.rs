@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
-use shared::exposure::{CARD_PATHS, EXTENDED_CARD_PATHS, Exposure, Rule};
+use shared::exposure::{CARD_PATHS, EXTENDED_CARD_PATHS, Exposure, GRPC_SERVICES, Rule};
 use shared::limits::EXPOSURE_RULES_MAX;
 use shared::wire::Binding;
 
@@ -38,6 +38,8 @@ pub struct Derived {
     pub also: Vec<(Rule, usize)>,
     /// The further port of the JSON-RPC endpoint, if that is not TARGET's.
     pub endpoint_also: Option<usize>,
+    /// The further port that speaks gRPC, if that is not TARGET's.
+    pub grpc_also: Option<usize>,
 }
 
 impl Derived {
@@ -47,16 +49,17 @@ impl Derived {
     }
 }
 
-/// The list for an agent at `origin` with `card`, whose public base is `public` if it is known.
+/// The list for an agent at `origin` with `card`, whose public bases are `public`, as far as they are known.
 pub fn derive(
     policy: &Policy,
     origin: &Origin,
     card: Option<&Value>,
-    public: Option<&str>,
+    public: &[String],
 ) -> Derived {
     let own = Own { origin, public };
     let interfaces = card.map(interfaces).unwrap_or_default();
     let further = further_rules(policy, origin, &interfaces);
+    let grpc_also = policy.also.iter().position(|also| also.binding == Binding::Grpc);
     let own_endpoint =
         policy.local_path.clone().or_else(|| path_of(&interfaces, "JSONRPC", &own).next());
     let elsewhere = || {
@@ -81,6 +84,9 @@ pub fn derive(
         rules.extend(key_sets(card).filter_map(|url| own.path(&url)).map(Rule::Exact));
         rules.extend(further.iter().map(|(rule, _)| rule.clone()));
     }
+    if grpc_also.is_some() || interfaces.iter().any(|interface| own.serves_grpc(interface)) {
+        rules.extend(GRPC_SERVICES.map(|service| Rule::Grpc(service.to_owned())));
+    }
     rules.retain(|rule| *rule != Rule::Exact(endpoint.clone()));
     // The owner's own words come first, so that no card can crowd them out.
     let mut all: Vec<Rule> = policy.allow.iter().cloned().map(Rule::Below).collect();
@@ -91,7 +97,7 @@ pub fn derive(
     }
     all.truncate(EXPOSURE_RULES_MAX);
     let exposure = Exposure { all: policy.all, endpoint, rules: all };
-    Derived { exposure, also: further, endpoint_also }
+    Derived { exposure, also: further, endpoint_also, grpc_also }
 }
 
 /// What the card says of the further ports, each for the binding that its owner named.
@@ -102,7 +108,7 @@ fn further_rules(
 ) -> Vec<(Rule, usize)> {
     let mut further = Vec::new();
     for (index, also) in policy.also.iter().enumerate() {
-        let own = Own { origin: &origin.at(also.port), public: None };
+        let own = Own { origin: &origin.at(also.port), public: &[] };
         match also.binding {
             Binding::HttpJson => {
                 let paths = path_of(interfaces, "HTTP+JSON", &own);
@@ -112,6 +118,7 @@ fn further_rules(
                 let paths = path_of(interfaces, "JSONRPC", &own);
                 further.extend(paths.map(|path| (Rule::Exact(path), index)));
             }
+            // Its paths are its own, whatever the card says: see `grpc_also`.
             Binding::Grpc => {}
         }
     }
@@ -132,18 +139,18 @@ fn key_sets(card: &Value) -> impl Iterator<Item = String> {
 }
 
 /// What an owner should know of a card: its interfaces that nobody outside can use, and what to do.
-pub fn left_out(
-    policy: &Policy,
-    origin: &Origin,
-    card: &Value,
-    public: Option<&str>,
-) -> Vec<String> {
+pub fn left_out(policy: &Policy, origin: &Origin, card: &Value, public: &[String]) -> Vec<String> {
     let own = Own { origin, public };
     let served = |interface: &Interface<'_>| {
         let binding = interface.binding.to_ascii_uppercase();
+        if binding == "GRPC" {
+            let at = |port| Own { origin: &origin.at(port), public }.serves_grpc(interface);
+            let mut further = policy.also.iter().filter(|also| also.binding == Binding::Grpc);
+            return own.serves_grpc(interface) || further.any(|also| at(also.port));
+        }
         let carried = binding == "JSONRPC" || binding == "HTTP+JSON";
         let further = policy.also.iter().any(|also| {
-            let own = Own { origin: &origin.at(also.port), public: None };
+            let own = Own { origin: &origin.at(also.port), public: &[] };
             let speaks = match also.binding {
                 Binding::JsonRpc => binding == "JSONRPC",
                 Binding::HttpJson => binding == "HTTP+JSON",
@@ -171,7 +178,7 @@ fn note(interface: &Interface<'_>, origin: &Origin) -> Option<String> {
         ));
     }
     Some(match binding.to_ascii_uppercase().as_str() {
-        "HTTP+JSON" | "JSONRPC" => format!(
+        "HTTP+JSON" | "JSONRPC" | "GRPC" => format!(
             "the card names {url}, a port that is not forwarded, and callers do not see it; serve it \
              with --also {}={port}",
             binding.to_ascii_lowercase()
@@ -231,19 +238,34 @@ fn path_of<'i>(
 /// Tells the agent's own URLs from foreign ones.
 struct Own<'a> {
     origin: &'a Origin,
-    public: Option<&'a str>,
+    public: &'a [String],
 }
 
 impl Own<'_> {
+    /// Whether an interface is of gRPC, and the agent's own. Its URL is `host:port` alone (A2A 1.0), or
+    /// has a scheme.
+    fn serves_grpc(&self, interface: &Interface<'_>) -> bool {
+        let url = interface.url;
+        let absolute = match url.contains("://") {
+            true => url.to_owned(),
+            false => format!("http://{url}"),
+        };
+        let bare = |base: &String| base.split("://").nth(1).is_some_and(|bare| bare == url);
+        interface.binding.eq_ignore_ascii_case("GRPC")
+            && (self.path(&absolute).is_some()
+                || self.public.iter().any(|base| bare(&base.trim_end_matches('/').to_owned())))
+    }
+
     /// The raw path of `url` at the agent's origin, if it is there: already public and below the
     /// base, or on the agent's port with a host that only a machine nearby can mean.
     fn path(&self, url: &str) -> Option<String> {
         let url = url.split(['?', '#']).next().unwrap_or_default();
-        if let Some(base) = self.public.map(|base| base.trim_end_matches('/'))
-            && let Some(rest) = url.strip_prefix(base)
-            && (rest.is_empty() || rest.starts_with('/'))
-        {
-            return Some(rooted(rest));
+        let below = |base: &String| {
+            let rest = url.strip_prefix(base.trim_end_matches('/'))?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| rooted(rest))
+        };
+        if let Some(path) = self.public.iter().find_map(below) {
+            return Some(path);
         }
         let (scheme, rest) = url.split_once("://")?;
         let default_port = match scheme.to_ascii_lowercase().as_str() {

@@ -4,9 +4,11 @@
 
 pub(crate) mod answer;
 pub mod card;
+pub(crate) mod connection;
 pub mod exchange;
 pub mod exposure;
 pub(crate) mod failure;
+pub(crate) mod http2;
 pub mod origin;
 mod patient;
 pub(crate) mod pool;
@@ -41,7 +43,7 @@ pub struct Agent {
     answers: channel::Sender<Option<bool>>,
     health: Mutex<Health>,
     description: channel::Sender<Arc<Description>>,
-    public_url: Mutex<Option<String>>,
+    public_urls: Mutex<Vec<String>>,
     refresh: Notify,
 }
 
@@ -60,7 +62,7 @@ pub struct UnusableOrigin(String);
 impl Agent {
     /// The agent at `origin`. Nothing is known of it yet.
     pub fn new(origin: Origin, policy: Policy) -> Result<Self, UnusableOrigin> {
-        let crosses = exposure::derive(&policy, &origin, None, None);
+        let crosses = exposure::derive(&policy, &origin, None, &[]);
         let description = Description { crosses, ..Description::default() };
         let also = policy.also.iter().map(|also| Server::new(origin.at(also.port)));
         Ok(Self {
@@ -70,7 +72,7 @@ impl Agent {
             answers: channel::Sender::new(None),
             health: Mutex::new(Health { seen: Instant::now(), refusing_since: None }),
             description: channel::Sender::new(Arc::new(description)),
-            public_url: Mutex::new(None),
+            public_urls: Mutex::default(),
             refresh: Notify::new(),
         })
     }
@@ -94,6 +96,7 @@ impl Agent {
     pub(crate) fn prune(&self) {
         for server in std::iter::once(&self.server).chain(&self.also) {
             server.pool.prune();
+            server.http2.prune();
         }
     }
 
@@ -156,22 +159,22 @@ impl Agent {
         self.lock_health().seen.elapsed()
     }
 
-    /// Notes the public base, by which a card may name the agent's own paths.
-    pub fn set_public_url(&self, public_url: &str) {
-        *self.lock_public_url() = Some(public_url.to_owned());
+    /// Notes the public bases, by which a card may name the agent's own paths.
+    pub fn set_public_urls<'u>(&self, public_urls: impl IntoIterator<Item = &'u str>) {
+        *self.lock_public_urls() = public_urls.into_iter().map(str::to_owned).collect();
         let known = self.description();
         self.describe(known.card.clone(), known.card_path.clone());
     }
 
     /// Notes what the agent says of itself.
     pub(crate) fn describe(&self, card: Value, card_path: Option<String>) {
-        let public_url = self.lock_public_url().clone();
+        let public = self.lock_public_urls().clone();
         let known = Some(&card).filter(|card| !card.is_null());
-        let (policy, origin, public) = (&self.policy, self.origin(), public_url.as_deref());
-        let crosses = exposure::derive(policy, origin, known, public);
+        let (policy, origin) = (&self.policy, self.origin());
+        let crosses = exposure::derive(policy, origin, known, &public);
         let description = Description { crosses, card, card_path };
         if let Some(card) = known_anew(&self.description(), &description) {
-            for note in exposure::left_out(policy, origin, card, public) {
+            for note in exposure::left_out(policy, origin, card, &public) {
                 tracing::warn!("{note}");
             }
         }
@@ -194,8 +197,8 @@ impl Agent {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_public_url(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.public_url.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_public_urls(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.public_urls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

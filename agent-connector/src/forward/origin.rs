@@ -41,8 +41,8 @@ impl FromStr for Also {
         let binding = match binding.to_ascii_lowercase().as_str() {
             "http+json" => Binding::HttpJson,
             "jsonrpc" => Binding::JsonRpc,
-            "grpc" => return Err("gRPC does not cross yet; leave it out"),
-            _ => return Err("the binding is http+json or jsonrpc"),
+            "grpc" => Binding::Grpc,
+            _ => return Err("the binding is http+json, jsonrpc or grpc"),
         };
         let port = parse_port(port).ok_or("the port is a number from 1 to 65535")?;
         Ok(Self { binding, port })
@@ -180,8 +180,9 @@ mod tests {
     fn a_further_port_has_a_binding() {
         let also = |binding, port| Ok(Also { binding, port });
         assert_eq!("http+json=8081".parse(), also(Binding::HttpJson, 8081));
+        assert_eq!("grpc=10000".parse(), also(Binding::Grpc, 10_000));
         assert_eq!("JSONRPC=1".parse(), also(Binding::JsonRpc, 1));
-        for wrong in ["", "8081", "http+json", "http+json=0", "rest=1", "grpc=1", "http+json=+1"] {
+        for wrong in ["", "8081", "http+json", "http+json=0", "rest=1", "http+json=+1"] {
             assert!(wrong.parse::<Also>().is_err(), "{wrong}");
         }
     }

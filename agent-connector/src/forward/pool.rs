@@ -2,24 +2,24 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::connection::Connection;
 use super::origin::Origin;
 use super::patient::Patient;
 use super::request_body::RequestBody;
+use super::server::Server;
 
 /// A connection idle for longer may be closed by the agent at any moment, so it is not used again.
 const IDLE_MAX: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ pub(crate) struct Local {
 }
 
 struct Driver {
-    connection: Connection<TokioIo<Patient<TcpStream>>, RequestBody>,
+    connection: http1::Connection<TokioIo<Patient<TcpStream>>, RequestBody>,
     ended: Option<Result<(), hyper::Error>>,
 }
 
@@ -51,62 +51,57 @@ impl Driver {
     }
 }
 
-impl Local {
-    /// Opens a connection to the agent.
-    pub(crate) async fn connect(origin: &Origin) -> io::Result<Self> {
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(origin.dial()))
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(Patient::new(stream))).await.map_err(io::Error::other)?;
-        Ok(Self { sender, driver: Box::new(Driver { connection, ended: None }), reused: false })
+/// Opens a TCP connection to the agent.
+pub(crate) async fn dial(origin: &Origin) -> io::Result<TcpStream> {
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(origin.dial()))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+impl Connection for Local {
+    async fn take(server: &Server) -> Option<Self> {
+        server.pool.take().await
     }
 
-    /// Whether it has carried a request before.
-    pub(crate) const fn is_reused(&self) -> bool {
+    async fn connect(server: &Server) -> io::Result<Self> {
+        Self::open(&server.origin).await
+    }
+
+    fn is_reused(&self) -> bool {
         self.reused
     }
 
-    /// Hands a request over; the answer comes while the connection is driven.
-    pub(crate) fn request(
+    fn request(
         &mut self,
         request: Request<RequestBody>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
-    {
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>
+    + Send
+    + use<> {
         self.sender.try_send_request(request)
     }
 
-    /// Does `work` while driving the connection.
-    pub(crate) async fn beside<F: Future>(&mut self, work: F) -> F::Output {
-        let mut work = pin!(work);
-        poll_fn(|cx| {
-            if let Poll::Ready(done) = work.as_mut().poll(cx) {
-                return Poll::Ready(done);
-            }
-            self.driver.poll(cx);
-            // What the connection has brought forth does not always wake this task again.
-            work.as_mut().poll(cx)
-        })
-        .await
-    }
-
-    /// The next frame of an answer's body.
-    pub(crate) fn poll_frame(
-        &mut self,
-        body: &mut Incoming,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
-            return Poll::Ready(frame);
-        }
+    fn drive(&mut self, cx: &mut Context<'_>) {
         self.driver.poll(cx);
-        Pin::new(body).poll_frame(cx)
     }
 
-    /// Why the connection broke, if it did.
-    pub(crate) fn failure(&self) -> Option<&hyper::Error> {
+    fn failure(&self) -> Option<&hyper::Error> {
         self.driver.ended.as_ref()?.as_ref().err()
+    }
+
+    async fn give_back(self, server: &Server) {
+        server.pool.give_back(self).await;
+    }
+}
+
+impl Local {
+    /// Opens a connection to the agent.
+    pub(crate) async fn open(origin: &Origin) -> io::Result<Self> {
+        let stream = Patient::new(dial(origin).await?);
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        Ok(Self { sender, driver: Box::new(Driver { connection, ended: None }), reused: false })
     }
 
     /// Whether it can take another request: nothing is under way and the agent keeps it open.

@@ -2,7 +2,7 @@
 
 use http::uri::{InvalidUri, PathAndQuery};
 use shared::exposure::CARD_PATHS;
-use shared::wire::Target;
+use shared::wire::{Binding, Target};
 
 use super::exposure::Derived;
 
@@ -42,9 +42,23 @@ impl From<InvalidUri> for NoTarget {
 }
 
 /// The raw path and query to ask the agent for. Nothing is decoded or normalised.
-pub fn map(target: &Target, query: Option<&str>, agent: &Description) -> Result<Mapped, NoTarget> {
+pub fn map(
+    target: &Target,
+    binding: Binding,
+    query: Option<&str>,
+    agent: &Description,
+) -> Result<Mapped, NoTarget> {
     let crosses = &agent.crosses;
     let (path, also) = match target {
+        Target::Raw(path) if binding == Binding::Grpc && crosses.exposure.allows_grpc(path) => {
+            (path.as_str(), crosses.grpc_also)
+        }
+        Target::Raw(path) if binding == Binding::Grpc => {
+            return Err(NoTarget::Denied(path.clone()));
+        }
+        Target::Endpoint | Target::Card if binding == Binding::Grpc => {
+            return Err(NoTarget::Malformed);
+        }
         Target::Endpoint => (crosses.exposure.endpoint.as_str(), crosses.endpoint_also),
         Target::Card => (agent.card_path.as_deref().unwrap_or_else(|| first_card_path()), None),
         Target::Raw(path) if crosses.exposure.allows(path) => {
@@ -83,20 +97,20 @@ mod tests {
         let rules = vec![Rule::Below("/hooks".into()), Rule::HttpJson("/".into())];
         let exposure = Exposure { all: false, endpoint: "/rpc".into(), rules };
         let also = vec![(Rule::HttpJson("/".into()), 1)];
-        let crosses = Derived { exposure, also, endpoint_also: None };
+        let crosses = Derived { exposure, also, endpoint_also: None, grpc_also: None };
         Description { crosses, card: serde_json::Value::Null, card_path: None }
     }
 
     #[test]
     fn what_a_further_port_serves_goes_there_and_nothing_else() {
         for (path, also) in [("/v1/message:send", Some(1)), ("/hooks/x", None), ("/rpc", None)] {
-            let mapped = map(&Target::Raw(path.into()), None, &agent()).unwrap();
+            let mapped = map(&Target::Raw(path.into()), Binding::JsonRpc, None, &agent()).unwrap();
             assert_eq!(mapped.also, also, "{path}");
         }
-        assert_eq!(map(&Target::Endpoint, None, &agent()).unwrap().also, None);
+        assert_eq!(map(&Target::Endpoint, Binding::JsonRpc, None, &agent()).unwrap().also, None);
         let mut agent = agent();
         agent.crosses.endpoint_also = Some(0);
-        assert_eq!(map(&Target::Endpoint, None, &agent).unwrap().also, Some(0));
+        assert_eq!(map(&Target::Endpoint, Binding::JsonRpc, None, &agent).unwrap().also, Some(0));
     }
 
     #[test]
@@ -109,25 +123,31 @@ mod tests {
             (raw("/hooks/%41/b:c"), Some(""), "/hooks/%41/b:c?"),
             (raw("/rpc"), Some("x?y"), "/rpc?x?y"),
         ] {
-            assert_eq!(map(&target, query, &agent()).unwrap().path.as_str(), asked);
+            assert_eq!(
+                map(&target, Binding::JsonRpc, query, &agent()).unwrap().path.as_str(),
+                asked
+            );
         }
     }
 
     #[test]
     fn a_card_is_asked_for_where_it_was_found() {
         let agent = Description { card_path: Some("/rpc/agent.json".into()), ..agent() };
-        assert_eq!(map(&Target::Card, None, &agent).unwrap().path.as_str(), "/rpc/agent.json");
+        assert_eq!(
+            map(&Target::Card, Binding::JsonRpc, None, &agent).unwrap().path.as_str(),
+            "/rpc/agent.json"
+        );
     }
 
     #[test]
     fn a_path_outside_the_list_is_denied() {
         for path in ["/", "/admin", "/hooks/../admin", "/hooks/%2e%2e/x", "//hooks", "/rpc/"] {
-            let denied = map(&Target::Raw(path.into()), None, &agent());
+            let denied = map(&Target::Raw(path.into()), Binding::JsonRpc, None, &agent());
             assert_eq!(denied, Err(NoTarget::Denied(path.into())), "{path}");
         }
         let open = Exposure { all: true, ..Exposure::default() };
         let crosses = Derived { exposure: open, ..Derived::default() };
         let agent = Description { crosses, ..Description::default() };
-        assert!(map(&Target::Raw("/admin".into()), None, &agent).is_ok());
+        assert!(map(&Target::Raw("/admin".into()), Binding::JsonRpc, None, &agent).is_ok());
     }
 }

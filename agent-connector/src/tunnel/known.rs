@@ -17,9 +17,11 @@ impl Tunnel {
             Some(since) => tracing::info!(workspace = %welcome.workspace_id, %endpoint,
                 after_ms = since.elapsed().as_millis() as u64, "link up again"),
         }
-        self.process.agent.set_public_url(&welcome.public_url);
+        let urls = std::iter::once(&welcome.public_url).chain(&welcome.host_url);
+        self.process.agent.set_public_urls(urls.map(String::as_str));
         self.process.agent.card_crossed();
-        self.reporter.online(welcome.workspace_id, &welcome.public_url);
+        let host_url = welcome.host_url.as_deref();
+        self.reporter.online(welcome.workspace_id, &welcome.public_url, host_url);
         let endpoints = enrol::with_proven(welcome.endpoints.clone(), endpoint);
         self.remember(who, |profile| {
             profile.endpoints = endpoints;
@@ -55,7 +57,7 @@ impl Tunnel {
     pub(super) fn take_news(&mut self, news: News) {
         match news {
             News::Renewed(identity) => self.credential = Credential::Identity(identity),
-            News::PublicUrl(public_url) => {
+            News::PublicUrls { public_url, .. } => {
                 let who = match &self.credential {
                     Credential::Identity(identity) => Who::Certificate(Arc::clone(identity)),
                     Credential::Token(token) => Who::Token(Arc::clone(token)),

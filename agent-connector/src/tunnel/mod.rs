@@ -234,8 +234,8 @@ impl Tunnel {
         let reporter = Arc::clone(&self.reporter);
         let departure = session
             .serve(shutdown, |news| {
-                if let News::PublicUrl(public_url) = &news {
-                    reporter.public_url(public_url);
+                if let News::PublicUrls { public_url, host_url } = &news {
+                    reporter.public_urls(public_url, host_url.as_deref());
                 }
                 heard.push(news);
             })

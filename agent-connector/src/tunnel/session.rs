@@ -91,8 +91,13 @@ pub(crate) enum Departure {
 /// What happened besides.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// The public base changed.
-    PublicUrl(String),
+    /// A public base changed: these are those of now.
+    PublicUrls {
+        /// The base by the address.
+        public_url: String,
+        /// The base at a host of its own.
+        host_url: Option<String>,
+    },
     /// There is a new certificate.
     Renewed(Arc<Identity>),
 }
@@ -225,9 +230,10 @@ impl Session {
     async fn obey(&mut self, message: ToConnector, news: &mut impl FnMut(News)) -> Turn {
         match message {
             ToConnector::Ping { seq } => self.send(&ToRelay::Pong { seq }).await?,
-            ToConnector::PublicUrl { public_url } => {
-                self.process.agent.set_public_url(&public_url);
-                news(News::PublicUrl(public_url));
+            ToConnector::PublicUrl { public_url, host_url } => {
+                let urls = std::iter::once(&public_url).chain(&host_url);
+                self.process.agent.set_public_urls(urls.map(String::as_str));
+                news(News::PublicUrls { public_url, host_url });
             }
             ToConnector::Drain { grace_ms } => {
                 tracing::info!(grace_ms, "the relay shuts down");

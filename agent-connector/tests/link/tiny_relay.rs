@@ -120,6 +120,7 @@ impl TinyRelay {
             name: "tiny".into(),
             generation: Generation(1),
             public_url: "http://relay.example/agents/a_x/".into(),
+            host_url: None,
             endpoints: vec![self.address.to_string()],
             ping_interval_ms: 5000,
             heartbeat_interval_ms: 30_000,

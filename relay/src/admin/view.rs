@@ -132,6 +132,7 @@ impl Api {
             "tier": workspace.tier,
             "alias": workspace.alias,
             "alias_url": self.alias_url(workspace),
+            "host_url": self.public.host_base_of(workspace),
             "runtime": "external",
             "external": true,
             "status": standing.status.name(),

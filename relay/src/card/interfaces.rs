@@ -43,16 +43,20 @@ pub(super) fn edit<'t>(
     }
 }
 
-struct Judge<'j> {
-    agent: &'j Agent<'j>,
-    drop_foreign: bool,
+/// Says where URLs of interfaces belong.
+pub(super) struct Judge<'j> {
+    pub(super) agent: &'j Agent<'j>,
+    /// Public URLs that pass the relay by go.
+    pub(super) drop_foreign: bool,
 }
 
 impl Judge<'_> {
     /// Where the URL of an interface belongs. The relay carries no other bindings than those of HTTP:
     /// those of others on the agent's origin go.
-    fn place(&self, url: &str, binding: Option<&str>) -> Place {
-        match self.agent.place(url) {
+    pub(super) fn place(&self, url: &str, binding: Option<&str>) -> Place {
+        let is_grpc = binding.is_some_and(|binding| binding.eq_ignore_ascii_case("GRPC"));
+        match if is_grpc { self.agent.place_grpc(url) } else { self.agent.place(url) } {
+            Place::Moves(public) if is_grpc => Place::Moves(public),
             Place::Moves(_) if !is_carried(binding) || !is_http(url) => Place::Goes,
             Place::Foreign if self.drop_foreign => Place::Goes,
             place => place,
@@ -123,7 +127,7 @@ fn promote<'t>(
     splices: &mut Splices<'t>,
 ) {
     let next = kept.first();
-    let public = quoted(&next.map_or_else(|| agent.endpoint(), |next| next.url.clone()));
+    let public = quoted(&next.map_or_else(|| agent.endpoint().to_owned(), |next| next.url.clone()));
     let transport = quoted(next.and_then(|next| next.transport.as_deref()).unwrap_or("JSONRPC"));
     let mut preferred = top.all("preferredTransport").peekable();
     if preferred.peek().is_none() && transport != "\"JSONRPC\"" {

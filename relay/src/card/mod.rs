@@ -8,6 +8,7 @@
 //! cards of agents that are away.
 
 mod canonical;
+pub mod grpc;
 mod interfaces;
 mod json;
 pub mod kept;
@@ -23,6 +24,13 @@ use self::url::{Agent, Place};
 pub struct View<'v> {
     /// The public base by which it was asked for, with its final slash.
     pub base: &'v str,
+    /// The base below which the relay has its agents, with its final slash: what is there passes no
+    /// relay by.
+    pub agents: &'v str,
+    /// The base of the agent at a host of its own, with its final slash, if callers may go by it.
+    pub host: Option<&'v str>,
+    /// The public JSON-RPC endpoint that the agent has wherever its own is.
+    pub endpoint: &'v str,
     /// Another base of the same agent, which the caller did not name and is not to learn.
     pub secret_base: Option<&'v str>,
     /// The agent's origins as its connector dials them, such as `http://127.0.0.1:8000`.

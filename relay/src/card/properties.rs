@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 use super::{Edit, Rules, View, edit as edit_view};
 
 const BASE: &str = "https://relay.example/agents/echo/";
+const AGENTS: &str = "https://relay.example/agents/";
+const ENDPOINT: &str = "https://relay.example/agents/echo/a2a";
 /// Hosts that mean nothing outside, as they must never stand in a public card.
 const PRIVATE: [&str; 9] = [
     "localhost",
@@ -22,7 +24,18 @@ const PRIVATE: [&str; 9] = [
 fn edit(card: &[u8], drop_foreign: bool) -> Option<Vec<u8>> {
     let origins = ["http://127.0.0.1:8000".to_owned(), "http://127.0.0.1:8081".to_owned()];
     let rules = Rules { drop_foreign, ..Rules::default() };
-    match edit_view(card, &View { base: BASE, secret_base: None, origins: &origins, rules }) {
+    match edit_view(
+        card,
+        &View {
+            base: BASE,
+            agents: AGENTS,
+            host: None,
+            endpoint: ENDPOINT,
+            secret_base: None,
+            origins: &origins,
+            rules,
+        },
+    ) {
         Edit::Rewritten(card) => Some(card),
         Edit::Public | Edit::Strict => None,
     }

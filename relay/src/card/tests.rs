@@ -5,6 +5,8 @@ use super::{Edit, Rules, View, edit as edit_view, edit_result};
 use serde_json::{Value, json};
 
 const BASE: &str = "https://relay.example/agents/echo/";
+const AGENTS: &str = "https://relay.example/agents/";
+const ENDPOINT: &str = "https://relay.example/agents/echo/a2a";
 const ORIGIN: &str = "http://127.0.0.1:8000";
 
 fn rewritten(edit: Edit) -> Option<Vec<u8>> {
@@ -21,7 +23,18 @@ fn edit(card: &[u8], base: &str, origin: &str) -> Option<Vec<u8>> {
 
 fn edit_by(card: &[u8], base: &str, origins: &[&str], rules: Rules<'_>) -> Option<Vec<u8>> {
     let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
-    rewritten(edit_view(card, &View { base, secret_base: None, origins: &origins, rules }))
+    rewritten(edit_view(
+        card,
+        &View {
+            base,
+            agents: AGENTS,
+            host: None,
+            endpoint: ENDPOINT,
+            secret_base: None,
+            origins: &origins,
+            rules,
+        },
+    ))
 }
 
 fn edited(card: &Value) -> Option<Value> {
@@ -124,7 +137,15 @@ fn a_base_that_the_caller_did_not_name_does_not_go_out() {
     let card = json!({"url": format!("{secret}a2a"), "iconUrl": "https://relay.example/x.png",
         "signatures": [{"protected": "x"}]});
     let (origins, strict) = ([ORIGIN.to_owned()], Rules { strict: true, ..Rules::default() });
-    let view = View { base: BASE, secret_base: Some(secret), origins: &origins, rules: strict };
+    let view = View {
+        base: BASE,
+        agents: AGENTS,
+        host: None,
+        endpoint: ENDPOINT,
+        secret_base: Some(secret),
+        origins: &origins,
+        rules: strict,
+    };
     let edited = rewritten(edit_view(card.to_string().as_bytes(), &view)).unwrap();
     let edited: Value = serde_json::from_slice(&edited).unwrap();
     assert_eq!(edited["url"], format!("{BASE}a2a"));
@@ -197,7 +218,15 @@ fn a_member_that_stands_twice_is_edited_twice() {
 fn a_strict_operator_keeps_signed_cards_whole() {
     let strict = Rules { strict: true, ..Rules::default() };
     let origins = [ORIGIN.to_owned()];
-    let view = View { base: BASE, secret_base: None, origins: &origins, rules: strict };
+    let view = View {
+        base: BASE,
+        agents: AGENTS,
+        host: None,
+        endpoint: ENDPOINT,
+        secret_base: None,
+        origins: &origins,
+        rules: strict,
+    };
     let edit = |card: Value| edit_view(card.to_string().as_bytes(), &view);
     let (local, signatures) = ("http://localhost:8000/a2a", json!([{"protected": "x"}]));
     assert_eq!(edit(json!({"url": local, "signatures": signatures})), Edit::Strict);
@@ -242,7 +271,15 @@ fn ten_signatures_become_one_of_the_relays_own() {
 fn of_a_response_only_the_result_is_edited() {
     let origins = [ORIGIN.to_owned()];
     let rules = Rules::default();
-    let view = View { base: BASE, secret_base: None, origins: &origins, rules };
+    let view = View {
+        base: BASE,
+        agents: AGENTS,
+        host: None,
+        endpoint: ENDPOINT,
+        secret_base: None,
+        origins: &origins,
+        rules,
+    };
     let edit = |response: &str| {
         rewritten(edit_result(response.as_bytes(), &view))
             .map(|text| String::from_utf8(text).unwrap())
@@ -278,7 +315,15 @@ fn the_deepest_card_is_edited_like_any_other() {
 fn of_an_agent_whose_origin_is_unknown_nothing_private_goes_out() {
     let secret = "https://relay.example/agents/a_secret/";
     let rules = Rules { drop_foreign: true, ..Rules::default() };
-    let view = View { base: BASE, secret_base: Some(secret), origins: &[], rules };
+    let view = View {
+        base: BASE,
+        agents: AGENTS,
+        host: None,
+        endpoint: ENDPOINT,
+        secret_base: Some(secret),
+        origins: &[],
+        rules,
+    };
     let alias = "https://relay.example/agents/alias/a2a";
     let card = json!({"url": format!("{secret}x"), "supportedInterfaces": [
         {"url": "http://localhost:8000/a2a", "protocolBinding": "JSONRPC"},
@@ -292,4 +337,42 @@ fn of_an_agent_whose_origin_is_unknown_nothing_private_goes_out() {
         edited["supportedInterfaces"], left,
         "by its other name it is the relay's all the same"
     );
+}
+
+#[test]
+fn grpc_stays_where_the_agent_has_a_host_and_keeps_its_form() {
+    let hosted = "https://echo.agents.example/";
+    let (origins, rules) =
+        ([ORIGIN.to_owned(), "http://127.0.0.1:10000".to_owned()], Rules::default());
+    let place = |url: &str, host: Option<&str>, drop_foreign: bool| {
+        let rules = Rules { drop_foreign, ..rules };
+        let view = View {
+            base: BASE,
+            agents: AGENTS,
+            host,
+            endpoint: ENDPOINT,
+            secret_base: None,
+            origins: &origins,
+            rules,
+        };
+        let card = json!({"supportedInterfaces": [{"url": url, "protocolBinding": "GRPC"}]});
+        let edited = rewritten(edit_view(card.to_string().as_bytes(), &view));
+        let card = edited.map_or(card, |bytes| serde_json::from_slice(&bytes).unwrap());
+        card.pointer("/supportedInterfaces/0/url").and_then(Value::as_str).map(str::to_owned)
+    };
+    for (url, expected) in [
+        ("localhost:10000", Some("echo.agents.example:443")),
+        ("0.0.0.0:8000", Some("echo.agents.example:443")),
+        ("http://localhost:10000", Some("https://echo.agents.example:443")),
+        ("http://localhost:10000/", Some("https://echo.agents.example:443/")),
+        ("localhost:7", None),
+        ("echo.agents.example:443", Some("echo.agents.example:443")),
+        ("https://echo.agents.example", Some("https://echo.agents.example")),
+    ] {
+        assert_eq!(place(url, Some(hosted), true).as_deref(), expected, "{url}");
+        let with_port = place("localhost:10000", Some("http://echo.test:81/"), true);
+        assert_eq!(with_port.as_deref(), Some("echo.test:81"));
+    }
+    assert_eq!(place("localhost:10000", None, false), None, "without a host");
+    assert_eq!(place("public.example:443", None, false).as_deref(), Some("public.example:443"));
 }

@@ -21,6 +21,9 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) struct Agent<'a> {
     base: &'a str,
+    agents: &'a str,
+    host: Option<&'a str>,
+    endpoint: &'a str,
     secret_base: Option<&'a str>,
     /// Host and port of each of its servers.
     servers: Vec<(String, u16)>,
@@ -35,14 +38,45 @@ impl<'a> Agent<'a> {
         });
         Self {
             base: view.base.trim_end_matches('/'),
+            agents: view.agents.trim_end_matches('/'),
+            host: view.host.map(|base| base.trim_end_matches('/')),
+            endpoint: view.endpoint,
             secret_base: view.secret_base.map(|base| base.trim_end_matches('/')),
             servers: servers.collect(),
         }
     }
 
     /// The public JSON-RPC endpoint that every agent has.
-    pub(super) fn endpoint(&self) -> String {
-        format!("{}/a2a", self.base)
+    pub(super) const fn endpoint(&self) -> &str {
+        self.endpoint
+    }
+
+    /// What becomes of the URL of a gRPC interface: it needs a host of the agent's own. `host:port` stands
+    /// alone in A2A 1.0, and often behind a scheme in 0.3; the form stays.
+    pub(super) fn place_grpc(&self, url: &str) -> Place {
+        let Some((scheme, host)) = self.host.and_then(|base| base.split_once("://")) else {
+            let place = self.place(url);
+            return if matches!(place, Place::Moves(_)) { Place::Goes } else { place };
+        };
+        let with_port = match (host.contains(':'), scheme) {
+            (true, _) => host.to_owned(),
+            (false, "https") => format!("{host}:443"),
+            (false, _) => format!("{host}:80"),
+        };
+        let bare = url.split_once("://").map_or(url, |(_, bare)| bare);
+        let bare = bare.strip_suffix('/').unwrap_or(bare);
+        if bare == with_port || bare == host {
+            return Place::Stays;
+        }
+        match self.place(url) {
+            Place::Moves(_) if !is_http(url) => Place::Goes,
+            Place::Moves(_) if url.contains("://") => {
+                let slash = if url.ends_with('/') { "/" } else { "" };
+                Place::Moves(format!("{scheme}://{with_port}{slash}"))
+            }
+            Place::Moves(_) => Place::Moves(with_port),
+            place => place,
+        }
     }
 
     /// What becomes of `url`.
@@ -57,8 +91,11 @@ impl<'a> Agent<'a> {
             return self.moved(url);
         }
         // Another name of this agent, or another agent: it does not pass the relay by.
-        let agents = self.base.rsplit_once('/').map(|(agents, _)| agents);
-        if agents.is_some_and(|agents| below(url, agents).is_some()) {
+        if [Some(self.agents), self.host]
+            .into_iter()
+            .flatten()
+            .any(|base| below(url, base).is_some())
+        {
             return Place::Stays;
         }
         let Some(Url { host, port, raw }) = split(url) else { return Place::Stays };

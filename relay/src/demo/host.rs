@@ -34,6 +34,7 @@ impl Host {
             tunnel: free,
             admin: free,
             public_url: None,
+            domain: None,
             tunnel_host: None,
             admin_token: AdminTokenSource::DataDir,
             sealing: SealingSource::DataDir,

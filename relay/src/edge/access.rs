@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::judge::is_json;
 use super::render::Dialect;
 use super::route::AgentName;
+use crate::card::grpc::Schema;
 use crate::principal::Principal;
 use crate::registry::{CallerPolicy, ExposurePolicy, Workspace};
 
@@ -91,9 +92,32 @@ pub struct Reach {
     pub document: Document,
 }
 
+/// By which kind of URL an agent was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// Below a base of the relay's own host, which has names for the endpoint and the card wherever
+    /// the agent has them.
+    Base,
+    /// At the agent's own host, where every path is the agent's.
+    Host,
+    /// There too, by gRPC.
+    Grpc,
+}
+
+impl Entry {
+    /// What `name` opens to a caller who speaks so.
+    pub fn of(name: &AgentName, dialect: Dialect) -> Self {
+        match name {
+            AgentName::Host(_) if dialect == Dialect::Grpc => Self::Grpc,
+            AgentName::Host(_) => Self::Host,
+            AgentName::Address(_) | AgentName::Id(_) | AgentName::Alias(_) => Self::Base,
+        }
+    }
+}
+
 /// The dialect of a path before its agent is known: what a refusal would look like.
-pub fn dialect(rest: &str, method: &Method) -> Dialect {
-    if card_path(rest).is_some() {
+pub fn dialect(entry: Entry, rest: &str, method: &Method) -> Dialect {
+    if is_card(entry, rest, None) {
         Dialect::Problem
     } else if is_endpoint_alias(rest) && *method == Method::POST {
         Dialect::JsonRpc
@@ -107,19 +131,23 @@ pub fn dialect(rest: &str, method: &Method) -> Dialect {
 /// `announced` is the connector's list; `None` while the agent is away, when only the paths that
 /// every agent has can be told from those that it has not.
 pub fn reach(
+    entry: Entry,
     rest: &str,
     method: &Method,
     policy: ExposurePolicy,
     announced: Option<&Exposure>,
 ) -> Result<Option<Reach>, Failure> {
+    if entry == Entry::Grpc {
+        return by_grpc(rest, method, policy, announced);
+    }
     let all = policy == ExposurePolicy::All && announced.is_some_and(|announced| announced.all);
     if all {
         let path = if rest.is_empty() { "/" } else { rest };
-        let dialect = dialect(rest, method);
+        let dialect = dialect(entry, rest, method);
         // The origin as it is, but for the documents that must not name it.
         let raw = || Target::Raw(path.into());
-        let (target, document) = match card_path(rest) {
-            Some(_) if !rest.starts_with("/a2a") => (Target::Card, Document::Public),
+        let (target, document) = match announced {
+            _ if CARD_PATHS.contains(&rest) => (Target::Card, Document::Public),
             _ if announced.is_some_and(|list| list.is_extended_card(rest)) => {
                 (raw(), Document::Extended)
             }
@@ -128,7 +156,8 @@ pub fn reach(
         };
         return Ok(Some(Reach { target, binding: binding(dialect), dialect, document }));
     }
-    if is_endpoint_alias(rest) || announced.is_some_and(|list| list.endpoint == rest) {
+    let is_alias = entry == Entry::Base && is_endpoint_alias(rest);
+    if is_alias || announced.is_some_and(|list| list.endpoint == rest) {
         return match *method {
             Method::POST | Method::OPTIONS => Ok(Some(Reach {
                 target: Target::Endpoint,
@@ -139,7 +168,7 @@ pub fn reach(
             _ => Err(Failure::MethodNotAllowed("POST, OPTIONS")),
         };
     }
-    if card_path(rest).is_some() {
+    if is_card(entry, rest, announced) {
         return match *method {
             Method::GET | Method::HEAD | Method::OPTIONS => Ok(Some(Reach {
                 target: Target::Card,
@@ -168,6 +197,31 @@ pub fn reach(
     Ok(Some(Reach { target, binding: Binding::HttpJson, dialect, document }))
 }
 
+/// What a call by gRPC reaches: its paths name services, and none of them is another's.
+fn by_grpc(
+    rest: &str,
+    method: &Method,
+    policy: ExposurePolicy,
+    announced: Option<&Exposure>,
+) -> Result<Option<Reach>, Failure> {
+    if *method != Method::POST {
+        return Err(Failure::MethodNotAllowed("POST"));
+    }
+    let Some(announced) = announced else { return Ok(None) };
+    let all = announced.all && policy == ExposurePolicy::All;
+    if !(Exposure { all, ..announced.clone() }).allows_grpc(rest) {
+        return Err(Failure::NotFound(
+            "The agent has no such gRPC service, or its exposure does not include it.",
+        ));
+    }
+    Ok(Some(Reach {
+        target: Target::Raw(rest.into()),
+        binding: Binding::Grpc,
+        dialect: Dialect::Grpc,
+        document: Schema::of(rest).map_or(Document::None, Document::Grpc),
+    }))
+}
+
 /// Refuses a body that is said not to be JSON, where JSON-RPC is spoken.
 pub fn judge_media_type(reach: &Reach, method: &Method, fields: &HeaderMap) -> Result<(), Failure> {
     let json_rpc = reach.target == Target::Endpoint && *method == Method::POST;
@@ -182,15 +236,19 @@ fn is_endpoint_alias(rest: &str) -> bool {
     matches!(rest, "" | "/" | "/a2a" | "/a2a/")
 }
 
-/// The card's two names, below the base and below the endpoint's alias.
-fn card_path(rest: &str) -> Option<&'static str> {
-    let rest = rest.strip_prefix("/a2a").unwrap_or(rest);
-    CARD_PATHS.into_iter().find(|path| *path == rest)
+/// Whether a path is one of the card's two names: at the origin, below the endpoint, and below the
+/// endpoint's alias where there is one.
+fn is_card(entry: Entry, rest: &str, announced: Option<&Exposure>) -> bool {
+    let below = |endpoint: &str| rest.strip_prefix(endpoint.trim_end_matches('/'));
+    let alias = below("/a2a").filter(|_| entry == Entry::Base);
+    let endpoint = announced.and_then(|list| below(&list.endpoint));
+    [Some(rest), alias, endpoint].into_iter().flatten().any(|name| CARD_PATHS.contains(&name))
 }
 
 const fn binding(dialect: Dialect) -> Binding {
     match dialect {
         Dialect::JsonRpc | Dialect::JsonRpcOk => Binding::JsonRpc,
+        Dialect::Grpc => Binding::Grpc,
         Dialect::HttpJson | Dialect::Problem => Binding::HttpJson,
     }
 }
@@ -219,7 +277,11 @@ mod tests {
         let list = announced();
         let open = Exposure { all: true, ..announced() };
         let reached = |rest: &str, method: Method, policy, list: Option<&Exposure>| match reach(
-            rest, &method, policy, list,
+            Entry::Base,
+            rest,
+            &method,
+            policy,
+            list,
         ) {
             Ok(Some(reach)) => format!("{:?}", reach.target),
             Ok(None) => "unknown".into(),
@@ -253,6 +315,39 @@ mod tests {
     }
 
     #[test]
+    fn at_an_agents_host_every_path_is_the_agents() {
+        let list = announced();
+        let open = Exposure { all: true, ..announced() };
+        let (a2a, all) = (ExposurePolicy::A2a, ExposurePolicy::All);
+        for (rest, method, policy, list, expected) in [
+            ("/", Method::POST, a2a, Some(&list), "RELAY_NOT_FOUND"),
+            ("/a2a", Method::POST, a2a, Some(&list), "RELAY_NOT_FOUND"),
+            ("/a2a", Method::POST, a2a, None, "unknown"),
+            ("/rpc", Method::POST, a2a, Some(&list), "Endpoint"),
+            ("/v1/card", Method::GET, a2a, Some(&list), "Raw(\"/v1/card\")"),
+            ("/.well-known/agent-card.json", Method::GET, a2a, None, "Card"),
+            ("/rpc/.well-known/agent-card.json", Method::GET, a2a, Some(&list), "Card"),
+            ("/a2a/.well-known/agent-card.json", Method::GET, a2a, Some(&list), "RELAY_NOT_FOUND"),
+            (
+                "/a2a/.well-known/agent.json",
+                Method::GET,
+                all,
+                Some(&open),
+                "Raw(\"/a2a/.well-known/agent.json\")",
+            ),
+            ("/healthz", Method::GET, a2a, Some(&list), "RELAY_NOT_FOUND"),
+            ("/healthz", Method::GET, all, Some(&open), "Raw(\"/healthz\")"),
+        ] {
+            let reached = match reach(Entry::Host, rest, &method, policy, list) {
+                Ok(Some(reach)) => format!("{:?}", reach.target),
+                Ok(None) => "unknown".into(),
+                Err(failure) => failure.verdict().code.into(),
+            };
+            assert_eq!(reached, expected, "{method} {rest}");
+        }
+    }
+
+    #[test]
     fn a_path_tells_which_document_may_need_editing() {
         let list = announced();
         let open = Exposure { all: true, ..announced() };
@@ -268,7 +363,7 @@ mod tests {
             ("/v1/card", Method::GET, all, &open, Document::Extended),
             ("/shop/of/v1/card", Method::GET, all, &open, Document::None),
         ] {
-            let reached = reach(rest, &method, policy, Some(list)).unwrap().unwrap();
+            let reached = reach(Entry::Base, rest, &method, policy, Some(list)).unwrap().unwrap();
             assert_eq!(reached.document, expected, "{method} {rest}");
         }
     }

@@ -13,9 +13,10 @@ use shared::wire;
 use tokio::time::{Instant, Sleep};
 
 use super::direct::DirectAnswer;
+use super::grpc;
 use super::handed::Handed;
 use super::keep_alive::KeepAlive;
-use super::last_event::{CREDENTIAL_ENDED, LastEvents, STREAM_LOST};
+use super::last_event::{CREDENTIAL_ENDED, DEADLINE, LastEvents, STREAM_LOST};
 use super::record::Record;
 use super::sse::EventBoundary;
 use super::upload::Carrying;
@@ -37,6 +38,7 @@ pub struct AnswerBody {
 #[derive(Debug)]
 enum Content {
     Whole(Option<Bytes>),
+    Ended(Option<Bytes>, Option<HeaderMap>),
     Streamed(Box<Streamed>),
     Direct(Box<Streamed<DirectAnswer>>),
     Handed(Handed),
@@ -52,6 +54,12 @@ impl AnswerBody {
     /// A body at hand.
     pub fn whole(bytes: Bytes) -> Self {
         Self::new(Content::Whole((!bytes.is_empty()).then_some(bytes)))
+    }
+
+    /// A body at hand, and trailers behind it.
+    pub fn with_trailers(bytes: Bytes, trailers: HeaderMap) -> Self {
+        let trailers = (!trailers.is_empty()).then_some(trailers);
+        Self::new(Content::Ended((!bytes.is_empty()).then_some(bytes), trailers))
     }
 
     /// A body that streams.
@@ -97,6 +105,11 @@ impl Body for AnswerBody {
         }
         let frame = match &mut self.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Ended(bytes, trailers) => {
+                let data = bytes.take().map(Frame::data);
+                let next = data.or_else(|| trailers.take().map(Frame::trailers));
+                Poll::Ready(next.map(Ok))
+            }
             Content::Streamed(streamed) => streamed.poll_frame(cx),
             Content::Direct(streamed) => streamed.poll_frame(cx),
             Content::Handed(handed) => handed.poll_frame(cx),
@@ -117,6 +130,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
+            Content::Ended(bytes, trailers) => bytes.is_none() && trailers.is_none(),
             Content::Streamed(streamed) => streamed.is_over(),
             Content::Direct(streamed) => streamed.is_over(),
             Content::Handed(handed) => handed.is_over(),
@@ -129,9 +143,11 @@ impl Body for AnswerBody {
             Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Content::Streamed(_) | Content::Direct(_) | Content::Handed(_) | Content::Events(_) => {
-                SizeHint::default()
-            }
+            Content::Ended(..)
+            | Content::Streamed(_)
+            | Content::Direct(_)
+            | Content::Handed(_)
+            | Content::Events(_) => SizeHint::default(),
         }
     }
 }
@@ -177,6 +193,8 @@ pub struct Streamed<S: AnswerSource = Answer> {
     /// Bytes that the agent announced, for an answer that may not end before them.
     expected: Option<u64>,
     events: Option<Events>,
+    /// It is an answer of gRPC, whose trailers tell why it broke.
+    grpc: bool,
     idle: Option<Pin<Box<Sleep>>>,
     /// When the caller wants all of it.
     deadline: Option<Pin<Box<Sleep>>>,
@@ -238,7 +256,19 @@ impl<S: AnswerSource> Streamed<S> {
     pub fn new(answer: S, record: Box<Record>, expected: Option<u64>, carrying: Carrying) -> Self {
         let state = State::Running;
         let (events, idle, deadline, ended) = (None, None, None, None);
-        Self { answer, record, expected, events, idle, deadline, ended, state, _carrying: carrying }
+        let grpc = false;
+        Self {
+            answer,
+            record,
+            expected,
+            events,
+            grpc,
+            idle,
+            deadline,
+            ended,
+            state,
+            _carrying: carrying,
+        }
     }
 
     /// The relay's name for the request.
@@ -266,6 +296,12 @@ impl<S: AnswerSource> Streamed<S> {
         self
     }
 
+    /// For gRPC: trailers explain a break.
+    pub fn of_grpc(mut self) -> Self {
+        self.grpc = true;
+        self
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match &mut self.state {
             State::Running => {}
@@ -283,7 +319,8 @@ impl<S: AnswerSource> Streamed<S> {
         if let Some(deadline) = &mut self.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
-            return self.cut();
+            let code = if self.grpc { DEADLINE } else { STREAM_LOST };
+            return self.cut_because(code, |last| Some(last.lost));
         }
         if let Some(ended) = &mut self.ended
             && Pin::new(ended).poll(cx).is_ready()
@@ -374,6 +411,11 @@ impl<S: AnswerSource> Streamed<S> {
         event: impl FnOnce(LastEvents) -> Option<Bytes>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.record.cut();
+        if self.grpc {
+            self.record.metrics().refusal(code);
+            self.state = State::Over;
+            return Poll::Ready(Some(Ok(Frame::trailers(grpc::broken(code)))));
+        }
         let events = self.events.take().filter(|events| events.boundary.is_between_events());
         match events.and_then(|events| event(events.last)) {
             Some(event) => {

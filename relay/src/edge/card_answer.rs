@@ -22,6 +22,7 @@ use super::failure::Failure;
 use super::judge::is_json;
 use super::prefix::Prefix;
 use super::record::Record;
+use super::{grpc, grpc_card};
 use crate::card::{self, Edit, kept, public_location};
 use crate::registry::Workspace;
 use crate::tunnel::AnswerCut;
@@ -45,6 +46,8 @@ pub fn concerns(
         Document::Public | Document::Extended => {
             asked.head_only || status == StatusCode::NOT_MODIFIED || is_readable(status, fields)
         }
+        // One that failed has no card, and no answer of another status is one of gRPC.
+        Document::Grpc(_) => status == StatusCode::OK && !grpc::is_trailers_only(fields),
         Document::Called => {
             is_readable(status, fields)
                 && fields.contains_key(CONTENT_TYPE)
@@ -86,6 +89,9 @@ pub async fn respond(
     mut record: Box<Record>,
 ) -> Result<Response<AnswerBody>, Failure> {
     let (asked, workspace) = (&admitted.asked, &admitted.workspace);
+    if let Document::Grpc(schema) = asked.document {
+        return grpc_card::respond(admitted, schema, fields, answer, record).await;
+    }
     let origins = answer.origins();
     if status == StatusCode::NOT_MODIFIED {
         record.complete();

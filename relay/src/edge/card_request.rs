@@ -6,6 +6,7 @@ use http::Method;
 use http::header::HeaderValue;
 
 use super::route::AgentName;
+use crate::card::grpc::Schema;
 use crate::card::signing::CardSigner;
 use crate::card::{Rules, View};
 use crate::public::PublicUrl;
@@ -22,6 +23,8 @@ pub enum Document {
     Extended,
     /// A JSON-RPC response, whose result is a card if the request's method says so.
     Called,
+    /// A card in protobuf, if the call succeeds.
+    Grpc(Schema),
 }
 
 /// What the operator says of all cards. One for the process.
@@ -64,7 +67,7 @@ impl CardAsked {
         let fits = match document {
             Document::None => false,
             Document::Public | Document::Extended => gets,
-            Document::Called => *method == Method::POST,
+            Document::Called | Document::Grpc(_) => *method == Method::POST,
         };
         let document = if fits { document } else { Document::None };
         Self {
@@ -89,15 +92,24 @@ impl CardAsked {
         look: impl FnOnce(&View<'_>) -> T,
     ) -> T {
         let public = &self.cards.public;
-        let (base, secret_base) = match &self.name {
-            AgentName::Address(address) => (public.base(&address.reveal()), None),
-            AgentName::Id(id) => (public.base(&id.to_string()), Some(public.base_of(workspace))),
-            AgentName::Alias(alias) => {
-                (public.base(alias.as_str()), Some(public.base_of(workspace)))
-            }
+        let by_path = match &self.name {
+            AgentName::Address(address) => public.base(&address.reveal()),
+            AgentName::Id(id) => public.base(&id.to_string()),
+            AgentName::Alias(alias) | AgentName::Host(alias) => public.base(alias.as_str()),
+        };
+        let (base, host) = match &self.name {
+            AgentName::Host(alias) => (public.host_base(alias), public.host_base(alias)),
+            _ => (None, public.host_base_of(workspace)),
+        };
+        let secret_base = match &self.name {
+            AgentName::Address(_) => None,
+            _ => Some(public.base_of(workspace)),
         };
         look(&View {
-            base: &base,
+            base: base.as_deref().unwrap_or(&by_path),
+            agents: &public.agents(),
+            host: host.as_deref(),
+            endpoint: &format!("{by_path}a2a"),
             secret_base: secret_base.as_deref(),
             origins,
             rules: Rules {

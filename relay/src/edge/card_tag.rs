@@ -18,7 +18,11 @@ const TAGS_MAX: usize = 32;
 pub(super) fn ending(view: &View<'_>) -> String {
     let rules = &view.rules;
     let mut hash = Sha256::new();
-    let parts = [view.base, rules.signer.map_or("", |signer| signer.key_id())];
+    let parts = [
+        view.base,
+        view.host.unwrap_or_default(),
+        rules.signer.map_or("", |signer| signer.key_id()),
+    ];
     for part in parts.into_iter().chain(view.origins.iter().map(String::as_str)) {
         hash.update(part);
         hash.update([0]);

@@ -18,6 +18,7 @@ use super::card_request::{CardAsked, Document};
 use super::deadline::{Deadline, patience};
 use super::failure::Failure;
 use super::forwarded::toward_caller;
+use super::grpc;
 use super::last_event::LastEvents;
 use super::prefix::Prefix;
 use super::record::{Carrier, Record};
@@ -367,6 +368,9 @@ pub fn stream<S: AnswerSource>(
     if let Some(validity) = &admitted.validity {
         streamed = streamed.as_long_as(validity.ended());
     }
+    if admitted.dialect == Dialect::Grpc {
+        streamed = streamed.of_grpc();
+    }
     // An event put into a body of announced length would end it cleanly.
     if is_event_stream(fields) && !fields.contains_key(CONTENT_LENGTH) {
         let id = prefix.envelope().id;
@@ -391,7 +395,8 @@ pub fn announced_length(
     // These have no body, whatever length they announce (RFC 9112, 6.3).
     let bodiless = admitted.head.method == Method::HEAD
         || matches!(status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
-    Ok(if bodiless { Some(0) } else { announced })
+    let whole = admitted.dialect == Dialect::Grpc && grpc::is_trailers_only(fields);
+    Ok(if bodiless || whole { Some(0) } else { announced })
 }
 
 /// A length in digits alone (RFC 9110, 8.6): hyper would drop an answer with any other.

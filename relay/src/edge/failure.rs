@@ -35,6 +35,8 @@ pub enum Failure {
     UnsupportedMediaType,
     /// HTTP/1.0 callers cannot see a cut answer.
     HttpVersion,
+    /// gRPC came by a version of HTTP that loses trailers.
+    GrpcVersion,
     /// The URI is too long.
     UriTooLong,
     /// The header list is too long.
@@ -162,7 +164,7 @@ impl Failure {
             Self::Draining => (503, "RELAY_DRAINING"),
             Self::StoreUnavailable(_) => (503, "RELAY_STORE_UNAVAILABLE"),
             Self::Deadline(_) => (504, "RELAY_DEADLINE"),
-            Self::HttpVersion => (505, "RELAY_HTTP_VERSION"),
+            Self::HttpVersion | Self::GrpcVersion => (505, "RELAY_HTTP_VERSION"),
             Self::Aborted(_, abort) => match abort.code {
                 AbortCode::PathDenied => (403, "RELAY_PATH_DENIED"),
                 AbortCode::UpstreamReset => (502, "RELAY_UPSTREAM_RESET"),
@@ -265,6 +267,7 @@ impl Failure {
             Self::Deadline(waited) => {
                 format!("The agent did not begin its answer within {} s.", waited.as_secs_f64())
             }
+            Self::GrpcVersion => "gRPC needs HTTP/2: by ALPN, or with prior knowledge.".into(),
             Self::HttpVersion => {
                 "HTTP/1.0 cannot show that an answer was cut. Use HTTP/1.1.".into()
             }

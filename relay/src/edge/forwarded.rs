@@ -43,7 +43,16 @@ impl Caller {
     /// A caller of the relay at `public`, whose connection is served by `shard`.
     pub fn new(ip: IpAddr, shard: Option<u8>, public: &PublicUrl) -> Self {
         let proto = if public.as_str().starts_with("https:") { "https" } else { "http" };
-        let host = public.authority().as_str();
+        Self::of(ip, shard, public.authority().as_str(), HeaderValue::from_static(proto))
+    }
+
+    /// The same caller, who asked the host of an agent.
+    pub fn at(&self, host: &str) -> Self {
+        Self::of(self.ip, self.shard, host, self.forwarded_proto.clone())
+    }
+
+    fn of(ip: IpAddr, shard: Option<u8>, host: &str, forwarded_proto: HeaderValue) -> Self {
+        let proto = forwarded_proto.to_str().unwrap_or_default();
         let node = match ip {
             IpAddr::V4(v4) => v4.to_string(),
             IpAddr::V6(v6) => format!("\"[{v6}]\""),
@@ -54,7 +63,7 @@ impl Caller {
             forwarded: value(format!("for={node};host=\"{host}\";proto={proto}")),
             forwarded_for: value(ip.to_string()),
             forwarded_host: value(host.to_owned()),
-            forwarded_proto: HeaderValue::from_static(proto),
+            forwarded_proto,
         }
     }
 }
@@ -71,7 +80,7 @@ pub struct Origin<'o> {
     pub caller: &'o Caller,
     /// In which HTTP version.
     pub version: Version,
-    /// The path of the base by which the agent was asked, without a final slash.
+    /// The path of the base by which the agent was asked, without a final slash: empty at its own host.
     pub prefix: &'o str,
     /// The relay's name for the request.
     pub request_id: &'o HeaderValue,
@@ -101,9 +110,10 @@ pub fn toward_agent(fields: &mut HeaderMap, origin: Origin<'_>, is_card: bool) {
     fields.insert(&X_FORWARDED_FOR, caller.forwarded_for.clone());
     fields.insert(&X_FORWARDED_HOST, caller.forwarded_host.clone());
     fields.insert(&X_FORWARDED_PROTO, caller.forwarded_proto.clone());
-    if let Ok(prefix) = HeaderValue::from_str(prefix) {
-        fields.insert(&X_FORWARDED_PREFIX, prefix);
-    }
+    match HeaderValue::from_str(prefix) {
+        Ok(prefix) if !prefix.is_empty() => fields.insert(&X_FORWARDED_PREFIX, prefix),
+        _ => fields.remove(&X_FORWARDED_PREFIX),
+    };
     fields.insert(&X_REQUEST_ID, request_id.clone());
     if let Some(Ok(name)) = principal.map(|principal| HeaderValue::try_from(principal.name())) {
         fields.insert(&X_RELAY_CALLER, name);

@@ -47,8 +47,10 @@ pub async fn run(
             Ok(response) => {
                 let (head, body) = response.into_parts();
                 let (frames, received) = mpsc::channel(FRAMES_MAX);
+                // Where the head is all, the caller's own HTTP has to know it with the head.
+                let over = body.is_end_stream();
                 // An error means that the caller is gone; so is what is left of the answer.
-                if tell.send(Ok((head, received))).is_ok() {
+                if tell.send(Ok((head, received, over))).is_ok() {
                     pass_on(body, frames).await;
                 }
             }
@@ -57,8 +59,8 @@ pub async fn run(
     };
     exchange.spawn_on(carrying, home.runtime());
     match told.await {
-        Ok(Ok((head, frames))) => {
-            let handed = Handed { frames, over: false, _exchange: exchange };
+        Ok(Ok((head, frames, over))) => {
+            let handed = Handed { frames, over, _exchange: exchange };
             Ok(Response::from_parts(head, AnswerBody::handed(handed)))
         }
         Ok(Err(refused)) => Err(refused),

@@ -45,6 +45,12 @@ pub fn judge(
     judge_framing(fields)
 }
 
+/// The host that a request names, perhaps with a port: what [`judge`] lets through names one alone.
+pub fn host<'r>(uri: &'r Uri, fields: &'r HeaderMap) -> &'r str {
+    let field = || fields.get(HOST).and_then(|host| host.to_str().ok());
+    uri.authority().map(|authority| authority.as_str()).or_else(field).unwrap_or_default()
+}
+
 /// One host: that of Host, and no other one in the request line (RFC 9112, 3.2); on HTTP/2 that of
 /// `:authority`, and no other one in Host (RFC 9113, 8.3.1).
 fn judge_host(uri: &Uri, version: Version, fields: &HeaderMap) -> Result<(), Failure> {

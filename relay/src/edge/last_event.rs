@@ -12,6 +12,9 @@ pub const STREAM_LOST: &str = "RELAY_STREAM_LOST";
 /// The code of a stream whose caller's credential ended.
 pub const CREDENTIAL_ENDED: &str = "RELAY_UNAUTHENTICATED";
 
+/// The code of a stream whose caller allowed it no longer.
+pub const DEADLINE: &str = "RELAY_DEADLINE";
+
 /// The events that explain why a stream ends early.
 #[derive(Debug)]
 pub struct LastEvents {

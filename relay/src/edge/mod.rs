@@ -10,6 +10,7 @@
 //! `own_api` serves the registration API, and `send` what agents say to each other.
 
 pub mod access;
+mod admission;
 pub mod answer_body;
 #[cfg(test)]
 pub(crate) mod arriving;
@@ -30,6 +31,8 @@ pub mod exchange;
 pub mod failure;
 pub mod forwarded;
 pub mod frames;
+mod grpc;
+mod grpc_card;
 pub mod handed;
 mod http2;
 pub mod judge;

@@ -19,7 +19,7 @@ use shared::wire::fields::{fit_in_end, within_limits};
 use shared::wire::{RequestHead, ResponseHead};
 use tokio::time::timeout;
 
-use super::access;
+use super::access::{self, Entry};
 use super::answer_body::AnswerBody;
 use super::body_source::Source;
 use super::caller_body::CallerBody;
@@ -115,7 +115,8 @@ impl Edge {
             }
             Route::Agent { name, rest } => {
                 let prefix = path.strip_suffix(rest).unwrap_or(&path);
-                let (caller, dialect) = (&caller(), access::dialect(rest, &parts.method));
+                let (caller, dialect) =
+                    (&caller(), access::dialect(Entry::Base, rest, &parts.method));
                 let asked = Asked { name, prefix, rest, dialect, caller, principal };
                 note.becomes_exchange();
                 self.forward(&mut parts, self.carried(body), &asked, request_id).await
@@ -125,7 +126,7 @@ impl Edge {
             Route::CardKeys => {
                 return self.card_keys().ok_or_else(|| no_card_keys().into());
             }
-            Route::Secrets | Route::MissingSlash | Route::Nothing => {
+            Route::Secrets | Route::MissingSlash | Route::NoAgent | Route::Nothing => {
                 return Err(Failure::NotFound("The relay has nothing at this path.").into());
             }
         };

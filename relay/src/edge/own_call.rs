@@ -144,7 +144,7 @@ fn form(path: &str) -> &'static str {
         Route::Send(None) => "/a2a",
         Route::Send(Some(_)) => "/workspaces/{id}/a2a",
         Route::Agent { .. } => "/agents/{name}/",
-        Route::Secrets | Route::MissingSlash | Route::Nothing => "(nothing)",
+        Route::Secrets | Route::MissingSlash | Route::NoAgent | Route::Nothing => "(nothing)",
     }
 }
 

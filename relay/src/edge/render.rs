@@ -8,6 +8,7 @@ use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::failure::Verdict;
+use super::grpc;
 use crate::registry::Workspace;
 
 /// How errors look to a caller; a route decides it once.
@@ -19,6 +20,8 @@ pub enum Dialect {
     JsonRpcOk,
     /// The HTTP+JSON binding: an error as AIP-193 has it.
     HttpJson,
+    /// gRPC: a status in trailers.
+    Grpc,
     /// Everything else: problem details (RFC 9457).
     Problem,
 }
@@ -40,7 +43,7 @@ impl Dialect {
     /// The status of a refusal.
     pub const fn status(self, verdict: &Verdict) -> StatusCode {
         match self {
-            Self::JsonRpcOk => StatusCode::OK,
+            Self::JsonRpcOk | Self::Grpc => StatusCode::OK,
             Self::JsonRpc | Self::HttpJson | Self::Problem => verdict.status,
         }
     }
@@ -58,6 +61,11 @@ pub fn refusal(
     request: &str,
 ) -> Response<Bytes> {
     let (content_type, body) = match dialect {
+        Dialect::Grpc => {
+            let mut response = grpc::refusal(verdict, request);
+            mark(response.headers_mut(), verdict);
+            return response;
+        }
         Dialect::JsonRpc | Dialect::JsonRpcOk => {
             ("application/json", json_rpc(verdict, id, request))
         }

@@ -4,6 +4,7 @@ use shared::ids::{Address, Alias, WorkspaceId};
 
 use crate::admin::Api;
 use crate::card::signing::KEYS_PATH;
+use crate::public::domain::Hosted;
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub enum Route<'p> {
     CardKeys,
     /// A client that resolved a card's address against a base without its final slash.
     MissingSlash,
+    /// A host of no agent, below the agents' domain.
+    NoAgent,
     /// Nothing.
     Nothing,
 }
@@ -43,9 +46,20 @@ pub enum AgentName {
     Id(WorkspaceId),
     /// The alias.
     Alias(Alias),
+    /// The alias, as the label of a host: the agent's whole origin is there, and nothing else.
+    Host(Alias),
 }
 
-/// Reads a raw path.
+/// Reads a host and a raw path: an agent's host has nothing of the relay's own.
+pub fn route_at(host: Hosted, path: &str) -> Route<'_> {
+    match host {
+        Hosted::Elsewhere => route(path),
+        Hosted::Agent(alias) => Route::Agent { name: AgentName::Host(alias), rest: path },
+        Hosted::Nobody => Route::NoAgent,
+    }
+}
+
+/// Reads a raw path of the relay's own host.
 pub fn route(path: &str) -> Route<'_> {
     match path {
         "/healthz" => return Route::Health,

@@ -1,38 +1,33 @@
 //! Answers one public request: judges it, finds its agent, forwards it, or says no.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
-use http::header::{
-    ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue, IF_NONE_MATCH,
-};
-use http::{Method, Request, Response, StatusCode, request};
+use http::header::{CONNECTION, EXPECT, HeaderMap, HeaderValue};
+use http::{Request, Response, StatusCode, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
-use shared::ids::{ExchangeId, InstanceId, WorkspaceId};
-use shared::wire::RequestHead;
-use shared::wire::fields::within_limits;
+use shared::ids::InstanceId;
 
-use super::access::{self, Reach};
+use super::access::{self, Entry};
 use super::answer_body::AnswerBody;
 use super::caller_body::CallerBody;
-use super::card_request::{CardAsked, Cards};
+use super::card_request::Cards;
 use super::cards::no_card_keys;
-use super::deadline::Deadline;
-use super::direct::{self, Direct};
-use super::exchange::{self, Admitted, Pending, Refused, Way};
+use super::direct::Direct;
+use super::exchange::{self, Pending, Refused, Way};
 use super::failure::{Failure, Verdict};
-use super::forwarded::{Caller, Origin, toward_agent};
+use super::forwarded::Caller;
+use super::grpc;
 use super::handed;
-use super::judge::judge;
-use super::keep_alive;
+use super::judge::{host, judge};
 use super::load::Load;
 use super::own_api;
 use super::record::Record;
 use super::render::{Dialect, refusal};
 use super::request_name::RequestNames;
-use super::route::{AgentName, Route, route};
+use super::route::{AgentName, Route, route_at};
 use crate::admin::Api;
 use crate::admin::feed::Feed;
 use crate::admin::refusals::Refused as Told;
@@ -41,11 +36,9 @@ use crate::guesses::Guesses;
 use crate::metrics::Metrics;
 use crate::principal::{BadCredential, Principal};
 use crate::public::PublicUrl;
-use crate::registry::{Lookup, Registry, Workspace};
-use crate::tunnel::{LiveLinks, Presence};
+use crate::registry::Registry;
+use crate::tunnel::LiveLinks;
 
-/// What a connector waits longer than its relay.
-const HEAD_TIMEOUT_LEEWAY: Duration = Duration::from_secs(1);
 /// The public face of the relay. One for the process.
 #[derive(Debug)]
 pub struct Edge {
@@ -128,9 +121,17 @@ impl Edge {
         let plain = |failure| No::new(failure, Dialect::Problem, None);
         let uri = parts.uri.clone();
         let path = uri.path();
-        let found = route(path);
+        let found = route_at(self.public.hosted(host(&uri, &parts.headers)), path);
+        let is_grpc = grpc::is_call(&parts.headers);
         let dialect = match &found {
-            Route::Agent { rest, .. } => access::dialect(rest, &parts.method),
+            Route::Agent { name: AgentName::Host(_), .. } | Route::NoAgent
+                if is_grpc && parts.version == Version::HTTP_2 =>
+            {
+                Dialect::Grpc
+            }
+            Route::Agent { name, rest } => {
+                access::dialect(Entry::of(name, Dialect::Problem), rest, &parts.method)
+            }
             Route::Send(_) => Dialect::JsonRpc,
             _ => Dialect::Problem,
         };
@@ -165,9 +166,22 @@ impl Edge {
             Route::MissingSlash => Err(plain(Failure::NotFound(
                 "No card is here. The base URL of an agent needs its final slash.",
             ))),
+            Route::NoAgent => Err(No::new(Failure::UnknownWorkspace, dialect, None)),
             Route::Nothing => Err(plain(Failure::NotFound(
                 "Nothing is here. An agent's URL looks like /agents/{address}/.",
             ))),
+            Route::Agent { name: AgentName::Host(alias), rest } => {
+                if is_grpc {
+                    grpc::judge_version(parts.version).map_err(plain)?;
+                }
+                let principal = self.api.doorman.judge(&parts.headers);
+                let authority = self.public.host_authority(&alias).unwrap_or_default();
+                let caller = Box::new(caller.at(&authority));
+                let name = AgentName::Host(alias);
+                let asked = Asked { name, prefix: "", rest, dialect, caller: &caller, principal };
+                let body = CallerBody::new(body, parts.version, self.max_body_bytes);
+                Box::pin(self.forward(parts, body, &asked, request_id)).await
+            }
             Route::Agent { name, rest } => {
                 let prefix = path.strip_suffix(rest).unwrap_or(path);
                 let principal = self.api.doorman.judge(&parts.headers);
@@ -236,147 +250,6 @@ impl Edge {
         Err(No { recorded: true, ..No::new(failure, dialect, id) })
     }
 
-    /// Decides, before a byte of the body is read, whether a request goes to an agent, and as what.
-    fn admit(
-        &self,
-        parts: &mut request::Parts,
-        asked: &Asked<'_>,
-        request_id: &HeaderValue,
-        bodiless: bool,
-    ) -> Result<Box<Admitted>, (Failure, Dialect)> {
-        let no = |failure| (failure, asked.dialect);
-        if self.draining.load(Ordering::Relaxed) {
-            return Err(no(Failure::Draining));
-        }
-        let workspace = self.admitted(asked).map_err(no)?;
-        let wished = |dialect: Dialect| dialect.wished_by(&workspace);
-        let no = |failure| (failure, wished(asked.dialect));
-        let (reach, way) = self.reach(&workspace, parts, asked).map_err(no)?;
-        let Reach { target, binding, dialect, document } = reach;
-        let dialect = wished(dialect);
-        if workspace.paused {
-            return Err((Failure::AgentPaused(workspace.id), dialect));
-        }
-        let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        if length
-            .and_then(|length| length.parse().ok())
-            .is_some_and(|n: u64| n > self.max_body_bytes)
-        {
-            return Err((Failure::BodyTooLarge(self.max_body_bytes), dialect));
-        }
-        let deadline = Deadline::of(&parts.headers, Instant::now);
-        let deadline = deadline.map_err(|failure| (failure, dialect))?;
-        let validators = parts.headers.get(IF_NONE_MATCH);
-        let card_asked =
-            CardAsked::new(document, &parts.method, &self.cards, &asked.name, validators);
-        let streams = takes_events(&parts.headers);
-        let keep_alive = workspace.keep_alive && keep_alive::is_wanted(&parts.headers);
-        let credential = asked.principal().and_then(Principal::credential);
-        let validity = credential.map(|credential| self.registry.validity(credential));
-        let mut fields = std::mem::take(&mut parts.headers);
-        let token = &self.api.doorman.token;
-        access::remove_relay_credentials(&mut fields, token.bytes(), |word| token.is(word));
-        let origin = Origin {
-            caller: asked.caller,
-            version: parts.version,
-            prefix: asked.prefix,
-            request_id,
-            principal: asked.principal(),
-        };
-        toward_agent(&mut fields, origin, card_asked.is_get());
-        let query = parts.uri.query();
-        let keep = self.prepare_card(&mut fields, &card_asked, &workspace, &way, query);
-        let method = if card_asked.head_only { Method::GET } else { parts.method.clone() };
-        // The relay's own fields may be what is too much.
-        if !within_limits(&fields) {
-            return Err((Failure::HeadersTooLarge, dialect));
-        }
-        // The relay's own deadline speaks first; the connector's ends what nobody waits for.
-        let head_timeout = deadline.as_ref().map(|deadline| deadline.total + HEAD_TIMEOUT_LEEWAY);
-        Ok(Box::new(Admitted {
-            workspace,
-            head: RequestHead {
-                exchange: ExchangeId { instance: self.instance, counter: 0 },
-                target,
-                binding,
-                has_body: !bodiless,
-                method,
-                query: query.map(str::to_owned),
-                request_credit: 0,
-                response_credit: 0,
-                fields,
-                head_timeout_ms: head_timeout
-                    .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
-            },
-            dialect,
-            asked: card_asked,
-            keep,
-            deadline,
-            validity,
-            streams,
-            keep_alive,
-            way,
-        }))
-    }
-
-    /// The workspace that is asked, for a caller who may call it.
-    fn admitted(&self, asked: &Asked<'_>) -> Result<Arc<Workspace>, Failure> {
-        let Ok(principal) = &asked.principal else { return Err(Failure::Unauthenticated) };
-        let workspace = match self.look_up(&asked.name) {
-            Ok(workspace) => workspace,
-            // Who may call some agents is not told which of the others exist.
-            Err(_) if principal.as_ref().is_some_and(Principal::is_of_one_workspace) => {
-                return Err(Failure::Forbidden);
-            }
-            Err(failure) => return Err(failure),
-        };
-        let may_talk = |sender: &WorkspaceId| self.registry.may_talk(sender, &workspace.id);
-        access::admit(&workspace, &asked.name, principal.as_ref(), may_talk)?;
-        Ok(workspace)
-    }
-
-    fn look_up(&self, name: &AgentName) -> Result<Arc<Workspace>, Failure> {
-        let found = match name {
-            AgentName::Address(address) => self.registry.by_address(address),
-            AgentName::Id(id) => self.registry.by_id(id),
-            AgentName::Alias(alias) => self.registry.by_alias(alias),
-        };
-        match (found, name) {
-            (Lookup::Live(workspace), _) => Ok(workspace),
-            (Lookup::Gone, AgentName::Id(id)) => Err(Failure::WorkspaceGone(*id)),
-            (Lookup::Gone | Lookup::Unknown, _) => Err(Failure::UnknownWorkspace),
-        }
-    }
-
-    fn reach(
-        &self,
-        workspace: &Workspace,
-        parts: &request::Parts,
-        asked: &Asked<'_>,
-    ) -> Result<(Reach, Way), Failure> {
-        let presence = self.live.presence(&workspace.id);
-        let (announced, way) = match &presence {
-            Presence::Connected(link) if Some(link.home.shard()) != asked.caller.shard => {
-                (Some(link.announced()), Way::Elsewhere(link.home.clone()))
-            }
-            Presence::Connected(link) => (Some(link.announced()), Way::Here),
-            Presence::Left(_) | Presence::Never => (None, self.direct.way(workspace)),
-        };
-        let list = match (&announced, &way) {
-            (Some(announced), _) => Some(&announced.exposure),
-            (None, Way::Direct(Ok(_))) => Some(&direct::EXPOSURE),
-            (None, _) => None,
-        };
-        let reach = access::reach(asked.rest, &parts.method, workspace.expose, list)?;
-        let last_seen = match presence {
-            Presence::Left(since) => Some(since),
-            Presence::Connected(_) | Presence::Never => None,
-        };
-        let reach = reach.ok_or(Failure::AgentOffline(workspace.id, last_seen))?;
-        access::judge_media_type(&reach, &parts.method, &parts.headers)?;
-        Ok((reach, way))
-    }
-
     pub(super) fn refuse(&self, no: &No, request_id: &HeaderValue) -> Response<AnswerBody> {
         let verdict = no.failure.verdict();
         self.metrics.refusal(verdict.code);
@@ -410,7 +283,7 @@ pub(super) struct Asked<'r> {
 }
 
 impl Asked<'_> {
-    fn principal(&self) -> Option<&Principal> {
+    pub(super) fn principal(&self) -> Option<&Principal> {
         self.principal.as_ref().ok().and_then(Option::as_ref)
     }
 }
@@ -436,11 +309,4 @@ fn told(verdict: &Verdict, request: &str) -> Told {
         delivery: verdict.delivery.name(),
         request: request.to_owned(),
     }
-}
-
-/// Whether a caller takes a stream of events for its answer.
-fn takes_events(fields: &HeaderMap) -> bool {
-    let events =
-        |value: &HeaderValue| value.to_str().is_ok_and(|media| media.contains("text/event-stream"));
-    fields.get_all(ACCEPT).iter().any(events)
 }

@@ -58,6 +58,7 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
         name: workspace.name.clone(),
         generation: link.generation,
         public_url: tunnel.public.base_of(&workspace),
+        host_url: tunnel.public.host_base_of(&workspace),
         endpoints: tunnel.endpoints.clone(),
         ping_interval_ms: PING_INTERVAL.as_millis() as u64,
         heartbeat_interval_ms: HEARTBEAT_INTERVAL.as_millis() as u64,

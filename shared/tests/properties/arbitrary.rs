@@ -238,10 +238,11 @@ pub(crate) fn to_relay() -> impl Strategy<Value = ToRelay> {
 pub(crate) fn to_connector() -> impl Strategy<Value = ToConnector> {
     let welcome = (
         (version(), text(), instance(), workspace(), text()),
-        (any::<u64>(), text(), vec(text(), 0..4), any::<u64>(), any::<u64>()),
+        (any::<u64>(), (text(), option::of(text())), vec(text(), 0..4), any::<u64>(), any::<u64>()),
     )
         .prop_map(|((version, software, instance, workspace_id, name), rest)| {
-            let (generation, public_url, endpoints, ping_interval_ms, heartbeat_interval_ms) = rest;
+            let (generation, urls, endpoints, ping_interval_ms, heartbeat_interval_ms) = rest;
+            let (public_url, host_url) = urls;
             ToConnector::Welcome(Box::new(Welcome {
                 version,
                 software,
@@ -250,6 +251,7 @@ pub(crate) fn to_connector() -> impl Strategy<Value = ToConnector> {
                 name,
                 generation: Generation(generation),
                 public_url,
+                host_url,
                 endpoints,
                 ping_interval_ms,
                 heartbeat_interval_ms,
@@ -282,7 +284,8 @@ pub(crate) fn to_connector() -> impl Strategy<Value = ToConnector> {
         ready,
         any::<u64>().prop_map(|seq| ToConnector::Ping { seq }),
         any::<u64>().prop_map(|seq| ToConnector::Pong { seq }),
-        text().prop_map(|public_url| ToConnector::PublicUrl { public_url }),
+        (text(), option::of(text()))
+            .prop_map(|(public_url, host_url)| ToConnector::PublicUrl { public_url, host_url }),
         any::<u64>().prop_map(|grace_ms| ToConnector::Drain { grace_ms }),
         any::<u64>().prop_map(|reconnect_in_ms| ToConnector::Restarting { reconnect_in_ms }),
         instance().prop_map(|by| ToConnector::Replaced { by }),

@@ -1,6 +1,7 @@
 //! Requests by either version of HTTP: by the one that a story needs, or by the one of this run.
 
-use super::{Call, Connection, Cut, RawClient, RawResponse, Upload};
+use super::{Call, Connection, Cut, RawClient, RawResponse, Upload, request_bytes};
+use std::net::SocketAddr;
 
 /// A version of HTTP that callers speak. All verbs use a connection of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +91,33 @@ impl Version {
         body: Option<&[u8]>,
     ) -> Result<RawResponse, Cut> {
         self.send(method, url, headers, body).await?.response().await
+    }
+
+    /// One request for the host of the URL, sent to the server at `address`.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn exchange_at(
+        self,
+        address: SocketAddr,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Result<RawResponse, Cut> {
+        match self {
+            Version::Http1 => {
+                let (_, bytes) = request_bytes(method, url, headers, body);
+                let mut client = RawClient::connect(address).await.map_err(|_| Cut::Unreachable)?;
+                // A server may answer and close before it has read all; the answer tells.
+                let _ = client.send(&bytes).await;
+                client.response().await
+            }
+            Version::Http2 => {
+                let connection = Connection::connect(&address.to_string()).await?;
+                connection.send(method, url, headers, body).await?.response().await
+            }
+        }
     }
 
     /// A GET.

@@ -1,5 +1,6 @@
 //! Agents and callers on the official A2A SDKs for Python and JavaScript, current and of the 0.3 line.
 
+pub mod grpc;
 mod installed;
 
 pub use installed::Sdk;
@@ -120,7 +121,7 @@ impl SdkCaller {
             Sdk::Js03 => "client_03.mjs",
         };
         let patience = TOUR + 2 * Duration::from_secs(self.seconds);
-        run(self.sdk, script, &asked.to_string(), patience).await
+        run(self.sdk, script, &[&asked.to_string()], patience).await
     }
 }
 
@@ -130,16 +131,16 @@ impl SdkCaller {
 /// # Panics
 /// When the verifier fails as a program, or does not end in time.
 pub async fn verify(card: &str) -> Option<Value> {
-    run(Sdk::Python, "verify.py", card, TOUR).await
+    run(Sdk::Python, "verify.py", &[card], TOUR).await
 }
 
 /// Runs a script on an SDK; answers the JSON that it prints.
-async fn run(sdk: Sdk, script: &str, argument: &str, patience: Duration) -> Option<Value> {
+async fn run(sdk: Sdk, script: &str, arguments: &[&str], patience: Duration) -> Option<Value> {
     let mut command = tokio::process::Command::new(sdk.interpreter().await?);
-    command.arg(sdk.script(script)).arg(argument).kill_on_drop(true);
+    command.arg(sdk.script(script)).args(arguments).kill_on_drop(true);
     let output = tokio::time::timeout(patience, command.output());
     let output = output.await.expect("the script ends").expect("the script starts");
     let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{sdk:?} {script} {argument}: {complaints}");
+    assert!(output.status.success(), "{sdk:?} {script} {arguments:?}: {complaints}");
     Some(serde_json::from_slice(&output.stdout).expect("the script prints JSON"))
 }

@@ -7,7 +7,7 @@ use super::*;
 const PUBLIC: &str = "https://relay.example/agents/a_x/";
 
 fn exposure(card: &Value) -> Exposure {
-    derive(&Policy::default(), &Origin::loopback(8000), Some(card), Some(PUBLIC)).exposure
+    derive(&Policy::default(), &Origin::loopback(8000), Some(card), &[PUBLIC.to_owned()]).exposure
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_card_lets_its_own_paths_through_and_no_others() {
 
 #[test]
 fn without_a_card_the_endpoint_and_the_card_cross() {
-    let exposure = derive(&Policy::default(), &Origin::loopback(8000), None, None).exposure;
+    let exposure = derive(&Policy::default(), &Origin::loopback(8000), None, &[]).exposure;
     assert!(exposure.allows("/a2a") && exposure.allows("/.well-known/agent.json"));
     assert!(!exposure.allows("/agent/authenticatedExtendedCard") && !exposure.allows("/"));
 }
@@ -96,7 +96,7 @@ fn the_owners_words_outweigh_the_card() {
         .map(|n| json!({"url": format!("http://localhost:8000/{n}"), "transport": "HTTP+JSON"}))
         .collect();
     let card = json!({"url": "http://localhost:8000/rpc", "additionalInterfaces": interfaces});
-    let exposure = derive(&policy, &Origin::loopback(8000), Some(&card), None).exposure;
+    let exposure = derive(&policy, &Origin::loopback(8000), Some(&card), &[]).exposure;
     assert_eq!(exposure.endpoint, "/mine");
     assert!(exposure.is_bounded() && exposure.allows("/hooks/a"));
 }
@@ -114,7 +114,7 @@ fn a_further_port_serves_what_the_card_says_of_it_in_its_binding() {
         {"url": "https://elsewhere.example/", "protocolBinding": "JSONRPC"},
     ]});
     let origin = Origin::loopback(8000);
-    let derived = derive(&policy, &origin, Some(&card), Some(PUBLIC));
+    let derived = derive(&policy, &origin, Some(&card), &[PUBLIC.to_owned()]);
     assert_eq!((derived.exposure.endpoint.as_str(), derived.endpoint_also), ("/rpc", Some(1)));
     assert_eq!(derived.also_of("/rest/v1/message:send"), Some(0));
     assert_eq!(derived.also_of("/.well-known/agent.json"), None);
@@ -124,7 +124,7 @@ fn a_further_port_serves_what_the_card_says_of_it_in_its_binding() {
     for path in ["/other", "/rest2/v1/message:send"] {
         assert!(!derived.exposure.allows(path), "{path}");
     }
-    let notes = left_out(&policy, &origin, &card, Some(PUBLIC));
+    let notes = left_out(&policy, &origin, &card, &[PUBLIC.to_owned()]);
     let about = ["--also jsonrpc=8081", "--also http+json=8082", "localhost:10000", "elsewhere"];
     assert_eq!(notes.len(), about.len(), "{notes:?}");
     for (note, about) in notes.iter().zip(about) {
@@ -150,4 +150,32 @@ fn the_keys_of_signatures_cross_if_they_are_the_agents_own() {
     {
         assert_eq!(exposure.allows(path), crosses, "{path}");
     }
+}
+
+#[test]
+fn grpc_crosses_where_the_card_or_the_owner_names_a_port_for_it() {
+    let origin = Origin::loopback(8000);
+    let card = |url: &str| serde_json::json!({"supportedInterfaces": [{"url": url, "protocolBinding": "GRPC"}]});
+    let also = Policy { also: vec!["grpc=10000".parse().unwrap()], ..Policy::default() };
+    for (policy, url, crosses, port) in [
+        (&Policy::default(), "localhost:8000", true, None),
+        (&Policy::default(), "http://0.0.0.0:8000", true, None),
+        (&Policy::default(), "relay.example", false, None),
+        (&Policy::default(), "localhost:10000", false, None),
+        (&also, "localhost:10000", true, Some(0)),
+        (&also, "elsewhere.example:443", true, Some(0)),
+    ] {
+        let derived = derive(policy, &origin, Some(&card(url)), &[]);
+        let path = "/lf.a2a.v1.A2AService/SendMessage";
+        assert_eq!(derived.exposure.allows_grpc(path), crosses, "{url}");
+        assert!(!derived.exposure.allows(path), "{url}");
+        assert_eq!(derived.grpc_also, port, "{url}");
+    }
+    let hosted =
+        ["https://relay.example/agents/a_x/".to_owned(), "https://x.example:8/".to_owned()];
+    let derived = derive(&Policy::default(), &origin, Some(&card("x.example:8")), &hosted);
+    assert!(derived.exposure.allows_grpc("/a2a.v1.A2AService/GetTask"));
+    assert_eq!(left_out(&also, &origin, &card("localhost:10000"), &[]), [""; 0]);
+    let missing = left_out(&Policy::default(), &origin, &card("localhost:10000"), &[]);
+    assert!(missing[0].contains("--also grpc=10000"), "{missing:?}");
 }

@@ -20,12 +20,17 @@ impl Api {
     ) -> Result<Answer, Problem> {
         let id = workspace.id;
         let change = read_change(fields)?;
+        let host_url = self.public.host_base_of(workspace);
         let new_address = change.new_address.is_some();
         let set = self.registry.set_policies(id, change, unix_ms(), asker.actor());
         let now = self.timed(set).await?;
         self.kept_cards.forget(&id);
-        if new_address && let Some(link) = self.live.newest(&id) {
-            link.tell(ToConnector::PublicUrl { public_url: self.public.base_of(&now) });
+        let now_at = self.public.host_base_of(&now);
+        if (new_address || now_at != host_url)
+            && let Some(link) = self.live.newest(&id)
+        {
+            let public_url = self.public.base_of(&now);
+            link.tell(ToConnector::PublicUrl { public_url, host_url: now_at });
         }
         tracing::info!(workspace = %id, "workspace changed");
         Ok(Answer::ok(self.view(&now)))

@@ -60,9 +60,13 @@ impl Api {
     /// An agent's card with the URLs that a peer can use.
     pub(in crate::admin) fn card_for_peers(&self, peer: &Workspace, card: &Value) -> Value {
         let origins = self.live.newest(&peer.id).map(|link| link.announced().origins());
-        let secret_base = self.public.base_of(peer);
+        let (base, secret_base) = (self.url_by_id(peer), self.public.base_of(peer));
+        let host = self.public.host_base_of(peer);
         let view = card::View {
-            base: &self.url_by_id(peer),
+            base: &base,
+            agents: &self.public.agents(),
+            host: host.as_deref(),
+            endpoint: &format!("{base}a2a"),
             secret_base: Some(&secret_base),
             origins: &origins.unwrap_or_default(),
             rules: Rules { strict: peer.strict_card, ..Rules::default() },

@@ -143,6 +143,7 @@ pub(super) fn show(answer: &Value) -> String {
         ("alias", "alias"),
         ("public URL", "public_url"),
         ("alias URL", "alias_url"),
+        ("host URL", "host_url"),
         ("callers", "callers"),
         ("expose", "expose"),
         ("strict card", "strict_card"),
