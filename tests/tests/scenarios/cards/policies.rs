@@ -71,6 +71,7 @@ async fn the_official_sdk_verifies_a_card_that_the_relay_signed() {
     let Some(python) = sdk::python().await else { return };
     let mut world = World::builder()
         .relay_args(&["--sign-cards"])
+        .lasting_ports()
         .document(CARD, |port| Document::json(signed(port)))
         .start()
         .await;
