@@ -74,6 +74,7 @@ async fn the_official_sdk_verifies_a_card_that_the_relay_signed() {
     let mut world = World::builder()
         .lasting_ports()
         .relay_args(&["--sign-cards"])
+        .lasting_ports()
         .document(CARD, |port| Document::json(signed(port)))
         .start()
         .await;
