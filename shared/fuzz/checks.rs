@@ -225,7 +225,7 @@ fn check_frame(frame: &Frame, payload: &[u8]) {
             if let Target::Raw(path) = &head.target {
                 assert!(path.starts_with('/') && !path.contains(wrong) && !path.contains('?'));
             }
-            assert!(head.request_credit <= 4_194_304 && head.response_credit <= 4_194_304);
+            assert!(head.request_credit <= 2_097_152 && head.response_credit <= 2_097_152);
         }
         Frame::ResponseHead(head) => {
             assert_eq!(head.fields.len(), parts.fields);
@@ -653,10 +653,10 @@ fn receiving(input: &[u8]) -> Verdict {
         if let Some(ack) = ack {
             assert_eq!((ack.exchange, ack.offset), (9, send.sent()));
             assert!(ack.limit >= limit, "granted credit was taken back");
-            assert!(ack.limit - ack.offset <= first.max(4_194_304).max(limit - ack.offset));
+            assert!(ack.limit - ack.offset <= first.max(2_097_152).max(limit - ack.offset));
             let grown = receive.window() - window;
-            assert!(grown <= spare && grown <= window && receive.window() <= 4_194_304.max(first));
-            let room = window.min(4_194_304_u64.saturating_sub(window)).min(spare);
+            assert!(grown <= spare && grown <= window && receive.window() <= 2_097_152.max(first));
+            let room = window.min(2_097_152_u64.saturating_sub(window)).min(spare);
             assert_eq!(grown, room);
             assert_eq!(ack.limit, limit.max(ack.offset + receive.window()));
             assert_eq!(send.acknowledge(&ack), Ok(()));

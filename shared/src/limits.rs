@@ -45,8 +45,9 @@ pub const FIRST_CREDIT: u64 = 64 * 1024;
 pub const FIRST_CREDIT_CROWDED: u64 = 4 * 1024;
 /// Open exchanges of a link above which the first credit shrinks.
 pub const CROWDED_EXCHANGES: usize = 256;
-/// Largest credit of one exchange, bytes: 8 MB at 50 ms within 1.4 s needs about 1 MiB in flight.
-pub const CREDIT_MAX: u64 = 4 * 1024 * 1024;
+/// Largest credit of one exchange, bytes: 8 MB at 50 ms within 1.4 s needs about 1 MiB in flight; and
+/// with less than 2,048 packets unread, QUIC never copies what it holds of a stream.
+pub const CREDIT_MAX: u64 = 2 * 1024 * 1024;
 /// Credit that one link may have granted at a time beyond the first credits, bytes.
 pub const LINK_CREDIT_MAX: u64 = 64 * 1024 * 1024;
 /// QUIC's window for one connection, bytes: a backstop above every credit that we can have granted.

@@ -8,14 +8,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, SizeHint};
-use quinn::{RecvStream, VarInt};
+use quinn::{ReadError, RecvStream, VarInt};
 use shared::codes::StreamCode;
 use shared::flow::BodyReceiver;
 use shared::headers::remove_forbidden_trailers;
-use shared::wire::{Direction, Frame, MessageReader, WireError};
-
-/// Bytes taken from a stream at a time.
-const READ_BYTES_MAX: usize = 64 * 1024;
+use shared::wire::{Direction, Frame, Joined, MessageReader, WireError};
 
 /// Why an upload ended before its end. The agent never sees it whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,12 +33,13 @@ pub(crate) struct RequestStream {
     recv: RecvStream,
     reader: MessageReader,
     unread: Bytes,
+    joined: Joined<ReadError>,
 }
 
 impl RequestStream {
     pub(crate) fn new(recv: RecvStream) -> Self {
         let reader = MessageReader::new(Direction::Request, 0);
-        Self { recv, reader, unread: Bytes::new() }
+        Self { recv, reader, unread: Bytes::new(), joined: Joined::default() }
     }
 
     /// The next frame. Cancel safe.
@@ -80,9 +78,12 @@ impl RequestStream {
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, UploadError>> {
         // The future keeps no state of its own: a new one each time is the same as the old one.
-        let read = pin!(self.recv.read_chunk(READ_BYTES_MAX, true)).poll(cx);
+        let read = self.joined.poll(|most| {
+            let read = pin!(self.recv.read_chunk(most, true)).poll(cx);
+            read.map_ok(|chunk| chunk.map(|chunk| chunk.bytes))
+        });
         read.map(|read| match read {
-            Ok(chunk) => Ok(chunk.map(|chunk| chunk.bytes)),
+            Ok(bytes) => Ok(bytes),
             Err(_) => Err(UploadError::Cut),
         })
     }

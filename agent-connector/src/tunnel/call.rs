@@ -11,13 +11,10 @@ use shared::codes::StreamCode;
 use shared::flow::{BodyReceiver, BodySender};
 use shared::limits::LINK_WRITE_TIMEOUT;
 use shared::wire::frame::put_data_header;
-use shared::wire::{Abort, Direction, Frame, MessageReader, WireError};
+use shared::wire::{Abort, Direction, Frame, Joined, MessageReader, WireError};
 use tokio::time::timeout;
 
 use super::uplink::InFlight;
-
-/// Bytes taken from a stream at a time.
-const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// The relay takes no more of a call's body: its answer, if there is one, tells why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +112,7 @@ pub(crate) struct CallAnswer {
     recv: RecvStream,
     reader: MessageReader,
     unread: Bytes,
+    joined: Joined<ReadError>,
     receiver: BodyReceiver,
     _in_flight: InFlight,
 }
@@ -122,7 +120,14 @@ pub(crate) struct CallAnswer {
 impl CallAnswer {
     pub(super) fn new(recv: RecvStream, receiver: BodyReceiver, in_flight: InFlight) -> Self {
         let reader = MessageReader::new(Direction::Response, receiver.limit());
-        Self { recv, reader, unread: Bytes::new(), receiver, _in_flight: in_flight }
+        Self {
+            recv,
+            reader,
+            unread: Bytes::new(),
+            joined: Joined::default(),
+            receiver,
+            _in_flight: in_flight,
+        }
     }
 
     /// The next frame: HEAD, DATA…, END, in that order.
@@ -165,9 +170,12 @@ impl CallAnswer {
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, AnswerCut>> {
         // The future keeps no state of its own: a new one each time is the same as the old one.
-        let read = pin!(self.recv.read_chunk(READ_BYTES_MAX, true)).poll(cx);
+        let read = self.joined.poll(|most| {
+            let read = pin!(self.recv.read_chunk(most, true)).poll(cx);
+            read.map_ok(|chunk| chunk.map(|chunk| chunk.bytes))
+        });
         read.map(|read| match read {
-            Ok(chunk) => Ok(chunk.map(|chunk| chunk.bytes)),
+            Ok(bytes) => Ok(bytes),
             Err(ReadError::Reset(code)) => Err(of_reset(
                 StreamCode::from_number(code.into_inner()).unwrap_or(StreamCode::Cancelled),
             )),

@@ -16,7 +16,7 @@ use shared::flow::{BodyReceiver, BodySender};
 use shared::ids::ExchangeId;
 use shared::limits::{IN_FLIGHT_MAX, LINK_WRITE_TIMEOUT};
 use shared::wire::frame::{put_data_header, put_request_head};
-use shared::wire::{Chunks, Direction, Frame, MessageReader, RequestHead, WireError};
+use shared::wire::{Chunks, Direction, Frame, Joined, MessageReader, RequestHead, WireError};
 use tokio::time::timeout;
 
 use super::link::Link;
@@ -26,9 +26,6 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Event streams among the open exchanges of a link: those stay, and leave room for what comes and
 /// goes.
 const EVENT_STREAMS_MAX: usize = IN_FLIGHT_MAX / 2;
-/// Bytes taken from a stream at a time.
-const READ_BYTES_MAX: usize = 64 * 1024;
-
 /// Why an exchange could not be opened. The agent got nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
@@ -129,6 +126,7 @@ impl Link {
             recv,
             reader,
             unread: Bytes::new(),
+            joined: Joined::default(),
             receiver,
             exchange,
             in_flight,
@@ -253,6 +251,7 @@ pub struct Answer {
     recv: RecvStream,
     reader: MessageReader,
     unread: Bytes,
+    joined: Joined<ReadError>,
     receiver: BodyReceiver,
     /// The exchange's name.
     pub exchange: ExchangeId,
@@ -316,9 +315,12 @@ impl Answer {
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, AnswerCut>> {
         // The future keeps no state of its own: a new one each time is the same as the old one.
-        let read = pin!(self.recv.read_chunk(READ_BYTES_MAX, true)).poll(cx);
+        let read = self.joined.poll(|most| {
+            let read = pin!(self.recv.read_chunk(most, true)).poll(cx);
+            read.map_ok(|chunk| chunk.map(|chunk| chunk.bytes))
+        });
         Poll::Ready(match ready!(read) {
-            Ok(chunk) => Ok(chunk.map(|chunk| chunk.bytes)),
+            Ok(bytes) => Ok(bytes),
             Err(ReadError::Reset(code)) => Err(AnswerCut::Reset(
                 StreamCode::from_number(code.into_inner()).unwrap_or(StreamCode::Cancelled),
             )),

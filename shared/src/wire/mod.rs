@@ -6,6 +6,7 @@ pub mod credit;
 pub mod fields;
 pub mod frame;
 pub mod head;
+pub mod joined;
 pub mod message;
 pub mod reader;
 pub mod varint;
@@ -15,6 +16,7 @@ pub use chunks::Chunks;
 pub use credit::{ReceiveCredit, SendCredit};
 pub use frame::{Abort, Frame, FrameKind};
 pub use head::{Binding, RequestHead, ResponseHead, Target};
+pub use joined::Joined;
 pub use message::{Direction, MessageReader};
 pub use reader::FrameReader;
 

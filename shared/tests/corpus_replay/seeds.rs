@@ -154,7 +154,7 @@ fn heads(seeds: &mut Seeds) {
         ("taken-flags-of-a-newer-version", Head { flags: 0xff, query: vec![0], ..no() }),
         ("taken-longest-method", Head { method: text([b'M'; 24]), ..no() }),
         ("taken-longest-path", Head { path: slashes(8_187), ..no() }),
-        ("taken-largest-credits", Head { credits: [4_194_304; 2], ..no() }),
+        ("taken-largest-credits", Head { credits: [2_097_152; 2], ..no() }),
         (
             "taken-extension-of-a-newer-version",
             Head { extensions: vec![0x40, 100, 1, 0, 1, 1, 5], ..no() },
@@ -174,8 +174,8 @@ fn heads(seeds: &mut Seeds) {
         ("refused-path-and-query-too-long", Head { path: slashes(8_188), ..no() }),
         ("refused-query-flag", Head { query: vec![2], ..no() }),
         ("refused-query-with-a-space", Head { query: query(b"a b"), ..no() }),
-        ("refused-request-credit", Head { credits: [4_194_305, 1], ..no() }),
-        ("refused-response-credit", Head { credits: [1, 4_194_305], ..no() }),
+        ("refused-request-credit", Head { credits: [2_097_153, 1], ..no() }),
+        ("refused-response-credit", Head { credits: [1, 2_097_153], ..no() }),
         ("refused-timeout-cut", Head { extensions: vec![1, 1, 0x40], ..no() }),
     ]
     .map(|(name, parts)| (name, head(parts)))

@@ -6,15 +6,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use quinn::{RecvStream, VarInt};
+use quinn::{ReadError, RecvStream, VarInt};
 use shared::codes::StreamCode;
 use shared::flow::BodyReceiver;
-use shared::wire::{Direction, Frame, MessageReader, RequestHead, WireError};
+use shared::wire::{Direction, Frame, Joined, MessageReader, RequestHead, WireError};
 
 use super::part_of;
-
-/// Bytes taken from a stream at a time.
-const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// A piece of a call's body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,13 +40,14 @@ pub struct CallBody {
     recv: RecvStream,
     reader: MessageReader,
     unread: Bytes,
+    joined: Joined<ReadError>,
     receiver: Option<BodyReceiver>,
 }
 
 impl CallBody {
     pub(super) fn new(recv: RecvStream) -> Self {
         let reader = MessageReader::new(Direction::Request, 0);
-        Self { recv, reader, unread: Bytes::new(), receiver: None }
+        Self { recv, reader, unread: Bytes::new(), joined: Joined::default(), receiver: None }
     }
 
     /// The head, which comes first.
@@ -120,9 +118,12 @@ impl CallBody {
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyCut>> {
         // The future keeps no state of its own: a new one each time is the same as the old one.
-        let read = pin!(self.recv.read_chunk(READ_BYTES_MAX, true)).poll(cx);
+        let read = self.joined.poll(|most| {
+            let read = pin!(self.recv.read_chunk(most, true)).poll(cx);
+            read.map_ok(|chunk| chunk.map(|chunk| chunk.bytes))
+        });
         read.map(|read| match read {
-            Ok(chunk) => Ok(chunk.map(|chunk| chunk.bytes)),
+            Ok(bytes) => Ok(bytes),
             Err(_) => Err(BodyCut::Lost),
         })
     }
