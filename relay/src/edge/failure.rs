@@ -8,6 +8,7 @@ use shared::ids::WorkspaceId;
 use shared::limits::{CONTROL_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_LIST_BYTES_MAX, URI_BYTES_MAX};
 use shared::wire::Abort;
 
+use super::budgets::Over;
 use crate::direct_url::Rule;
 
 /// Why a request gets no answer from its agent.
@@ -61,8 +62,10 @@ pub enum Failure {
     Overloaded,
     /// Too many requests of one source had no valid credential or named no agent.
     RateLimited,
-    /// A caller that is known by its credential asks too much; the words say of what.
-    CallerBusy(&'static str),
+    /// A caller that is known by its credential asks too much.
+    CallerBusy(Over),
+    /// All together ask an agent more than its operator lets them.
+    AgentLimited(WorkspaceId, Over),
     /// The relay shuts down.
     Draining,
     /// The link was lost before the head of the answer.
@@ -149,7 +152,9 @@ impl Failure {
             Self::BodyTooLarge(_) => (413, "RELAY_BODY_TOO_LARGE"),
             Self::UriTooLong => (414, "RELAY_URI_TOO_LONG"),
             Self::UnsupportedMediaType => (415, "RELAY_UNSUPPORTED_MEDIA_TYPE"),
-            Self::RateLimited | Self::CallerBusy(_) => (429, "RELAY_RATE_LIMITED"),
+            Self::RateLimited | Self::CallerBusy(_) | Self::AgentLimited(..) => {
+                (429, "RELAY_RATE_LIMITED")
+            }
             Self::HeadersTooLarge => (431, "RELAY_HEADERS_TOO_LARGE"),
             Self::NotImplemented(_) => (501, "RELAY_NOT_IMPLEMENTED"),
             Self::TunnelLost(_) => (502, "RELAY_TUNNEL_LOST"),
@@ -261,7 +266,22 @@ impl Failure {
             Self::RateLimited => "Too many requests from this address named no agent or carried \
                 no valid credential. Check the URL or the token, and try again in a second."
                 .into(),
-            Self::CallerBusy(what) => format!("The holder of this credential {what}."),
+            Self::CallerBusy(Over::InFlight(most)) => format!(
+                "The holder of this credential has {most} requests open, which is the most; end one \
+                 of them."
+            ),
+            Self::CallerBusy(Over::Pace(_)) => {
+                "The holder of this credential sends requests faster \
+                than it may; slow down."
+                    .into()
+            }
+            Self::AgentLimited(id, Over::InFlight(most)) => format!(
+                "Agent {id} has {most} requests open, which is the most that its operator lets it \
+                 have. Try again when one has ended."
+            ),
+            Self::AgentLimited(id, Over::Pace(seconds)) => format!(
+                "Agent {id} gets requests faster than its operator lets it. Try again in {seconds} s."
+            ),
             Self::Draining => "The relay is shutting down. Try again in a moment.".into(),
             Self::StoreUnavailable(why) => why.clone(),
             Self::Deadline(waited) => {
@@ -296,11 +316,13 @@ impl Failure {
                 let long = last_seen.is_some_and(|since| since > LONG_OFFLINE);
                 Some(if long { 30 } else { 5 })
             }
-            Self::LinkLost(_)
-            | Self::AgentDraining(_)
-            | Self::Draining
-            | Self::RateLimited
-            | Self::CallerBusy(_) => Some(1),
+            Self::LinkLost(_) | Self::AgentDraining(_) | Self::Draining | Self::RateLimited => {
+                Some(1)
+            }
+            Self::CallerBusy(over) | Self::AgentLimited(_, over) => Some(match over {
+                Over::InFlight(_) => 1,
+                Over::Pace(seconds) => *seconds,
+            }),
             // Spread, so that those who were refused together do not come back together.
             Self::Overloaded => Some(1 + getrandom::u32().unwrap_or_default() % 5),
             Self::AgentPaused(_) | Self::AgentBusy(_) => Some(30),
@@ -325,6 +347,7 @@ impl Failure {
             | Self::AgentPaused(id)
             | Self::AgentDraining(id)
             | Self::AgentBusy(id)
+            | Self::AgentLimited(id, _)
             | Self::TunnelLost(id)
             | Self::CredentialEnded(id)
             | Self::Aborted(id, _)

@@ -212,7 +212,7 @@ impl Edge {
             }
         };
         // Who is refused for want of room is not read either.
-        let place = match self.load.enter(asked.principal()) {
+        let place = match self.load.enter_for(asked.principal(), &admitted.workspace) {
             Ok(place) => place,
             Err(failure) => return Err(No::new(failure, dialect, None)),
         };

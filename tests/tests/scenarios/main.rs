@@ -1,6 +1,7 @@
 //! The stories: real binaries, real sockets, one harness.
 
 mod agents;
+mod allowances;
 mod api;
 mod bodies;
 mod callers;

@@ -51,7 +51,7 @@ pub(in crate::edge) fn admitted() -> Admitted {
 pub(in crate::edge) async fn pending() -> (Pending, Arriving) {
     let (body, caller) = Arriving::body(1).await;
     let name = HeaderValue::from_static("r-1");
-    let place = Load::new(1).enter(None).unwrap();
+    let place = Load::new(1).enter().unwrap();
     let record =
         Record::begin(&Arc::default(), name, workspace().id, Binding::JsonRpc, None, place);
     (Pending { body, record }, caller)
