@@ -10,6 +10,7 @@ use shared::wire::Abort;
 
 use super::budgets::Over;
 use crate::direct_url::Rule;
+use crate::methods::A2aMethod;
 
 /// Why a request gets no answer from its agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,11 @@ pub enum Failure {
     Unauthenticated,
     /// The credential is good, and not for this.
     Forbidden,
+    /// The caller may not use this method of the agent's.
+    MethodDenied(A2aMethod),
+    /// The caller may use some methods only, and nobody can tell which one its body calls: what it does
+    /// ends the sentence.
+    MethodUnclear(&'static str),
     /// No agent has this address, id or alias.
     UnknownWorkspace,
     /// The workspace was removed.
@@ -142,7 +148,9 @@ impl Failure {
         match self {
             Self::BadRequest(_) => (400, "RELAY_BAD_REQUEST"),
             Self::Unauthenticated | Self::CredentialEnded(_) => (401, "RELAY_UNAUTHENTICATED"),
-            Self::Forbidden => (403, "RELAY_FORBIDDEN"),
+            Self::Forbidden | Self::MethodDenied(_) | Self::MethodUnclear(_) => {
+                (403, "RELAY_FORBIDDEN")
+            }
             Self::PathDenied => (403, "RELAY_PATH_DENIED"),
             Self::RegistrationOnly => (403, "RELAY_FORBIDDEN"),
             Self::UnknownWorkspace => (404, "RELAY_UNKNOWN_WORKSPACE"),
@@ -200,6 +208,14 @@ impl Failure {
             Self::Forbidden => "This credential is valid, and may not call this agent. An agent \
                 may call its siblings, ancestors and descendants; a caller token its own workspace."
                 .into(),
+            Self::MethodDenied(method) => format!(
+                "Callers may not use the method `{}` here. The agent's operator says which they may.",
+                method.word()
+            ),
+            Self::MethodUnclear(doubt) => format!(
+                "Only some methods may be used here, and the body {doubt}. Send one JSON-RPC request \
+                 with one `method` near its beginning."
+            ),
             Self::PathDenied | Self::Aborted(..) => "The agent's connector does not expose this \
                 path. Its owner can allow it with --allow PATH."
                 .into(),

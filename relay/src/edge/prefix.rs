@@ -9,8 +9,8 @@ use memchr::memmem;
 use super::card_request::CARD_METHODS;
 use super::envelope::{Envelope, scan};
 
-/// Bytes in which a JSON-RPC `id` is looked for.
-const BYTES_MAX: usize = 64 * 1024;
+/// Bytes in which a JSON-RPC `id` is looked for, and a method.
+pub const BYTES_MAX: usize = 64 * 1024;
 /// So many of them are looked through as they come, before anybody asks.
 const LOOK_AT: usize = 4 * 1024;
 /// Patience for the `id` of a request that is refused anyway.

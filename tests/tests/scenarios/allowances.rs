@@ -2,6 +2,8 @@
 
 #[path = "allowances/limits.rs"]
 mod limits;
+#[path = "allowances/methods.rs"]
+mod methods;
 
 use serde_json::Value;
 use tests::{RawResponse, World, http, world::message};

@@ -10,6 +10,7 @@ use shared::wire::Binding;
 
 use super::{Admitted, Pending, Way, open, run};
 use crate::edge::arriving::Arriving;
+use crate::edge::called::Called;
 use crate::edge::card_request::{CardAsked, Cards, Document};
 use crate::edge::deadline::Deadline;
 use crate::edge::failure::Failure;
@@ -17,6 +18,7 @@ use crate::edge::load::Load;
 use crate::edge::record::Record;
 use crate::edge::render::Dialect;
 use crate::edge::route::AgentName;
+use crate::methods::Methods;
 use crate::registry::Workspace;
 use crate::tunnel::LiveLinks;
 use crate::tunnel::loopback::{Wire, head};
@@ -37,6 +39,8 @@ pub(in crate::edge) fn admitted() -> Admitted {
         workspace: Arc::new(workspace()),
         head: head(),
         dialect: Dialect::JsonRpc,
+        called: Called::InBody,
+        allowed: Methods::ALL,
         asked: asked(Document::None, &Method::POST),
         keep: None,
         deadline: None,
