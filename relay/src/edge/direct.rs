@@ -133,6 +133,7 @@ impl Direct {
         self.api.looks.note(&workspace, Ok(()));
         let Parts { status, headers: mut fields, .. } = parts;
         record.answered(status.as_u16());
+        record.observed.body(admitted.called, &prefix);
         toward_caller(&mut fields, &record.request_id);
         map_locations(&mut fields, &admitted, || vec![url.origin()]);
         let expected = match announced_length(&fields, &admitted, status) {

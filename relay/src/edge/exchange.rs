@@ -196,7 +196,9 @@ async fn begin(
     }
     let first = body.at_hand(FIRST_BYTES_MAX).await.map_err(broken)?;
     let complete = body.is_over() && !body.has_trailers();
-    ask_plainly(admitted, &body.prefix());
+    let prefix = body.prefix();
+    ask_plainly(admitted, &prefix);
+    record.observed.body(admitted.called, &prefix);
     let opened = open(live, admitted, &first, complete, passed).await;
     let (upload, answer) = match opened {
         Ok(opened) => opened,

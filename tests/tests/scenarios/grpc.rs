@@ -132,6 +132,13 @@ async fn a_policy_of_methods_knows_them_by_their_paths() {
         }
     }
     assert_eq!(agent.calls().len(), 2, "the others never reached it");
+    for (method, outcome) in
+        [("get", "complete"), ("subscribe", "complete"), ("send", "refused"), ("other", "refused")]
+    {
+        let labels = [("binding", "grpc"), ("method", method), ("outcome", outcome)];
+        let counted = world.relay.metric("relay_a2a_requests_total", &labels).await;
+        assert_eq!(counted, Some(1.0), "{method}");
+    }
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ mod hosts;
 mod http2;
 mod kills;
 mod links;
+mod observed;
 mod operator;
 mod parity;
 mod refusals;

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method};
 use shared::codes::{CloseCode, Delivery};
-use shared::wire::Binding;
 
 use super::{Admitted, Pending, Way, open, run};
 use crate::edge::arriving::Arriving;
@@ -15,6 +14,7 @@ use crate::edge::card_request::{CardAsked, Cards, Document};
 use crate::edge::deadline::Deadline;
 use crate::edge::failure::Failure;
 use crate::edge::load::Load;
+use crate::edge::observed::Observed;
 use crate::edge::record::Record;
 use crate::edge::render::Dialect;
 use crate::edge::route::AgentName;
@@ -55,9 +55,9 @@ pub(in crate::edge) fn admitted() -> Admitted {
 pub(in crate::edge) async fn pending() -> (Pending, Arriving) {
     let (body, caller) = Arriving::body(1).await;
     let name = HeaderValue::from_static("r-1");
+    let observed = Observed::head(Called::InBody, &head());
     let place = Load::new(1).enter().unwrap();
-    let record =
-        Record::begin(&Arc::default(), name, workspace().id, Binding::JsonRpc, None, place);
+    let record = Record::begin(&Arc::default(), name, workspace().id, observed, None, place);
     (Pending { body, record }, caller)
 }
 
