@@ -56,7 +56,13 @@ fn look(scanner: &mut Scanner<'_>, place: Place, seen: &mut Glance) -> Option<()
             _ => None,
         };
         match (inner, scanner.peek()?) {
-            (Some(inner), b'{') => look(scanner, inner, seen)?,
+            (Some(inner), b'{') => {
+                look(scanner, inner, seen)?;
+                // What follows is of no interest any more.
+                if inner == Place::Params && seen.method.is_some() {
+                    return None;
+                }
+            }
             _ => {
                 let value = scanner.value()?;
                 note(place, key, scanner.slice(value)?, seen);
