@@ -34,3 +34,4 @@ mod streams;
 mod tls;
 mod tutorial;
 mod versions;
+mod webhooks;
