@@ -54,6 +54,8 @@ pub enum Value<'v> {
     Name(&'v dyn Display),
     /// A number.
     Number(u64),
+    /// Yes or no.
+    Flag(bool),
     /// There is none: `null`, or `-` for people.
     Nothing,
 }
@@ -158,6 +160,8 @@ impl Value<'_> {
     fn write(self, out: &mut String, quote: &str, nothing: &str) {
         match self {
             Self::Nothing => return out.push_str(nothing),
+            Self::Flag(true) => return out.push_str("true"),
+            Self::Flag(false) => return out.push_str("false"),
             Self::Number(number) => return out.push_str(itoa::Buffer::new().format(number)),
             Self::Word(word) => {
                 out.push_str(quote);

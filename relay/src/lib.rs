@@ -17,6 +17,7 @@ pub mod guesses;
 pub mod health;
 pub mod housekeeping;
 pub mod logging;
+pub mod methods;
 pub mod metrics;
 pub mod principal;
 pub mod protobuf;

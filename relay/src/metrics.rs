@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -14,6 +14,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use shared::wire::Binding;
 
+use crate::methods::A2aMethod;
 use crate::shard::Home;
 
 /// One label and its value.
@@ -36,7 +37,11 @@ pub struct Metrics {
     pub bytes_to_agents: Counter,
     /// Body bytes from agents to callers.
     pub bytes_to_callers: Counter,
+    /// Events of streams that went to callers.
+    pub events: Counter,
     requests: Requests,
+    a2a_requests: A2aRequests,
+    first_event_seconds: Histogram,
     refusals: Family<[Label; 1], Counter>,
     request_seconds: Histogram,
     request_head_seconds: Histogram,
@@ -113,6 +118,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// How many there are.
+    const COUNT: usize = 4;
+
     /// Its name in logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
@@ -184,6 +192,33 @@ impl Outcomes {
     }
 }
 
+/// Counts exchanges by binding, method and outcome. A series begins with its first exchange, and then
+/// needs no search.
+#[derive(Debug, Default)]
+struct A2aRequests {
+    family: Family<[Label; 3], Counter>,
+    series: [[[OnceLock<Counter>; Outcome::COUNT]; A2aMethod::COUNT]; BINDINGS],
+}
+
+/// How many bindings there are.
+const BINDINGS: usize = 3;
+
+impl A2aRequests {
+    fn count(&self, binding: Binding, method: A2aMethod, outcome: Outcome) {
+        let series = self.series.get(binding as usize).and_then(|of| of.get(method.number()));
+        let Some(series) = series.and_then(|of| of.get(outcome as usize)) else { return };
+        let begin = || {
+            let labels = [
+                ("binding", binding.name()),
+                ("method", method.word()),
+                ("outcome", outcome.name()),
+            ];
+            self.family.get_or_create_owned(&labels)
+        };
+        series.get_or_init(begin).inc();
+    }
+}
+
 /// From a fast local call to a half-hour turn, seconds.
 const BUCKETS: [f64; 14] =
     [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0, 1800.0];
@@ -222,7 +257,10 @@ impl Default for Metrics {
             streams_in_flight: Gauge::default(),
             bytes_to_agents: direction("to_agent"),
             bytes_to_callers: direction("to_caller"),
+            events: Counter::default(),
             requests: Requests::new(&requests),
+            a2a_requests: A2aRequests::default(),
+            first_event_seconds: Histogram::new(BUCKETS),
             refusals: Family::default(),
             request_seconds: Histogram::new(BUCKETS),
             request_head_seconds: Histogram::new(BUCKETS),
@@ -247,6 +285,18 @@ impl Default for Metrics {
             "requests",
             "Exchanges with agents, and calls of agents to the relay's API, by outcome",
             requests,
+        );
+        registry.register(
+            "a2a_requests",
+            "Exchanges with agents, by method and outcome",
+            metrics.a2a_requests.family.clone(),
+        );
+        registry.register("events", "Events of streams passed to callers", metrics.events.clone());
+        registry.register_with_unit(
+            "first_event",
+            "From a request's head to the first event of its answer",
+            Unit::Seconds,
+            metrics.first_event_seconds.clone(),
         );
         registry.register("refusals", "Refusals, by code", metrics.refusals.clone());
         registry.register_with_unit(
@@ -281,7 +331,8 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Counts an exchange that ended.
-    pub fn request(&self, binding: Binding, outcome: Outcome, total: Duration) {
+    pub fn request(&self, binding: Binding, method: A2aMethod, outcome: Outcome, total: Duration) {
+        self.a2a_requests.count(binding, method, outcome);
         self.requests.of(binding).counter(outcome).inc();
         self.request_seconds.observe(total.as_secs_f64());
     }
@@ -295,6 +346,11 @@ impl Metrics {
     /// Notes how long the head of an answer took.
     pub fn answer_head(&self, took: Duration) {
         self.request_head_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes how long the first event of a stream took.
+    pub fn first_event(&self, took: Duration) {
+        self.first_event_seconds.observe(took.as_secs_f64());
     }
 
     /// Counts a refusal.

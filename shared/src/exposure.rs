@@ -86,6 +86,17 @@ impl Exposure {
         is_plain(path) && self.rules.iter().any(|rule| rule.is_extended_card(path))
     }
 
+    /// Each way in which a raw path can be read as an operation of the HTTP+JSON binding: what stands
+    /// behind a base, the version and the tenant, such as `tasks/1:cancel`. Several ways are one too
+    /// many for whoever has to judge by it.
+    pub fn operations<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {
+        let bases = self.rules.iter().filter_map(|rule| match rule {
+            Rule::HttpJson(base) => Some(base),
+            Rule::Exact(_) | Rule::Below(_) | Rule::Grpc(_) | Rule::Unknown => None,
+        });
+        bases.filter_map(move |base| below(path, base)).flat_map(operations)
+    }
+
     /// Whether a raw path of the agent's origin crosses.
     ///
     /// Dot segments, plain or encoded, empty segments, backslashes, and whatever would end the path
@@ -152,13 +163,16 @@ fn contains_ignore_case(text: &str, needle: &str) -> bool {
 
 /// Whether `rest`, behind a base, is one of the paths of the HTTP+JSON binding.
 fn is_http_json(rest: &str) -> bool {
-    let Some(rest) = rest.strip_prefix('/') else { return false };
-    let rest = rest.strip_prefix("v1/").unwrap_or(rest);
-    is_operation(rest)
-        // A tenant stands as one segment before the operation.
-        || rest.split_once('/').is_some_and(|(_, rest)| {
-            is_operation(rest.strip_prefix("v1/").unwrap_or(rest))
-        })
+    operations(rest).next().is_some()
+}
+
+/// The operations that `rest`, behind a base, may be.
+fn operations(rest: &str) -> impl Iterator<Item = &str> {
+    let unversioned = |rest| str::strip_prefix(rest, "v1/").unwrap_or(rest);
+    let plain = rest.strip_prefix('/').map(unversioned);
+    // A tenant stands as one segment before the operation.
+    let of_tenant = plain.and_then(|rest| rest.split_once('/')).map(|(_, rest)| unversioned(rest));
+    [plain, of_tenant].into_iter().flatten().filter(|rest| is_operation(rest))
 }
 
 /// Whether `rest`, behind a base, is the card of the HTTP+JSON binding, and not the task of that name.

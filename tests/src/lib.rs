@@ -9,6 +9,7 @@
 //! `HARNESS_REQUIRE_BROWSER`, `HARNESS_REQUIRE_DISK` and `HARNESS_REQUIRE_NETNS` make failures of stories
 //! that would be skipped.
 
+mod access_line;
 pub mod agent;
 pub mod api;
 pub mod backstage;

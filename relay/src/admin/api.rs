@@ -26,6 +26,7 @@ use crate::public::PublicUrl;
 use crate::registry::{Actor, Found, Lookup, Registry, StoreError, Workspace};
 use crate::tunnel::LiveLinks;
 
+mod allowance;
 mod backups;
 mod changes;
 mod credentials;

@@ -116,6 +116,19 @@ impl Fields {
         }
     }
 
+    /// A number from `min` to `max`, or null.
+    pub(super) fn given_number(
+        &self,
+        field: &str,
+        min: f64,
+        max: f64,
+    ) -> Result<Given<f64>, Problem> {
+        Ok(match self.0.get(field) {
+            None => Given::Absent,
+            Some(_) => self.number(field, min, max)?.map_or(Given::Null, Given::Value),
+        })
+    }
+
     /// A whole number from 0 to `max`.
     pub(super) fn natural(&self, field: &str, max: u64) -> Result<Option<u64>, Problem> {
         match self.0.get(field) {

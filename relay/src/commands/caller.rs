@@ -2,8 +2,9 @@
 
 use clap::{Args, Subcommand};
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::allowance;
 use super::client::segment;
 use super::exit::Failure;
 use super::expiry;
@@ -30,6 +31,17 @@ enum Action {
         /// How long it is good: 90s, 30m, 24h, 7d; without it, until it is revoked
         #[arg(long, value_name = "D", value_parser = expiry::seconds)]
         expires: Option<u64>,
+        /// Requests per second, twice as many at once; without it 200
+        #[arg(long, value_name = "N", value_parser = allowance::rate)]
+        rate: Option<Value>,
+        /// Requests open at a time; without it 32
+        #[arg(long, value_name = "N", value_parser = allowance::in_flight)]
+        in_flight: Option<Value>,
+        /// What its holder may use, of what the workspace allows: all, or some of send, stream, get,
+        /// list, cancel, subscribe, push-set, push-get, push-list, push-delete, extended-card and
+        /// other, with commas between them
+        #[arg(long, value_name = "LIST", value_parser = allowance::methods)]
+        methods: Option<Value>,
     },
     /// List the caller tokens of a workspace that are good
     List {
@@ -50,15 +62,19 @@ pub fn run(args: CallerArgs) -> Result<(), Failure> {
     let relay = args.relay.open()?;
     let at = |workspace: &str| format!("/workspaces/{}/callers", segment(workspace));
     match args.action {
-        Action::Add { workspace, name, expires } => {
-            let body = json!({ "name": name, "expires_seconds": expires });
+        Action::Add { workspace, name, expires, rate, in_flight, methods } => {
+            let body = json!({
+                "name": name, "expires_seconds": expires,
+                "rate": rate, "in_flight": in_flight, "methods": methods,
+            });
             let made = relay.ask(Method::POST, &at(&workspace), Some(&body))?;
             relay.print(&made, |made| shown_once(made, "caller_token"));
         }
         Action::List { workspace } => {
             let list = relay.ask(Method::GET, &at(&workspace), None)?;
             relay.print(&list, |list| {
-                let columns = ["id", "name", "expires_at", "last_used_at"];
+                let columns =
+                    ["id", "name", "expires_at", "last_used_at", "rate", "in_flight", "methods"];
                 table(list.get("callers"), &columns, "No caller token has been made.")
             });
         }

@@ -1,5 +1,6 @@
 //! The commands of `relay`: what was typed, what runs, and with which code it ends.
 
+mod allowance;
 pub mod backup;
 pub mod caller;
 pub mod check;

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use super::allowance;
 use super::client::segment;
 use super::exit::{Code, Failure};
 use super::expiry;
@@ -105,6 +106,16 @@ struct Policies {
     /// Whether the relay refuses JSON-RPC calls with status 200, for clients that read no error else
     #[arg(long, value_name = "on|off", value_parser = on_off)]
     jsonrpc_errors_as_200: Option<bool>,
+    /// Requests per second that reach the agent, twice as many at once; off: as many as come
+    #[arg(long, value_name = "N|off", value_parser = allowance::rate)]
+    rate: Option<Value>,
+    /// Requests that the agent has open at a time; off: as many as its link takes
+    #[arg(long, value_name = "N|off", value_parser = allowance::in_flight)]
+    in_flight: Option<Value>,
+    /// What callers may use: all, or some of send, stream, get, list, cancel, subscribe, push-set,
+    /// push-get, push-list, push-delete, extended-card and other, with commas between them
+    #[arg(long, value_name = "LIST", value_parser = allowance::methods)]
+    methods: Option<Value>,
 }
 
 fn on_off(text: &str) -> Result<bool, &'static str> {
@@ -127,6 +138,9 @@ impl Policies {
             ("strict_card", self.strict_card.map(Value::from)),
             ("keep_alive", self.keep_alive.map(Value::from)),
             ("jsonrpc_errors_as_200", self.jsonrpc_errors_as_200.map(Value::from)),
+            ("rate", self.rate),
+            ("in_flight", self.in_flight),
+            ("methods", self.methods),
         ];
         given.into_iter().filter_map(|(field, value)| Some((field.into(), value?))).collect()
     }

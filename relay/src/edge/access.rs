@@ -40,7 +40,7 @@ pub fn admit(
 }
 
 /// Prefixes of the relay's credentials, which never cross to an agent.
-const NEVER_CROSS: [&[u8]; 4] = [b"rcall_", b"rtok_", b"okey_", b"radm_"];
+pub(super) const NEVER_CROSS: [&[u8]; 4] = [b"rcall_", b"rtok_", b"okey_", b"radm_"];
 
 /// Removes the fields that hold a credential of the relay, wherever a caller put it. `is_admin` knows
 /// the admin token, which has `admin_bytes`.

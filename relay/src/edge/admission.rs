@@ -11,6 +11,7 @@ use shared::wire::RequestHead;
 use shared::wire::fields::within_limits;
 
 use super::access::{self, Entry, Reach};
+use super::called::Called;
 use super::card_request::{CardAsked, Document};
 use super::deadline::Deadline;
 use super::direct;
@@ -45,7 +46,7 @@ impl Edge {
         let workspace = self.admitted(asked).map_err(no)?;
         let wished = |dialect: Dialect| dialect.wished_by(&workspace);
         let no = |failure| (failure, wished(asked.dialect));
-        let (reach, way) = self.reach(&workspace, parts, asked).map_err(no)?;
+        let (reach, called, way) = self.reach(&workspace, parts, asked).map_err(no)?;
         let Reach { target, binding, dialect, document } = reach;
         let dialect = wished(dialect);
         if workspace.paused {
@@ -69,6 +70,8 @@ impl Edge {
         let streams = takes_events(&parts.headers);
         let keep_alive = workspace.keep_alive && keep_alive::is_wanted(&parts.headers);
         let credential = asked.principal().and_then(Principal::credential);
+        let of_token = credential.map(|credential| credential.allowance.methods);
+        let allowed = workspace.allowance.methods.within(of_token.unwrap_or_default());
         let validity = credential.map(|credential| self.registry.validity(credential));
         let mut fields = std::mem::take(&mut parts.headers);
         let token = &self.api.doorman.token;
@@ -110,6 +113,8 @@ impl Edge {
                     .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
             },
             dialect,
+            called,
+            allowed,
             asked: card_asked,
             keep,
             deadline,
@@ -154,7 +159,7 @@ impl Edge {
         workspace: &Workspace,
         parts: &request::Parts,
         asked: &Asked<'_>,
-    ) -> Result<(Reach, Way), Failure> {
+    ) -> Result<(Reach, Called, Way), Failure> {
         let presence = self.live.presence(&workspace.id);
         let (announced, way) = match &presence {
             Presence::Connected(link) if Some(link.home.shard()) != asked.caller.shard => {
@@ -176,7 +181,8 @@ impl Edge {
         };
         let reach = reach.ok_or(Failure::AgentOffline(workspace.id, last_seen))?;
         access::judge_media_type(&reach, &parts.method, &parts.headers)?;
-        Ok((reach, way))
+        let called = Called::of(&reach, &parts.method, list);
+        Ok((reach, called, way))
     }
 }
 

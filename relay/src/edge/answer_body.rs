@@ -292,6 +292,7 @@ impl<S: AnswerSource> Streamed<S> {
     /// comments break its silences.
     pub fn of_events(mut self, last: LastEvents, keep_alive: bool) -> Self {
         let keep_alive = keep_alive.then(KeepAlive::begin);
+        self.record.streams_events();
         self.events = Some(Events { boundary: EventBoundary::default(), last, keep_alive });
         self
     }
@@ -344,6 +345,7 @@ impl<S: AnswerSource> Streamed<S> {
                 self.record.passed(bytes.len());
                 if let Some(events) = &mut self.events {
                     events.pass(&bytes);
+                    self.record.passed_events(events.boundary.events());
                 }
                 // hyper asks for no more than was announced, so END is looked for now.
                 if self.is_whole() && !self.settle(cx) {

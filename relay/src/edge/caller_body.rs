@@ -10,7 +10,9 @@ use tokio::time::timeout;
 
 use super::body_source::{Came, Gone, Source};
 use super::envelope::Envelope;
+use super::method_guard::{Doubt, MethodGuard};
 use super::prefix::{PATIENCE, Prefix};
+use crate::methods::A2aMethod;
 
 /// A turn of hyper's loop brings what has arrived; a request that came in one piece is whole then.
 const TURNS: usize = 3;
@@ -33,6 +35,9 @@ pub enum BodyBroken {
     /// The caller left, or its bytes are no HTTP.
     #[error("the body was cut")]
     Cut,
+    /// Nobody can tell which method it calls, where that has to be told.
+    #[error("the body {0}")]
+    Doubtful(Doubt),
 }
 
 /// A caller's body.
@@ -45,6 +50,8 @@ pub struct CallerBody {
     taken: u64,
     limit: u64,
     over: bool,
+    /// What has to be told of its method, from its first byte to its last.
+    guard: Option<Box<MethodGuard>>,
     /// It broke, and stays so.
     broken: Option<BodyBroken>,
     trailers: HeaderMap,
@@ -66,6 +73,7 @@ impl CallerBody {
             prefix: Prefix::default(),
             taken: 0,
             limit,
+            guard: None,
             broken: None,
             trailers: HeaderMap::new(),
         })
@@ -135,6 +143,34 @@ impl CallerBody {
         self.prefix.envelope()
     }
 
+    /// Reads on until its JSON-RPC method is known, bounded as for an id; what was read comes again.
+    /// From here on the body breaks where a doubt of its method comes up behind. For a body of which
+    /// nothing was taken before, or which was asked this before.
+    pub async fn find_method(&mut self) -> Result<A2aMethod, BodyBroken> {
+        if let Some(method) = self.guard.get_or_insert_default().method() {
+            return Ok(method);
+        }
+        let (mut read, mut trailers) = (Vec::new(), HeaderMap::new());
+        let search = async {
+            let method = |body: &Self| body.guard.as_ref().and_then(|guard| guard.method());
+            loop {
+                match method(self) {
+                    Some(method) => return Ok(method),
+                    None if self.over => return Err(BodyBroken::Doubtful("names no method")),
+                    None => {}
+                }
+                match self.next().await? {
+                    Piece::Data(data) => read.push(data),
+                    Piece::End(end) => trailers = end,
+                }
+            }
+        };
+        let late = Err(BodyBroken::Doubtful("did not name its method within a second"));
+        let found = timeout(PATIENCE, search).await.unwrap_or(late);
+        self.give_back(read, trailers);
+        found
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyBroken>> {
         if let Some(data) = self.again.pop_front() {
             return Poll::Ready(Ok(Piece::Data(data)));
@@ -154,6 +190,11 @@ impl CallerBody {
                     if self.taken > self.limit {
                         let limit = self.limit;
                         return Poll::Ready(Err(self.breaks(BodyBroken::TooLarge(limit))));
+                    }
+                    if let Some(guard) = &mut self.guard
+                        && let Err(doubt) = guard.push(&data)
+                    {
+                        return Poll::Ready(Err(self.breaks(BodyBroken::Doubtful(doubt))));
                     }
                     self.over = self.source.is_over();
                     return Poll::Ready(Ok(Piece::Data(data)));
@@ -205,5 +246,34 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(body.next().await.unwrap_err(), BodyBroken::Cut);
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_for_the_method_comes_again_and_a_doubt_breaks_the_rest() {
+        let (mut body, mut caller) = Arriving::body(1000).await;
+        let parts = [&br#"{"id":1,"method":"ta"#[..], br#"sks/get","#, br#""params":{}"#];
+        for part in parts {
+            caller.chunk(part).await;
+        }
+        for _ in 0..2 {
+            assert_eq!(body.find_method().await, Ok(A2aMethod::Get));
+        }
+        let mut again = Vec::new();
+        while again.len() < parts.concat().len() {
+            match body.next().await.unwrap() {
+                Piece::Data(bytes) => again.extend_from_slice(&bytes),
+                Piece::End(_) => panic!("the end"),
+            }
+        }
+        assert_eq!(again, parts.concat());
+        caller.chunk(br#","METHOD":"message/send"}"#).await;
+        caller.end().await;
+        assert!(matches!(body.next().await, Err(BodyBroken::Doubtful(_))));
+
+        let (mut body, mut caller) = Arriving::body(1000).await;
+        caller.chunk(br#"{"id":1}"#).await;
+        caller.end().await;
+        assert!(matches!(body.find_method().await, Err(BodyBroken::Doubtful(_))));
+        assert_eq!(body.find_envelope().await.id, Some(b"1".to_vec()), "a refusal has it");
     }
 }

@@ -38,6 +38,7 @@ use super::exchange::{
 };
 use super::failure::Failure;
 use super::forwarded::toward_caller;
+use super::method_policy;
 use super::record::Carrier;
 use super::upload::Carrying;
 use crate::admin::Api;
@@ -87,8 +88,14 @@ impl Direct {
         mut admitted: Box<Admitted>,
         pending: Pending,
     ) -> Result<Response<AnswerBody>, Refused> {
-        let Pending { body, mut record } = pending;
+        let Pending { mut body, mut record } = pending;
         let workspace = Arc::clone(&admitted.workspace);
+        if !admitted.allowed.is_all()
+            && let Err(failure) = method_policy::judge(&admitted, &mut body).await
+        {
+            let (body, record) = (Some(body), Some(record));
+            return Err(Refused { failure, body, prefix: None, record });
+        }
         ask_plainly(&mut admitted, &body.prefix());
         let begun = match url {
             Ok(url) => {
@@ -126,6 +133,7 @@ impl Direct {
         self.api.looks.note(&workspace, Ok(()));
         let Parts { status, headers: mut fields, .. } = parts;
         record.answered(status.as_u16());
+        record.observed.body(admitted.called, &prefix);
         toward_caller(&mut fields, &record.request_id);
         map_locations(&mut fields, &admitted, || vec![url.origin()]);
         let expected = match announced_length(&fields, &admitted, status) {

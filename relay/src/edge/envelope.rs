@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr2;
+
 /// What the first bytes of a body say of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Envelope {
@@ -26,7 +28,7 @@ const DEPTH_MAX: usize = 128;
 pub fn scan(prefix: &[u8]) -> Envelope {
     let mut found = Envelope::default();
     let mut ids = 0;
-    let mut scanner = Scanner { bytes: prefix, at: 0 };
+    let mut scanner = Scanner::new(prefix);
     if prefix.starts_with(b"\xef\xbb\xbf") {
         scanner.at = 3;
     }
@@ -50,12 +52,22 @@ fn is_id(value: &[u8]) -> bool {
     scalar && serde_json::from_slice::<&serde_json::value::RawValue>(value).is_ok()
 }
 
-struct Scanner<'b> {
+/// Passes over JSON, as far as it goes, without decoding it.
+pub(super) struct Scanner<'b> {
     bytes: &'b [u8],
     at: usize,
 }
 
 impl<'b> Scanner<'b> {
+    pub(super) const fn new(bytes: &'b [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// The bytes of what was passed.
+    pub(super) fn slice(&self, range: Range<usize>) -> Option<&'b [u8]> {
+        self.bytes.get(range)
+    }
+
     /// Calls `each` with every top-level key, quotes included, and its value.
     fn members(&mut self, mut each: impl FnMut(&[u8], &[u8])) -> Option<()> {
         self.expect(b'{')?;
@@ -86,7 +98,7 @@ impl<'b> Scanner<'b> {
     }
 
     /// One whole value: its end must be in sight, so that a cut number is not taken for a short one.
-    fn value(&mut self) -> Option<Range<usize>> {
+    pub(super) fn value(&mut self) -> Option<Range<usize>> {
         let start = self.at;
         match self.peek()? {
             b'"' => return self.string(),
@@ -122,30 +134,31 @@ impl<'b> Scanner<'b> {
         }
     }
 
-    fn string(&mut self) -> Option<Range<usize>> {
+    /// A string, with its quotes.
+    pub(super) fn string(&mut self) -> Option<Range<usize>> {
         let start = self.at;
         self.expect(b'"')?;
         loop {
-            match self.next()? {
-                b'"' => return Some(start..self.at),
-                b'\\' => self.at += 1,
-                _ => {}
+            self.at += memchr2(b'"', b'\\', self.bytes.get(self.at..)?)?;
+            if self.next()? == b'"' {
+                return Some(start..self.at);
             }
+            self.at += 1;
         }
     }
 
-    fn expect(&mut self, byte: u8) -> Option<()> {
+    pub(super) fn expect(&mut self, byte: u8) -> Option<()> {
         self.space();
         (self.next()? == byte).then_some(())
     }
 
-    fn space(&mut self) {
+    pub(super) fn space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
             self.at += 1;
         }
     }
 
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 

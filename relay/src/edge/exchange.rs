@@ -12,6 +12,7 @@ use shared::wire::{Frame, RequestHead, ResponseHead};
 use tokio::time::{sleep, timeout};
 
 use super::answer_body::{AnswerBody, AnswerSource, Streamed};
+use super::called::Called;
 use super::caller_body::{BodyBroken, CallerBody};
 use super::card_answer::{self, map_locations};
 use super::card_request::{CardAsked, Document};
@@ -20,12 +21,14 @@ use super::failure::Failure;
 use super::forwarded::toward_caller;
 use super::grpc;
 use super::last_event::LastEvents;
+use super::method_policy;
 use super::prefix::Prefix;
 use super::record::{Carrier, Record};
 use super::render::Dialect;
 use super::upload::{Carried, Carrying};
 use crate::card::kept::{KeptCards, Key};
 use crate::direct_url::{DirectUrl, Rule};
+use crate::methods::Methods;
 use crate::registry::{Validity, Workspace};
 use crate::shard::Home;
 use crate::tunnel::{Answer, AnswerCut, Link, LiveLinks, OpenError, Presence, Upload};
@@ -43,6 +46,10 @@ pub struct Admitted {
     pub head: RequestHead,
     /// How its caller is spoken to.
     pub dialect: Dialect,
+    /// What of A2A it is for.
+    pub called: Called,
+    /// What its caller may use.
+    pub allowed: Methods,
     /// By which name the agent was asked, and whether for a card.
     pub asked: CardAsked,
     /// Where the answer is kept for the time that the agent is away, if it may be.
@@ -184,9 +191,14 @@ async fn begin(
 ) -> Result<Opened, Failure> {
     // Reading the body asks the caller for it (RFC 9110, 10.1.1), so the link is looked up before.
     find_link(live, admitted, passed)?;
+    if !admitted.allowed.is_all() {
+        Box::pin(method_policy::judge(admitted, body)).await?;
+    }
     let first = body.at_hand(FIRST_BYTES_MAX).await.map_err(broken)?;
     let complete = body.is_over() && !body.has_trailers();
-    ask_plainly(admitted, &body.prefix());
+    let prefix = body.prefix();
+    ask_plainly(admitted, &prefix);
+    record.observed.body(admitted.called, &prefix);
     let opened = open(live, admitted, &first, complete, passed).await;
     let (upload, answer) = match opened {
         Ok(opened) => opened,
@@ -332,14 +344,17 @@ pub fn upload_failure(carried: Carried) -> Option<Failure> {
         Carried::Whole | Carried::Unwanted => None,
         Carried::TooLarge(limit) => Some(Failure::BodyTooLarge(limit)),
         Carried::Cut => Some(broken(BodyBroken::Cut)),
+        Carried::Doubtful(doubt) => Some(Failure::MethodUnclear(doubt)),
         Carried::Stalled => Some(Failure::BadRequest("The body stopped for 30 s before its end.")),
     }
 }
 
-fn broken(broken: BodyBroken) -> Failure {
+/// Why a request with such a body goes nowhere.
+pub fn broken(broken: BodyBroken) -> Failure {
     match broken {
         BodyBroken::TooLarge(limit) => Failure::BodyTooLarge(limit),
         BodyBroken::Cut => Failure::BadRequest("The body was cut before its end."),
+        BodyBroken::Doubtful(doubt) => Failure::MethodUnclear(doubt),
     }
 }
 

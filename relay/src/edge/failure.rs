@@ -8,7 +8,9 @@ use shared::ids::WorkspaceId;
 use shared::limits::{CONTROL_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_LIST_BYTES_MAX, URI_BYTES_MAX};
 use shared::wire::Abort;
 
+use super::budgets::Over;
 use crate::direct_url::Rule;
+use crate::methods::A2aMethod;
 
 /// Why a request gets no answer from its agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,11 @@ pub enum Failure {
     Unauthenticated,
     /// The credential is good, and not for this.
     Forbidden,
+    /// The caller may not use this method of the agent's.
+    MethodDenied(A2aMethod),
+    /// The caller may use some methods only, and nobody can tell which one its body calls: what it does
+    /// ends the sentence.
+    MethodUnclear(&'static str),
     /// No agent has this address, id or alias.
     UnknownWorkspace,
     /// The workspace was removed.
@@ -61,8 +68,10 @@ pub enum Failure {
     Overloaded,
     /// Too many requests of one source had no valid credential or named no agent.
     RateLimited,
-    /// A caller that is known by its credential asks too much; the words say of what.
-    CallerBusy(&'static str),
+    /// A caller that is known by its credential asks too much.
+    CallerBusy(Over),
+    /// All together ask an agent more than its operator lets them.
+    AgentLimited(WorkspaceId, Over),
     /// The relay shuts down.
     Draining,
     /// The link was lost before the head of the answer.
@@ -139,7 +148,9 @@ impl Failure {
         match self {
             Self::BadRequest(_) => (400, "RELAY_BAD_REQUEST"),
             Self::Unauthenticated | Self::CredentialEnded(_) => (401, "RELAY_UNAUTHENTICATED"),
-            Self::Forbidden => (403, "RELAY_FORBIDDEN"),
+            Self::Forbidden | Self::MethodDenied(_) | Self::MethodUnclear(_) => {
+                (403, "RELAY_FORBIDDEN")
+            }
             Self::PathDenied => (403, "RELAY_PATH_DENIED"),
             Self::RegistrationOnly => (403, "RELAY_FORBIDDEN"),
             Self::UnknownWorkspace => (404, "RELAY_UNKNOWN_WORKSPACE"),
@@ -149,7 +160,9 @@ impl Failure {
             Self::BodyTooLarge(_) => (413, "RELAY_BODY_TOO_LARGE"),
             Self::UriTooLong => (414, "RELAY_URI_TOO_LONG"),
             Self::UnsupportedMediaType => (415, "RELAY_UNSUPPORTED_MEDIA_TYPE"),
-            Self::RateLimited | Self::CallerBusy(_) => (429, "RELAY_RATE_LIMITED"),
+            Self::RateLimited | Self::CallerBusy(_) | Self::AgentLimited(..) => {
+                (429, "RELAY_RATE_LIMITED")
+            }
             Self::HeadersTooLarge => (431, "RELAY_HEADERS_TOO_LARGE"),
             Self::NotImplemented(_) => (501, "RELAY_NOT_IMPLEMENTED"),
             Self::TunnelLost(_) => (502, "RELAY_TUNNEL_LOST"),
@@ -195,6 +208,14 @@ impl Failure {
             Self::Forbidden => "This credential is valid, and may not call this agent. An agent \
                 may call its siblings, ancestors and descendants; a caller token its own workspace."
                 .into(),
+            Self::MethodDenied(method) => format!(
+                "Callers may not use the method `{}` here. The agent's operator says which they may.",
+                method.word()
+            ),
+            Self::MethodUnclear(doubt) => format!(
+                "Only some methods may be used here, and the body {doubt}. Send one JSON-RPC request \
+                 with one `method` near its beginning."
+            ),
             Self::PathDenied | Self::Aborted(..) => "The agent's connector does not expose this \
                 path. Its owner can allow it with --allow PATH."
                 .into(),
@@ -261,7 +282,22 @@ impl Failure {
             Self::RateLimited => "Too many requests from this address named no agent or carried \
                 no valid credential. Check the URL or the token, and try again in a second."
                 .into(),
-            Self::CallerBusy(what) => format!("The holder of this credential {what}."),
+            Self::CallerBusy(Over::InFlight(most)) => format!(
+                "The holder of this credential has {most} requests open, which is the most; end one \
+                 of them."
+            ),
+            Self::CallerBusy(Over::Pace(_)) => {
+                "The holder of this credential sends requests faster \
+                than it may; slow down."
+                    .into()
+            }
+            Self::AgentLimited(id, Over::InFlight(most)) => format!(
+                "Agent {id} has {most} requests open, which is the most that its operator lets it \
+                 have. Try again when one has ended."
+            ),
+            Self::AgentLimited(id, Over::Pace(seconds)) => format!(
+                "Agent {id} gets requests faster than its operator lets it. Try again in {seconds} s."
+            ),
             Self::Draining => "The relay is shutting down. Try again in a moment.".into(),
             Self::StoreUnavailable(why) => why.clone(),
             Self::Deadline(waited) => {
@@ -296,11 +332,13 @@ impl Failure {
                 let long = last_seen.is_some_and(|since| since > LONG_OFFLINE);
                 Some(if long { 30 } else { 5 })
             }
-            Self::LinkLost(_)
-            | Self::AgentDraining(_)
-            | Self::Draining
-            | Self::RateLimited
-            | Self::CallerBusy(_) => Some(1),
+            Self::LinkLost(_) | Self::AgentDraining(_) | Self::Draining | Self::RateLimited => {
+                Some(1)
+            }
+            Self::CallerBusy(over) | Self::AgentLimited(_, over) => Some(match over {
+                Over::InFlight(_) => 1,
+                Over::Pace(seconds) => *seconds,
+            }),
             // Spread, so that those who were refused together do not come back together.
             Self::Overloaded => Some(1 + getrandom::u32().unwrap_or_default() % 5),
             Self::AgentPaused(_) | Self::AgentBusy(_) => Some(30),
@@ -325,6 +363,7 @@ impl Failure {
             | Self::AgentPaused(id)
             | Self::AgentDraining(id)
             | Self::AgentBusy(id)
+            | Self::AgentLimited(id, _)
             | Self::TunnelLost(id)
             | Self::CredentialEnded(id)
             | Self::Aborted(id, _)

@@ -9,7 +9,7 @@ use http::header::{
 };
 use shared::headers::{remove_hop_by_hop, remove_relay_fields};
 
-use super::trace::traceparent;
+use super::trace::{TRACEPARENT, traceparent};
 use crate::principal::Principal;
 use crate::public::PublicUrl;
 
@@ -18,7 +18,6 @@ static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host"
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 static X_WORKSPACE_ID: HeaderName = HeaderName::from_static("x-workspace-id");
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static X_RELAY_CALLER: HeaderName = HeaderName::from_static("x-relay-caller");
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

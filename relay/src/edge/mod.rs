@@ -5,7 +5,8 @@
 //! check its `access`, then `exchange` carries it to a link of [`crate::tunnel`], on the shard that
 //! owns it (`handed`), or `direct` to the agent's own URL while there is none. Whatever goes wrong
 //! is a `failure`, which `render` alone turns into an answer. The only bodies that are read are the
-//! first bytes of a request (`prefix`, `envelope`) and an agent's card: `card_request` tells who asks
+//! first bytes of a request (`prefix`, `envelope`; all of it for its method, where a policy says which may be
+//! used: `called`, `method_guard`, `method_policy`) and an agent's card: `card_request` tells who asks
 //! for one, `card_answer` serves it, edited by [`crate::card`], with the validator of `card_tag`.
 //! `own_api` serves the registration API, and `send` what agents say to each other.
 
@@ -16,6 +17,7 @@ pub mod answer_body;
 pub(crate) mod arriving;
 pub mod body_source;
 pub mod budgets;
+pub mod called;
 pub mod caller_body;
 pub mod card_answer;
 pub mod card_request;
@@ -31,6 +33,7 @@ pub mod exchange;
 pub mod failure;
 pub mod forwarded;
 pub mod frames;
+pub mod glance;
 mod grpc;
 mod grpc_card;
 pub mod handed;
@@ -40,6 +43,10 @@ pub mod keep_alive;
 pub mod last_event;
 pub mod listener;
 pub mod load;
+pub mod mark;
+pub mod method_guard;
+pub mod method_policy;
+pub mod observed;
 pub mod outbound;
 mod own_api;
 mod own_call;

@@ -105,7 +105,7 @@ impl Edge {
         let forwarded = match route(&path) {
             Route::Api => {
                 // Held until the answer's head is here; its bytes are bounded by the link's credit.
-                let _place = self.load.enter(None)?;
+                let _place = self.load.enter()?;
                 return self.hear_api(speaker, &parts, &path, body, principal).await;
             }
             Route::Send(target) => {

@@ -109,7 +109,7 @@ impl OwnCall {
             ("request", Value::Word(self.request_id.to_str().unwrap_or_default())),
             ("caller", caller.as_deref().into()),
             ("link", self.speaker.generation.map(|generation| generation.0).into()),
-            ("method", Value::Word(self.method.as_str())),
+            ("verb", Value::Word(self.method.as_str())),
             ("call", Value::Word(self.form)),
             ("status", Value::Number(self.status.into())),
             ("code", self.code.as_deref().into()),

@@ -8,9 +8,10 @@ use memchr::memmem;
 
 use super::card_request::CARD_METHODS;
 use super::envelope::{Envelope, scan};
+use super::glance::{Glance, glance};
 
-/// Bytes in which a JSON-RPC `id` is looked for.
-const BYTES_MAX: usize = 64 * 1024;
+/// Bytes in which a JSON-RPC `id` is looked for, and a method.
+pub const BYTES_MAX: usize = 64 * 1024;
 /// So many of them are looked through as they come, before anybody asks.
 const LOOK_AT: usize = 4 * 1024;
 /// Patience for the `id` of a request that is refused anyway.
@@ -25,6 +26,8 @@ struct Read {
     /// The first bytes, until they have told all; copied, so that no read buffer is held by them.
     bytes: Vec<u8>,
     found: Envelope,
+    /// What was seen of them, once they are gone.
+    glance: Option<Box<Glance>>,
     /// So many of them were looked through.
     scanned: usize,
     over: bool,
@@ -39,6 +42,7 @@ impl Read {
         self.scanned = self.bytes.len();
         if self.found.is_known() {
             self.over = true;
+            self.glance = Some(Box::new(glance(&self.bytes)));
             self.bytes = Vec::new();
             self.scanned = 0;
         }
@@ -80,6 +84,12 @@ impl Prefix {
         let mut read = self.lock();
         read.scan();
         read.found.clone()
+    }
+
+    /// What the first bytes show at a glance, as far as they have been read.
+    pub fn glance(&self) -> Glance {
+        let read = self.lock();
+        read.glance.as_deref().copied().unwrap_or_else(|| glance(&read.bytes))
     }
 
     /// Whether what has been read shows a JSON-RPC method whose result is a card. Waits for nothing.

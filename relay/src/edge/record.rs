@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 use shared::codes::Delivery;
 use shared::ids::{Generation, WorkspaceId};
-use shared::wire::Binding;
 
 use super::failure::Verdict;
 use super::load::Place;
+use super::mark::Mark;
+use super::observed::Observed;
+use super::trace::TraceId;
 use crate::access_log::{self, Value};
 use crate::metrics::{Metrics, Outcome};
 
@@ -24,8 +26,8 @@ pub struct Record {
     pub caller: Option<String>,
     /// What carried it.
     pub carrier: Carrier,
-    /// Its binding.
-    pub binding: Binding,
+    /// What it is as A2A.
+    pub observed: Observed,
     /// Whether the agent got it.
     pub delivery: Delivery,
     /// The status that the caller got, 499 for one that left before.
@@ -57,7 +59,7 @@ impl Record {
         metrics: &Arc<Metrics>,
         request_id: HeaderValue,
         workspace: WorkspaceId,
-        binding: Binding,
+        observed: Observed,
         caller: Option<String>,
         place: Place,
     ) -> Box<Self> {
@@ -67,7 +69,7 @@ impl Record {
             workspace,
             caller,
             carrier: Carrier::Nothing,
-            binding,
+            observed,
             delivery: Delivery::NotSent,
             status: 499,
             answer_bytes: 0,
@@ -111,8 +113,28 @@ impl Record {
 
     /// Body bytes went to the caller.
     pub fn passed(&mut self, bytes: usize) {
+        if self.observed.first.is_none() && self.observed.events.is_none() {
+            self.observed.first = Some(self.started.elapsed());
+        }
         self.answer_bytes += bytes as u64;
         self.metrics.bytes_to_callers.inc_by(bytes as u64);
+    }
+
+    /// The answer is a stream of events.
+    pub fn streams_events(&mut self) {
+        self.observed.stream = true;
+        self.observed.events = Some(0);
+    }
+
+    /// So many events of a stream have gone to the caller by now.
+    pub fn passed_events(&mut self, events: u64) {
+        if self.observed.first.is_none() && events > 0 {
+            let first = self.started.elapsed();
+            self.observed.first = Some(first);
+            self.metrics.first_event(first);
+        }
+        let before = self.observed.events.replace(events).unwrap_or_default();
+        self.metrics.events.inc_by(events.saturating_sub(before));
     }
 
     /// The relay's counters.
@@ -125,7 +147,8 @@ impl Drop for Record {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         self.metrics.streams_in_flight.dec();
-        self.metrics.request(self.binding, self.outcome, took);
+        let Observed { binding, method, .. } = self.observed;
+        self.metrics.request(binding, method, self.outcome, took);
         if access_log::is_on() {
             self.write_line(took);
         }
@@ -139,18 +162,27 @@ impl Record {
             Carrier::Url => (None, Some("url")),
             Carrier::Nothing => (None, None),
         };
+        let Observed { binding, method, task, context, trace, stream, events, first } =
+            self.observed;
         access_log::line(&[
             ("request", Value::Word(self.request_id.to_str().unwrap_or_default())),
             ("caller", self.caller.as_deref().into()),
             ("workspace", Value::Name(&self.workspace)),
             ("via", via.into()),
             ("link", link.into()),
-            ("binding", Value::Word(self.binding.name())),
+            ("binding", Value::Word(binding.name())),
+            ("method", Value::Word(method.word())),
+            ("task", task.as_ref().map(Mark::as_str).into()),
+            ("context", context.as_ref().map(Mark::as_str).into()),
+            ("trace", trace.as_ref().map(TraceId::as_str).into()),
+            ("stream", Value::Flag(stream)),
             ("status", Value::Number(self.status.into())),
             ("code", self.code.into()),
             ("delivery", Value::Word(self.delivery.name())),
             ("outcome", Value::Word(self.outcome.name())),
             ("bytes", Value::Number(self.answer_bytes)),
+            ("events", events.into()),
+            ("first_ms", first.map_or(Value::Nothing, Value::milliseconds)),
             ("ms", Value::milliseconds(took)),
         ]);
     }

@@ -23,6 +23,7 @@ use super::grpc;
 use super::handed;
 use super::judge::{host, judge};
 use super::load::Load;
+use super::observed::Observed;
 use super::own_api;
 use super::record::Record;
 use super::render::{Dialect, refusal};
@@ -212,14 +213,15 @@ impl Edge {
             }
         };
         // Who is refused for want of room is not read either.
-        let place = match self.load.enter(asked.principal()) {
+        let place = match self.load.enter_for(asked.principal(), &admitted.workspace) {
             Ok(place) => place,
             Err(failure) => return Err(No::new(failure, dialect, None)),
         };
-        let (workspace, binding) = (admitted.workspace.id, admitted.head.binding);
+        let (workspace, called) = (admitted.workspace.id, admitted.called);
+        let observed = Observed::head(called, &admitted.head);
         let caller = asked.principal().map(Principal::name);
         let record =
-            Record::begin(&self.metrics, request_id.clone(), workspace, binding, caller, place);
+            Record::begin(&self.metrics, request_id.clone(), workspace, observed, caller, place);
         let pending = Pending { body, record };
         let away = self.away(&admitted);
         // A link belongs to one shard, which all that touches it runs on.
@@ -239,11 +241,18 @@ impl Edge {
         {
             return Ok(response);
         }
+        let prefix = body.as_ref().map(|body| body.prefix()).or(prefix);
         let id = match body {
             Some(mut body) => Box::pin(id_of(&mut body, dialect, expects)).await,
-            None => prefix.filter(|_| dialect.is_json_rpc()).and_then(|read| read.envelope().id),
+            None => {
+                let prefix = prefix.as_ref().filter(|_| dialect.is_json_rpc());
+                prefix.and_then(|prefix| prefix.envelope().id)
+            }
         };
         if let Some(mut record) = record {
+            if let Some(prefix) = &prefix {
+                record.observed.body(called, prefix);
+            }
             record.refused(&failure.verdict());
             record.status = dialect.status(&failure.verdict()).as_u16();
         }

@@ -6,6 +6,9 @@ pub struct EventBoundary {
     line: Line,
     /// No line of a further event has begun.
     between: bool,
+    /// The event that has begun has data; without, it is none.
+    data: bool,
+    events: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +23,7 @@ enum Line {
 
 impl Default for EventBoundary {
     fn default() -> Self {
-        Self { line: Line::Empty, between: true }
+        Self { line: Line::Empty, between: true, data: false, events: 0 }
     }
 }
 
@@ -33,14 +36,24 @@ impl EventBoundary {
                 (b'\n' | b'\r', line) => {
                     // An empty line ends an event.
                     self.between = line != Line::Begun;
+                    if self.between && std::mem::take(&mut self.data) {
+                        self.events += 1;
+                    }
                     self.line = if *byte == b'\r' { Line::AfterCr } else { Line::Empty };
                 }
-                _ => {
+                (first, line) => {
+                    // Of the fields that mean something, `data` alone begins so.
+                    self.data |= line != Line::Begun && *first == b'd';
                     self.line = Line::Begun;
                     self.between = false;
                 }
             }
         }
+    }
+
+    /// Events that were complete so far, without comments.
+    pub const fn events(&self) -> u64 {
+        self.events
     }
 
     /// Whether a further event may be put in here.
@@ -62,6 +75,24 @@ mod tests {
         }
         assert_eq!(whole.is_between_events(), pieces.is_between_events(), "{text:?}");
         whole.is_between_events()
+    }
+
+    #[test]
+    fn events_are_counted_and_comments_are_not() {
+        for (text, events) in [
+            ("", 0),
+            ("data: 1\n\n", 1),
+            ("data: 1\r\n\r\nid: 2\rdata: 2\r\r: ping\n\n", 2),
+            (": data\n\nid: 1\n\nretry: 9\n\n\n\n", 0),
+            ("event: x\ndata\ndata:\n\ndata: half\n", 1),
+            ("x: data\n\n", 0),
+        ] {
+            let mut boundary = EventBoundary::default();
+            for byte in text.bytes() {
+                boundary.push(&[byte]);
+            }
+            assert_eq!(boundary.events(), events, "{text:?}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::caller_body::{BodyBroken, CallerBody, Piece};
+use super::method_guard::Doubt;
 use crate::metrics::Metrics;
 use crate::tunnel::Upload;
 
@@ -32,6 +33,8 @@ pub enum Carried {
     TooLarge(u64),
     /// The caller left in the middle of it.
     Cut,
+    /// A doubt of its method came up.
+    Doubtful(Doubt),
     /// The caller sent nothing for too long.
     Stalled,
 }
@@ -182,6 +185,9 @@ async fn carry(
                 let (code, carried) = match broken {
                     BodyBroken::TooLarge(limit) => (StreamCode::TooLarge, Carried::TooLarge(limit)),
                     BodyBroken::Cut => (StreamCode::Cancelled, Carried::Cut),
+                    BodyBroken::Doubtful(doubt) => {
+                        (StreamCode::Cancelled, Carried::Doubtful(doubt))
+                    }
                 };
                 upload.reset(code);
                 break carried;

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use shared::ids::WorkspaceId;
 use ulid::Ulid;
 
+use super::allowance::Allowance;
 use super::errors::StoreError;
 use super::model::check_name;
 use super::orders::fresh_ulid;
@@ -128,6 +129,8 @@ pub struct Credential {
     pub expires_at_ms: Option<i64>,
     /// When it was revoked, in unix milliseconds.
     pub revoked_at_ms: Option<i64>,
+    /// What its holder may ask of the workspace that it calls; all but caller tokens have the default.
+    pub allowance: Allowance,
 }
 
 impl Credential {
@@ -189,6 +192,13 @@ impl NewCredential {
         })
     }
 
+    /// The same for a holder who may ask no more than this.
+    #[must_use]
+    pub fn allowed(mut self, allowance: Allowance) -> Self {
+        self.credential.allowance = allowance;
+        self
+    }
+
     fn fresh(credential: Credential) -> Result<(Self, String), StoreError> {
         let secret: [u8; 32] = random_bytes()
             .map_err(|error| StoreError::Unavailable { reason: error.to_string() })?;
@@ -209,6 +219,7 @@ fn blank(kind: CredentialKind, now_ms: i64) -> Result<Credential, StoreError> {
         created_at_ms: now_ms,
         expires_at_ms: None,
         revoked_at_ms: None,
+        allowance: Allowance::default(),
     })
 }
 

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 use shared::ids::WorkspaceId;
 
+use super::allowance::{Allowance, Rate};
 use super::credential::{Credential, CredentialId, CredentialKind, NewCredential};
 use super::directory::Change;
 use super::errors::StoreError;
@@ -103,7 +104,8 @@ pub(super) fn issue(
     }
     work.connection
         .prepare_cached(&format!(
-            "INSERT INTO credentials ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO credentials ({}) VALUES \
+             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             rows::CREDENTIAL
         ))?
         .execute(params![
@@ -116,6 +118,9 @@ pub(super) fn issue(
             now_ms,
             credential.expires_at_ms,
             credential.revoked_at_ms,
+            credential.allowance.rate.map(Rate::per_1000_s),
+            credential.allowance.in_flight,
+            credential.allowance.methods.to_string(),
         ])
         .map_err(|error| on_conflict(error, || StoreError::NotFresh { what: "credential" }))?;
     work.changes.push(Change::Credential(hash, credential.clone()));
@@ -247,6 +252,16 @@ fn told(
         }
         if let Some(scope) = credential.scope {
             detail.insert("scope".into(), scope.as_str().into());
+        }
+        let Allowance { rate, in_flight, methods } = credential.allowance;
+        if let Some(rate) = rate {
+            detail.insert("rate".into(), rate.requests_per_s().into());
+        }
+        if let Some(in_flight) = in_flight {
+            detail.insert("in_flight".into(), in_flight.into());
+        }
+        if !methods.is_all() {
+            detail.insert("methods".into(), methods.to_string().into());
         }
     }
     record(work, NewEvent { action, workspace: credential.workspace, detail, by, at_ms })

@@ -4,6 +4,7 @@
 //! every lookup sees it, and with it goes an event of the audit trail. Times come in as unix
 //! milliseconds.
 
+mod allowance;
 mod backup;
 mod credential;
 mod credentials;
@@ -39,6 +40,7 @@ use std::sync::Arc;
 
 use shared::ids::{Address, Alias, OrgId, WorkspaceId};
 
+pub use self::allowance::{Allowance, IN_FLIGHT_MAX, Rate};
 pub use self::backup::{Backup, Restored, restore};
 pub use self::credential::{
     Credential, CredentialId, CredentialIdError, CredentialKind, NewCredential, Scope, hash_of,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use shared::ids::{Address, Alias, OrgId, WorkspaceId};
 
+use super::allowance::Allowance;
 use super::words::words;
 
 /// The longest name of a workspace, in characters: what a file name may have, and it fits a
@@ -47,6 +48,8 @@ pub struct Workspace {
     pub keep_alive: bool,
     /// Whether refusals of its calls in JSON-RPC have status 200.
     pub jsonrpc_errors_as_200: bool,
+    /// What it may be asked, by all of its callers together.
+    pub allowance: Allowance,
     /// Whether its calls are held back until it is resumed.
     pub paused: bool,
     /// When it was made, in unix milliseconds.
@@ -77,6 +80,7 @@ impl Workspace {
             strict_card: false,
             keep_alive: true,
             jsonrpc_errors_as_200: false,
+            allowance: Allowance::default(),
             paused: false,
             created_at_ms: 0,
             registered_at_ms: None,

@@ -4,8 +4,10 @@ use serde_json::{Map, Value};
 use shared::ids::{Address, Alias, WorkspaceId};
 use ulid::Ulid;
 
+use super::allowance::{Allowance, Rate};
 use super::errors::StoreError;
 use super::model::{CallerPolicy, ExposurePolicy, Tier};
+use crate::methods::Methods;
 
 /// A workspace to be made.
 #[derive(Debug, Clone)]
@@ -32,6 +34,8 @@ pub struct NewWorkspace {
     pub keep_alive: bool,
     /// Whether refusals of its calls in JSON-RPC have status 200.
     pub jsonrpc_errors_as_200: bool,
+    /// What it may be asked.
+    pub allowance: Allowance,
     /// The workspace it is made under.
     pub parent: Option<WorkspaceId>,
     /// Where its agent is said to serve.
@@ -53,6 +57,7 @@ impl NewWorkspace {
             strict_card: false,
             keep_alive: true,
             jsonrpc_errors_as_200: false,
+            allowance: Allowance::default(),
             parent: None,
             url: None,
         })
@@ -118,6 +123,12 @@ pub struct PolicyChange {
     pub keep_alive: Option<bool>,
     /// Whether refusals of its calls in JSON-RPC have status 200.
     pub jsonrpc_errors_as_200: Option<bool>,
+    /// How fast it may be asked.
+    pub rate: Edit<Rate>,
+    /// How many requests it may have open.
+    pub in_flight: Edit<u32>,
+    /// Which methods may be used.
+    pub methods: Option<Methods>,
     /// Whether its calls are held back.
     pub paused: Option<bool>,
     /// A new public handle; the old one leads nowhere from then on. See [`fresh_address`].
@@ -150,6 +161,15 @@ impl PolicyChange {
             ("jsonrpc_errors_as_200", self.jsonrpc_errors_as_200),
         ] {
             told.extend(on.map(|on| (name.into(), on.into())));
+        }
+        if self.rate.is_made() {
+            told.insert("rate".into(), self.rate.given().map(|rate| rate.requests_per_s()).into());
+        }
+        if self.in_flight.is_made() {
+            told.insert("in_flight".into(), self.in_flight.given().copied().into());
+        }
+        if let Some(methods) = self.methods {
+            told.insert("methods".into(), methods.to_string().into());
         }
         if self.new_address.is_some() {
             told.insert("new_address".into(), true.into());

@@ -8,21 +8,23 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde_json::Value;
 use shared::ids::{OrgId, WorkspaceId};
 
+use super::allowance::{Allowance, Rate};
 use super::credential::Credential;
 use super::directory::Change;
 use super::model::{AgentKey, Tier, Workspace};
 
 const WORKSPACE: &str = "SELECT w.id, w.org_id, w.parent_id, w.name, l.alias, a.address, \
     w.callers, w.expose, w.paused, w.created_at, w.removed_at, w.url, w.card, w.registered_at, \
-    w.role, w.tier, w.strict_card, w.keep_alive, w.jsonrpc_errors_as_200 \
+    w.role, w.tier, w.strict_card, w.keep_alive, w.jsonrpc_errors_as_200, \
+    w.rate_per_1000_s, w.in_flight_max, w.methods \
     FROM workspaces w \
     LEFT JOIN aliases l ON l.workspace_id = w.id \
     JOIN addresses a ON a.workspace_id = w.id \
     AND a.rowid = (SELECT max(n.rowid) FROM addresses n WHERE n.workspace_id = w.id)";
 
 /// The columns that [`credential_from`] reads.
-pub(super) const CREDENTIAL: &str =
-    "hash, id, kind, workspace_id, scope, label, created_at, expires_at, revoked_at";
+pub(super) const CREDENTIAL: &str = "hash, id, kind, workspace_id, scope, label, created_at, expires_at, revoked_at, \
+     rate_per_1000_s, in_flight_max, methods";
 
 /// The workspace `id`, removed or not.
 pub(super) fn workspace(
@@ -92,6 +94,16 @@ fn workspace_from(row: &Row<'_>) -> rusqlite::Result<Workspace> {
         strict_card: row.get(16)?,
         keep_alive: row.get(17)?,
         jsonrpc_errors_as_200: row.get(18)?,
+        allowance: allowance_from(row, 19)?,
+    })
+}
+
+/// The allowance in column `index` and the two behind it.
+fn allowance_from(row: &Row<'_>, index: usize) -> rusqlite::Result<Allowance> {
+    Ok(Allowance {
+        rate: row.get::<_, Option<u32>>(index)?.map(Rate::stored),
+        in_flight: row.get(index + 1)?,
+        methods: parsed(row, index + 2)?,
     })
 }
 
@@ -106,6 +118,7 @@ pub(super) fn credential_from(row: &Row<'_>) -> rusqlite::Result<([u8; 32], Cred
         created_at_ms: row.get(6)?,
         expires_at_ms: row.get(7)?,
         revoked_at_ms: row.get(8)?,
+        allowance: allowance_from(row, 9)?,
     };
     Ok((row.get(0)?, credential))
 }

@@ -4,6 +4,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use serde_json::json;
 use shared::ids::{Address, Alias, WorkspaceId};
 
+use super::allowance::Rate;
 use super::credential::CredentialKind;
 use super::directory::Change;
 use super::errors::StoreError;
@@ -29,8 +30,8 @@ pub(super) fn create(
     }
     let insert = "INSERT INTO workspaces \
         (id, org_id, parent_id, name, callers, expose, created_at, url, role, tier, strict_card, \
-         keep_alive, jsonrpc_errors_as_200) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+         keep_alive, jsonrpc_errors_as_200, rate_per_1000_s, in_flight_max, methods) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
     work.connection
         .prepare_cached(insert)?
         .execute(params![
@@ -47,6 +48,9 @@ pub(super) fn create(
             new.strict_card,
             new.keep_alive,
             new.jsonrpc_errors_as_200,
+            new.allowance.rate.map(Rate::per_1000_s),
+            new.allowance.in_flight,
+            new.allowance.methods.to_string(),
         ])
         .map_err(|error| on_conflict(error, || StoreError::NotFresh { what: "workspace id" }))?;
     insert_address(work.connection, new.id, new.address, now_ms)?;
@@ -79,7 +83,10 @@ pub(super) fn set_policies(
          expose = coalesce(?4, expose), paused = coalesce(?5, paused), \
          role = iif(?6, ?7, role), tier = iif(?8, ?9, tier), \
          strict_card = coalesce(?10, strict_card), keep_alive = coalesce(?11, keep_alive), \
-         jsonrpc_errors_as_200 = coalesce(?12, jsonrpc_errors_as_200) WHERE id = ?1",
+         jsonrpc_errors_as_200 = coalesce(?12, jsonrpc_errors_as_200), \
+         rate_per_1000_s = iif(?13, ?14, rate_per_1000_s), \
+         in_flight_max = iif(?15, ?16, in_flight_max), methods = coalesce(?17, methods) \
+         WHERE id = ?1",
         params![
             id.to_string(),
             change.name,
@@ -93,6 +100,11 @@ pub(super) fn set_policies(
             change.strict_card,
             change.keep_alive,
             change.jsonrpc_errors_as_200,
+            change.rate.is_made(),
+            change.rate.given().map(|rate| rate.per_1000_s()),
+            change.in_flight.is_made(),
+            change.in_flight.given(),
+            change.methods.map(|methods| methods.to_string()),
         ],
     )?;
     match &change.alias {

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod fleet;
+mod policies;
 
 use serde_json::{Value, json};
 use shared::control::{ToConnector, ToRelay};

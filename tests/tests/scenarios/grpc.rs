@@ -112,6 +112,36 @@ async fn a_call_crosses_with_its_metadata_and_trailers_and_streams_flow_as_they_
 }
 
 #[tokio::test]
+async fn a_policy_of_methods_knows_them_by_their_paths() {
+    let (agent, world) = world("open").await;
+    let id = &world.workspace.workspace_id;
+    let set = world.relay.cli(&["workspace", "set", id, "--methods", "get,subscribe"]).await;
+    assert_eq!(set.code, 0, "{set:?}");
+    let connection = connect(&world).await;
+    for (path, allowed) in [
+        ("/lf.a2a.v1.A2AService/GetTask", true),
+        ("/a2a.v1.A2AService/TaskSubscription", true),
+        (SEND, false),
+        ("/a2a.v1.A2AService/SendStreamingMessage", false),
+        ("/a2a.v1.A2AService/Dance", false),
+    ] {
+        let answer = ask(&connection, path, &[]).await;
+        match allowed {
+            true => assert_eq!(trailer(&answer, "grpc-status"), Some("0"), "{path}: {answer:?}"),
+            false => assert_refused(&answer, "7", "RELAY_FORBIDDEN"),
+        }
+    }
+    assert_eq!(agent.calls().len(), 2, "the others never reached it");
+    for (method, outcome) in
+        [("get", "complete"), ("subscribe", "complete"), ("send", "refused"), ("other", "refused")]
+    {
+        let labels = [("binding", "grpc"), ("method", method), ("outcome", outcome)];
+        let counted = world.relay.metric("relay_a2a_requests_total", &labels).await;
+        assert_eq!(counted, Some(1.0), "{method}");
+    }
+}
+
+#[tokio::test]
 async fn resets_reach_the_other_side_at_once() {
     let (agent, world) = world("open").await;
     let connection = connect(&world).await;

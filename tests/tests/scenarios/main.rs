@@ -1,6 +1,7 @@
 //! The stories: real binaries, real sockets, one harness.
 
 mod agents;
+mod allowances;
 mod api;
 mod bodies;
 mod callers;
@@ -22,6 +23,7 @@ mod hosts;
 mod http2;
 mod kills;
 mod links;
+mod observed;
 mod operator;
 mod parity;
 mod refusals;
@@ -32,3 +34,4 @@ mod streams;
 mod tls;
 mod tutorial;
 mod versions;
+mod webhooks;

@@ -3,6 +3,7 @@
 use shared::control::ToConnector;
 use shared::ids::{Alias, WorkspaceId};
 
+use super::allowance::{read_in_flight, read_methods, read_rate};
 use super::joining::{check_alias_policy, read_name, read_role, read_tier};
 use super::{Answer, Api, Asker, done};
 use crate::admin::body::{Fields, Given};
@@ -107,6 +108,9 @@ fn read_change(fields: &Fields) -> Result<PolicyChange, Problem> {
         strict_card,
         keep_alive: fields.flag("keep_alive")?,
         jsonrpc_errors_as_200: fields.flag("jsonrpc_errors_as_200")?,
+        rate: edit(read_rate(fields)?),
+        in_flight: edit(read_in_flight(fields)?),
+        methods: read_methods(fields)?,
         paused: None,
         new_address,
     })

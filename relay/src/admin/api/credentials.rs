@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::ids::WorkspaceId;
 
+use super::allowance::read_allowance;
 use super::joining::read_name;
 use super::{Answer, Api, Asker, Request, require_admin};
 use crate::admin::body::{Fields, Given};
@@ -12,7 +13,7 @@ use crate::admin::problem::Problem;
 use crate::admin::route::{Resource, Verb};
 use crate::admin::view::rfc3339;
 use crate::clock::unix_ms;
-use crate::registry::{Credential, CredentialId, CredentialKind, NewCredential, Scope};
+use crate::registry::{Allowance, Credential, CredentialId, CredentialKind, NewCredential, Scope};
 
 /// The longest life of a caller token, seconds: ten years. Without one it lives until it is revoked.
 const LIFE_SECONDS_MAX: u64 = 10 * 366 * 24 * 60 * 60;
@@ -92,6 +93,7 @@ impl Api {
         let expires_at_ms = life
             .map(|life| now_ms.saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX)));
         let (new, secret) = NewCredential::caller_token(workspace, name, expires_at_ms, now_ms)?;
+        let new = new.allowed(read_allowance(fields)?);
         let mut body = self.add(new, asker).await?;
         if let Value::Object(body) = &mut body {
             body.insert("caller_token".into(), secret.into());
@@ -152,6 +154,7 @@ impl Api {
     }
 
     fn row(&self, credential: &Credential) -> Value {
+        let Allowance { rate, in_flight, methods } = credential.allowance;
         json!({
             "id": credential.id.to_string(),
             "prefix": credential.prefix(),
@@ -160,6 +163,9 @@ impl Api {
             "created_at": rfc3339(credential.created_at_ms),
             "expires_at": credential.expires_at_ms.map(rfc3339),
             "last_used_at": self.registry.last_used(credential.id).map(rfc3339),
+            "rate": rate,
+            "in_flight": in_flight,
+            "methods": methods,
         })
     }
 }

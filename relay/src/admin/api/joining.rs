@@ -6,6 +6,7 @@ use certs::{JoinString, JoinToken};
 use serde_json::{Value, json};
 use shared::ids::{Alias, WorkspaceId};
 
+use super::allowance::read_allowance;
 use super::registration::read_url;
 use super::{Answer, Api, Asker};
 use crate::admin::body::{Fields, Given};
@@ -49,6 +50,7 @@ impl Api {
         new.strict_card = fields.flag("strict_card")?.unwrap_or_default();
         new.keep_alive = fields.flag("keep_alive")?.unwrap_or(true);
         new.jsonrpc_errors_as_200 = fields.flag("jsonrpc_errors_as_200")?.unwrap_or_default();
+        new.allowance = read_allowance(fields)?;
         new.parent = self.read_parent(fields)?;
         let url = read_url(fields, self.looks.rules())?;
         new.url = url.as_ref().map(|url| url.text.clone());

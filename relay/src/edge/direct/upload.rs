@@ -123,6 +123,7 @@ impl OnItsWay {
             }
             Poll::Ready(Err(BodyBroken::TooLarge(limit))) => Carried::TooLarge(limit),
             Poll::Ready(Err(BodyBroken::Cut)) => Carried::Cut,
+            Poll::Ready(Err(BodyBroken::Doubtful(doubt))) => Carried::Doubtful(doubt),
             Poll::Pending => {
                 let idle = self.idle.get_or_insert_with(|| Box::pin(sleep(IDLE_TIMEOUT)));
                 std::task::ready!(idle.as_mut().poll(cx));

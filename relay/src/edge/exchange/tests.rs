@@ -6,17 +6,19 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method};
 use shared::codes::{CloseCode, Delivery};
-use shared::wire::Binding;
 
 use super::{Admitted, Pending, Way, open, run};
 use crate::edge::arriving::Arriving;
+use crate::edge::called::Called;
 use crate::edge::card_request::{CardAsked, Cards, Document};
 use crate::edge::deadline::Deadline;
 use crate::edge::failure::Failure;
 use crate::edge::load::Load;
+use crate::edge::observed::Observed;
 use crate::edge::record::Record;
 use crate::edge::render::Dialect;
 use crate::edge::route::AgentName;
+use crate::methods::Methods;
 use crate::registry::Workspace;
 use crate::tunnel::LiveLinks;
 use crate::tunnel::loopback::{Wire, head};
@@ -37,6 +39,8 @@ pub(in crate::edge) fn admitted() -> Admitted {
         workspace: Arc::new(workspace()),
         head: head(),
         dialect: Dialect::JsonRpc,
+        called: Called::InBody,
+        allowed: Methods::ALL,
         asked: asked(Document::None, &Method::POST),
         keep: None,
         deadline: None,
@@ -51,9 +55,9 @@ pub(in crate::edge) fn admitted() -> Admitted {
 pub(in crate::edge) async fn pending() -> (Pending, Arriving) {
     let (body, caller) = Arriving::body(1).await;
     let name = HeaderValue::from_static("r-1");
-    let place = Load::new(1).enter(None).unwrap();
-    let record =
-        Record::begin(&Arc::default(), name, workspace().id, Binding::JsonRpc, None, place);
+    let observed = Observed::head(Called::InBody, &head());
+    let place = Load::new(1).enter().unwrap();
+    let record = Record::begin(&Arc::default(), name, workspace().id, observed, None, place);
     (Pending { body, record }, caller)
 }
 

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::{DAY, NOW, admin, folder, keys};
 use crate::registry::{
-    AgentKey, JoinRefusal, Lookup, NewCredential, Registry, hash_of, migrations, open,
+    AgentKey, Allowance, JoinRefusal, Lookup, NewCredential, Registry, hash_of, migrations, open,
 };
 
 const FIRST: &str = include_str!("../migrations/0001_first.sql");
@@ -107,6 +107,7 @@ async fn the_first_version_goes_on_as_it_was() {
     assert_eq!((one.id, one.parent, one.paused), (kept, Some(gone), true));
     assert!(!one.strict_card, "nobody has said so yet");
     assert!(one.keep_alive && !one.jsonrpc_errors_as_200);
+    assert_eq!(one.allowance, Allowance::default());
     assert_eq!((&one.url, &one.card, one.registered_at_ms), (&None, &None, None));
     assert_eq!(registry.by_id(&gone), Lookup::Gone);
     assert_eq!(registry.by_address(&ADDRESS.parse().unwrap()), Lookup::Live(one));

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use shared::ids::Alias;
 
 use super::{NOW, admin, made, named, registry, rename};
+use crate::methods::Methods;
 use crate::registry::{
-    CallerPolicy, Edit, ExposurePolicy, Found, Lookup, NAME_CHARS_MAX, PolicyChange,
-    ROLE_CHARS_MAX, StoreError, Tier, check_alias_has_policy, check_name, check_role,
+    Allowance, CallerPolicy, Edit, ExposurePolicy, Found, Lookup, NAME_CHARS_MAX, PolicyChange,
+    ROLE_CHARS_MAX, Rate, StoreError, Tier, check_alias_has_policy, check_name, check_role,
     fresh_address,
 };
 
@@ -71,6 +72,41 @@ async fn an_alias_belongs_to_one_workspace_until_it_is_freed() {
     assert_eq!(registry.by_alias(&alias("shop")), Lookup::Unknown);
     let two = registry.set_policies(two.id, give("shop"), NOW, admin()).await.unwrap();
     assert_eq!(registry.by_alias(&alias("shop")), Lookup::Live(Arc::new(two)));
+}
+
+#[tokio::test]
+async fn limits_are_set_and_lifted_one_by_one() {
+    let (_folder, registry) = registry();
+    let mut new = named("planner");
+    let some = Allowance { rate: Rate::per_second(2.5), in_flight: Some(8), ..Default::default() };
+    new.allowance = some;
+    let id = new.id;
+    let made = registry.create_workspace(new, None, NOW, admin()).await.unwrap();
+    assert_eq!(made.allowance, some);
+    let methods = "send,get".parse().unwrap();
+    for (change, expected) in [
+        (
+            PolicyChange { rate: Edit::Free, methods: Some(methods), ..Default::default() },
+            Allowance { rate: None, methods, ..some },
+        ),
+        (
+            PolicyChange { in_flight: Edit::Give(9), ..Default::default() },
+            Allowance { rate: None, in_flight: Some(9), methods },
+        ),
+        (
+            PolicyChange {
+                rate: Edit::Give(Rate::per_second(1.0).unwrap()),
+                in_flight: Edit::Free,
+                methods: Some(Methods::ALL),
+                ..Default::default()
+            },
+            Allowance { rate: Rate::per_second(1.0), ..Default::default() },
+        ),
+    ] {
+        let now = registry.set_policies(id, change, NOW, admin()).await.unwrap();
+        assert_eq!(now.allowance, expected);
+        assert_eq!(registry.by_id(&id), Lookup::Live(Arc::new(now)));
+    }
 }
 
 #[tokio::test]

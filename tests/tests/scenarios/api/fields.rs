@@ -23,10 +23,11 @@ enum Kind {
     Text(usize),
     Flag,
     Share,
+    Rate,
     Whole(u64, u64),
     Card,
 }
-use Kind::{Alias, Card, Flag, Id, Name, Role, SecretName, Share, Text, Url, Whole, Word};
+use Kind::{Alias, Card, Flag, Id, Name, Rate, Role, SecretName, Share, Text, Url, Whole, Word};
 
 /// Its name, what it takes, whether it must be there.
 type Field = (&'static str, Kind, bool);
@@ -49,6 +50,9 @@ const CALLS: &[(&str, &[Field])] = &[
             ("strict_card", Flag, false),
             ("keep_alive", Flag, false),
             ("jsonrpc_errors_as_200", Flag, false),
+            ("rate", Rate, false),
+            ("in_flight", Whole(1, 4_096), false),
+            ("methods", Word("send,get"), false),
         ],
     ),
     (
@@ -63,6 +67,9 @@ const CALLS: &[(&str, &[Field])] = &[
             ("strict_card", Flag, false),
             ("keep_alive", Flag, false),
             ("jsonrpc_errors_as_200", Flag, false),
+            ("rate", Rate, false),
+            ("in_flight", Whole(1, 4_096), false),
+            ("methods", Word("send,get"), false),
             ("new_address", Flag, false),
         ],
     ),
@@ -75,7 +82,13 @@ const CALLS: &[(&str, &[Field])] = &[
     ),
     (
         "POST /workspaces/{own}/callers",
-        &[("name", Name, true), ("expires_seconds", Whole(1, 3_660 * 24 * 60 * 60), false)],
+        &[
+            ("name", Name, true),
+            ("expires_seconds", Whole(1, 3_660 * 24 * 60 * 60), false),
+            ("rate", Rate, false),
+            ("in_flight", Whole(1, 4_096), false),
+            ("methods", Word("stream"), false),
+        ],
     ),
     ("POST /keys", &[("name", Name, true), ("scope", Word("read"), true)]),
     ("POST /workspaces/{own}/secrets", &[("key", SecretName, true), ("value", Text(65_536), true)]),
@@ -136,6 +149,7 @@ impl Kind {
             Text(_) => quoted("text"),
             Flag => b"true".to_vec(),
             Share => b"0.25".to_vec(),
+            Rate => b"2.5".to_vec(),
             Whole(..) => b"2".to_vec(),
             Card => br#"{"name":"a"}"#.to_vec(),
         }
@@ -145,7 +159,7 @@ impl Kind {
     fn sample(self) -> &'static str {
         match self {
             Flag => "true",
-            Share | Whole(..) => "7",
+            Share | Rate | Whole(..) => "7",
             Card => "{}",
             _ => "\"x\"",
         }
@@ -165,6 +179,7 @@ impl Kind {
                 quoted(r"two\nlines\t\u001b[31m\u0000"),
                 quoted(&"ß".repeat(most / 2)),
             ],
+            Rate => vec![b"0.001".to_vec(), b"1".to_vec(), b"1e5".to_vec()],
             Share => vec![b"0".to_vec(), b"1".to_vec(), b"1.0".to_vec(), b"5e-1".to_vec()],
             Whole(least, most) => {
                 vec![least.to_string().into(), most.to_string().into(), b"3.0".to_vec()]
@@ -197,7 +212,7 @@ impl Kind {
             Card => [&b"{\"name\":"[..], &long(1_000_000), b"}"].concat(),
             _ => long(1_000_000),
         });
-        if !matches!(self, Text(_) | Flag | Share | Whole(..) | Card) {
+        if !matches!(self, Text(_) | Flag | Share | Rate | Whole(..) | Card) {
             let controls = ["\\u0000", "\\u0007", "\\u001b[2J", "\\n", "\u{7f}", "\u{85}"];
             wrong.extend(controls.map(|control| quoted(&format!("a{control}"))));
             wrong.push(quoted(""));
@@ -223,6 +238,7 @@ impl Kind {
             Word(_) => vec![quoted("x"), quoted("OPEN")],
             SecretName => vec![quoted("1A"), quoted("a/b"), quoted("values"), long(129)],
             Text(most) => vec![long(most + 1), quoted(&"ß".repeat(most / 2 + 1))],
+            Rate => vec![b"0".to_vec(), b"-1".to_vec(), b"100001".to_vec()],
             Share => vec![b"-0.1".to_vec(), b"1.1".to_vec()],
             Whole(least, most) => {
                 let mut wrong = vec![b"-1".to_vec(), b"1.5".to_vec()];

@@ -21,22 +21,6 @@ async fn ask(platform: &str, token: Option<&str>, call: &str, body: &Value) -> R
     Http1.exchange(method, &url, &headers, body.as_deref().map(str::as_bytes)).await.expect("it")
 }
 
-/// The access line of the request that was answered so.
-async fn line_of(relay: &Relay, answer: &RawResponse) -> Value {
-    let request = answer.header("x-request-id").expect("a name").to_owned();
-    until("the access line is written", SOON, async || {
-        let mut lines = relay.process().lines().into_iter().filter_map(|line| {
-            let line: Value = serde_json::from_str(&line).ok()?;
-            let own = line["target"] == "relay::access" && line["fields"]["request"] == *request;
-            own.then(|| line["fields"].clone())
-        });
-        let first = lines.next();
-        assert!(lines.next().is_none(), "a request has one line");
-        first
-    })
-    .await
-}
-
 #[tokio::test]
 async fn each_call_of_an_agent_has_its_line_and_is_counted() {
     let world =
@@ -51,7 +35,7 @@ async fn each_call_of_an_agent_has_its_line_and_is_counted() {
 
     let state = ask(&platform, None, &format!("GET /workspaces/{own}/state"), &Value::Null).await;
     assert_eq!(state.status, 200, "{state:?}");
-    let line = line_of(relay, &state).await;
+    let line = relay.access_line(&state).await;
     assert_eq!(line["caller"], own.as_str(), "{line}");
     assert_eq!(line["call"], "/workspaces/{id}/state", "{line}");
     assert!(line["link"].as_u64().is_some_and(|link| link > 0), "{line}");
@@ -62,7 +46,7 @@ async fn each_call_of_an_agent_has_its_line_and_is_counted() {
 
     let before = refused("RELAY_FORBIDDEN").await.unwrap_or(0.0);
     let listed = ask(&platform, None, "GET /workspaces", &Value::Null).await;
-    let line = line_of(relay, &listed).await;
+    let line = relay.access_line(&listed).await;
     assert_eq!(
         (&line["status"], &line["code"]),
         (&json!(403), &json!("RELAY_FORBIDDEN")),
@@ -79,7 +63,7 @@ async fn each_call_of_an_agent_has_its_line_and_is_counted() {
     let nobody = format!("/agents/{secret}/a2a?{secret}");
     for (path, status) in [(format!("/nothing/{secret}"), 404), (nobody, 403)] {
         let nothing = ask(&platform, None, &format!("POST {path}"), &json!({})).await;
-        let line = line_of(relay, &nothing).await;
+        let line = relay.access_line(&nothing).await;
         assert_eq!((&line["status"], &line["outcome"]), (&json!(status), &json!("refused")));
         assert!(!line.to_string().contains(secret), "{line}");
     }
@@ -91,14 +75,14 @@ async fn each_call_of_an_agent_has_its_line_and_is_counted() {
     let call = format!("POST /workspaces/{own}/a2a");
     let answer = ask(&platform, None, &call, &message("message/send", "m-1", "hello")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let line = line_of(relay, &answer).await;
+    let line = relay.access_line(&answer).await;
     assert_eq!((&line["caller"], &line["workspace"]), (&json!(own), &json!(own)), "{line}");
     assert_eq!((&line["via"], &line["delivery"]), (&json!("link"), &json!("delivered")), "{line}");
     assert_eq!(relay.metric("relay_requests_total", &exchanges).await, Some(before + 1.0));
 
     relay.operate(&format!("POST /workspaces/{own}/pause"), None).await;
     let paused = ask(&platform, None, &call, &message("message/send", "m-2", "hello")).await;
-    let line = line_of(relay, &paused).await;
+    let line = relay.access_line(&paused).await;
     assert_eq!(
         (&line["status"], &line["code"]),
         (&json!(503), &json!("RELAY_AGENT_PAUSED")),
@@ -141,7 +125,7 @@ async fn a_link_without_a_credential_counts_as_what_it_is() {
     let (platform, admin) = (connector.platform().await, relay.admin_token());
     let made = ask(&platform, Some(&admin), "POST /workspaces", &json!({"name": "remote"})).await;
     assert_eq!(made.status, 201, "{made:?}");
-    let line = line_of(&relay, &made).await;
+    let line = relay.access_line(&made).await;
     assert_eq!((&line["caller"], &line["link"]), (&Value::Null, &Value::Null), "{line}");
     assert_eq!((&line["call"], &line["status"]), (&json!("/workspaces"), &json!(201)), "{line}");
     assert!(!relay.process().lines().iter().any(|line| line.contains(&admin)));

@@ -23,10 +23,19 @@ function facts(row) {
     Alias: text(row.alias),
     Callers: text(row.callers),
     Exposes: text(row.expose),
+    Methods: row.methods === "all" ? "" : text(row.methods),
+    "At most": limits(row),
     Parent: text(row.parent_id),
     Made: time(row.created_at_ms),
     Id: row.id,
   };
+}
+
+/** What the operator lets reach the agent. */
+function limits(row) {
+  const rate = row.rate > 0 ? `${Number(row.rate)} requests/s` : "";
+  const open = row.in_flight > 0 ? `${Number(row.in_flight)} at a time` : "";
+  return [rate, open].filter(Boolean).join(", ");
 }
 
 /** The page “Overview” of one agent. */

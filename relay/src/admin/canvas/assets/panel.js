@@ -7,10 +7,11 @@ import { Chat } from "./chat.js";
 import { confirm } from "./confirm.js";
 import { button, el, mark, say, text } from "./dom.js";
 import { Overview } from "./overview.js";
+import { Policies } from "./policies.js";
 import { isHeard, label, reason, statusOf, trouble } from "./status.js";
 import { tabs } from "./tabs.js";
 
-const PAGES = { overview: "Overview", chat: "Chat", access: "Access", activity: "Activity" };
+const PAGES = { overview: "Overview", chat: "Chat", access: "Access", policies: "Policies", activity: "Activity" };
 
 class AgentPanel extends HTMLElement {
   store;
@@ -102,7 +103,7 @@ class AgentPanel extends HTMLElement {
   #turn(name) {
     this.#page = name;
     if (!this.#id) return;
-    const makers = { overview: Overview, chat: Chat, access: Access, activity: Activity };
+    const makers = { overview: Overview, chat: Chat, access: Access, policies: Policies, activity: Activity };
     const page = (this.#pages[name] ??= new makers[name](this.#id));
     for (const other of Object.values(this.#pages)) other.element.remove();
     this.append(page.element);
