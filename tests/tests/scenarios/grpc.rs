@@ -138,6 +138,38 @@ async fn resets_reach_the_other_side_at_once() {
 }
 
 #[tokio::test]
+async fn a_service_of_the_agents_own_hears_that_its_caller_left_within_the_request() {
+    let agent = GrpcAgent::start().await;
+    let also = format!("grpc={}", agent.port());
+    let world = World::builder()
+        .relay_args(&["--domain", "agents.test"])
+        .workspace_args(&["--alias", "echo", "--callers", "open", "--expose", "all"])
+        .connector_args(&["--also", &also, "--expose", "all"])
+        .start()
+        .await;
+    let connection = connect(&world).await;
+    let url = format!("{HOST}/files.v1.Files/Upload");
+    for (id, what, answers) in [("silent", "never", false), ("talks", "parrot", true)] {
+        let fields = [GRPC, TRAILERS, ("x-test-id", id), ("x-test-do", what)];
+        let begun = connection.begin("POST", &url, &fields, None).await;
+        let (mut call, mut upload) = begun.expect("a stream");
+        upload.send_bytes(&[0, 0, 0, 0, 1, 7][..]).await.expect("room");
+        if answers {
+            call.head().await.expect("a head");
+            call.piece().await;
+        }
+        tests::until("it has reached the agent", SOON, async || {
+            agent.calls().iter().any(|call| call.has_id(id))
+        })
+        .await;
+        drop(upload);
+        call.reset();
+        assert_eq!(agent.until_reset(id).await, Reason::CANCEL, "{id}");
+    }
+    world.until_quiet().await;
+}
+
+#[tokio::test]
 async fn the_callers_deadline_ends_a_call_before_and_within_its_answer() {
     let (agent, world) = world("open").await;
     let connection = connect(&world).await;
