@@ -1,6 +1,7 @@
 //! Compares exchanges with an agent through the relay with the same ones without it.
 
 pub mod allowed;
+pub mod grpc;
 mod mask;
 
 pub use mask::mask;

@@ -1,5 +1,6 @@
 //! A client sees through the relay what it sees without it: every exchange twice, and compared.
 
+mod grpc;
 mod raw;
 mod sdks;
 mod signed;
