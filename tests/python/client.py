@@ -1,7 +1,8 @@
 """A caller on the official A2A SDK, given nothing but an agent's base URL.
 
-Its argument is a JSON object: `base`, `binding`, `tour` (`all`, `silence` or `card`), `http2`, `mention` (a URL
-to be said), `webhook`, `seconds`, `key`. Prints what it saw, one JSON object, each step by its name.
+Its argument is a JSON object: `base`, `binding`, `tour` (`all`, `first`, `silence` or `card`), `http2`,
+`mention` (a URL to be said), `webhook`, `seconds`, `key`, `ca` (the one root to trust). Prints what it saw,
+one JSON object, each step by its name.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import json
 import sys
 
 import httpx
+import names
 from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.client.client import ClientCallContext
 from a2a.types import a2a_pb2 as a2a
@@ -94,6 +96,12 @@ async def tour(blocking, streaming, asked, seen):
     seen["after"] = await collect(blocking.send_message(request("by the extended card")))
 
 
+async def first(blocking, streaming, asked, seen):
+    """Whether there is an agent at all."""
+    seen["send"] = await collect(blocking.send_message(request("hello")))
+    seen["stream"] = await collect(streaming.send_message(request("stream")))
+
+
 async def silence(blocking, streaming, asked, seen):
     """Streams have the SDK's own patience; only a call that waits for its whole answer needs more."""
     seconds = asked["seconds"]
@@ -110,7 +118,8 @@ async def verified(http, asked):
 
 async def main(asked):
     seen = {}
-    versions = {"http1": not asked["http2"], "http2": asked["http2"]}
+    names.resolve()
+    versions = {"http1": not asked["http2"], "http2": asked["http2"], "verify": names.verify(asked["ca"])}
     patient = httpx.AsyncClient(timeout=asked["seconds"] + 30, **versions)
     async with patient, httpx.AsyncClient(**versions) as plain:
         if asked["tour"] == "card":
@@ -123,11 +132,12 @@ async def main(asked):
                 ClientConfig(
                     streaming=streaming, httpx_client=http, use_client_preference=True,
                     supported_protocol_bindings=[asked["binding"]],
+                    grpc_channel_factory=names.dial(asked["ca"]),
                 )
             ).create(card)
             for streaming, http in ((False, patient), (True, plain))
         )
-        await {"all": tour, "silence": silence}[asked["tour"]](blocking, streaming, asked, seen)
+        await {"all": tour, "first": first, "silence": silence}[asked["tour"]](blocking, streaming, asked, seen)
     print(json.dumps(seen))
 
 

@@ -42,8 +42,9 @@ pub const OF_EMPTY_REQUESTS: [Allowed; 1] = [allowed(
 )];
 
 /// Fields of a request for a card: the relay must read it to know whether its URLs are public.
-pub const OF_CARD_REQUESTS: [Allowed; 3] = [
+pub const OF_CARD_REQUESTS: [Allowed; 4] = [
     allowed("accept-encoding", "the relay asks for the card as it is"),
+    allowed("grpc-accept-encoding", "the same, of a card by gRPC"),
     allowed("if-none-match", "the relay compares with what it serves"),
     allowed("if-modified-since", "the relay compares with what it serves"),
 ];

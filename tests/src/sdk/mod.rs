@@ -1,6 +1,5 @@
 //! Agents and callers on the official A2A SDKs for Python and JavaScript, current and of the 0.3 line.
 
-pub mod grpc;
 mod installed;
 
 pub use installed::Sdk;
@@ -26,6 +25,8 @@ pub async fn python() -> Option<PathBuf> {
 pub struct SdkAgent {
     /// Where it serves.
     pub address: SocketAddr,
+    /// Where it serves gRPC.
+    pub grpc: SocketAddr,
     _process: Process,
 }
 
@@ -35,21 +36,26 @@ impl SdkAgent {
     /// # Panics
     /// When it does not listen in time, or there is no agent on this SDK.
     pub async fn start(sdk: Sdk, origin: &str) -> Option<SdkAgent> {
-        SdkAgent::start_signing(sdk, origin, None).await
+        SdkAgent::start_with(sdk, origin, &[]).await
     }
 
-    /// The same; with a key, it signs its card.
+    /// The same, in this environment: `GRPC_URL` is what its card says of gRPC, and with a `SIGNING_KEY`
+    /// it signs its cards.
     ///
     /// # Panics
     /// When it does not listen in time, or there is no agent on this SDK.
-    pub async fn start_signing(sdk: Sdk, origin: &str, key: Option<&str>) -> Option<SdkAgent> {
+    pub async fn start_with(sdk: Sdk, origin: &str, env: &[(&str, &str)]) -> Option<SdkAgent> {
         let mut command = Command::new(sdk.interpreter().await?);
-        command.arg(agent_script(sdk)).arg(origin).envs(key.map(|key| ("SIGNING_KEY", key)));
+        command.arg(agent_script(sdk)).arg(origin).envs(env.iter().copied());
         let process = Process::spawn("sdk-agent", command);
-        let is_port = |line: &str| line.parse::<u16>().is_ok();
-        let line = process.wait_for_line(is_port, START).await;
-        let port = line.parse().expect("a port");
-        Some(SdkAgent { address: (Ipv4Addr::LOCALHOST, port).into(), _process: process })
+        let ports = |line: &str| -> Option<(u16, u16)> {
+            let (port, grpc) = line.split_once(' ')?;
+            Some((port.parse().ok()?, grpc.parse().ok()?))
+        };
+        let line = process.wait_for_line(|line| ports(line).is_some(), START).await;
+        let (port, grpc) = ports(&line).expect("two ports");
+        let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Some(SdkAgent { address: at(port), grpc: at(grpc), _process: process })
     }
 }
 
@@ -71,9 +77,9 @@ pub fn agent_script(sdk: Sdk) -> PathBuf {
 pub struct SdkCaller {
     /// The SDK.
     pub sdk: Sdk,
-    /// `JSONRPC` or `HTTP+JSON`.
+    /// `JSONRPC`, `HTTP+JSON` or, in Python, `GRPC`.
     pub binding: &'static str,
-    /// `all`, `silence` or `card`.
+    /// `all`, `first`, `silence` or `card`.
     pub tour: &'static str,
     /// Whether it speaks HTTP/2, which the SDKs for Python can without TLS.
     pub http2: bool,
@@ -85,6 +91,8 @@ pub struct SdkCaller {
     pub seconds: u64,
     /// The key by which it verifies the agent's card, if it does.
     pub key: Option<String>,
+    /// The certificate that it trusts, if the agent is called over TLS.
+    pub ca: Option<PathBuf>,
 }
 
 impl SdkCaller {
@@ -101,6 +109,7 @@ impl SdkCaller {
             webhook,
             seconds: 0,
             key: None,
+            ca: None,
         }
     }
 
@@ -113,6 +122,7 @@ impl SdkCaller {
         let asked = json!({
             "base": base, "binding": self.binding, "tour": self.tour, "http2": self.http2,
             "mention": self.mention, "webhook": self.webhook, "seconds": self.seconds, "key": self.key,
+            "ca": self.ca,
         });
         let script = match self.sdk {
             Sdk::Python => "client.py",

@@ -1,7 +1,5 @@
 //! gRPC through an agent's host: every frame that means something, both ways.
 
-mod sdk;
-
 use std::time::Duration;
 use tests::{
     Call, Ending, Port, RawResponse, World,

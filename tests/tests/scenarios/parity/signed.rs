@@ -35,7 +35,8 @@ async fn an_agent_that_knows_its_public_url_signs_a_card_that_verifies_through_t
 
 #[tokio::test]
 async fn a_card_that_was_signed_over_a_private_url_leaves_without_the_signature() {
-    let Some(agent) = SdkAgent::start_signing(Sdk::Python, "http://localhost:9", Some(KEY)).await
+    let Some(agent) =
+        SdkAgent::start_with(Sdk::Python, "http://localhost:9", &[("SIGNING_KEY", KEY)]).await
     else {
         return;
     };
