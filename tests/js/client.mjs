@@ -5,6 +5,7 @@ import { AgentCard, Role } from '@a2a-js/sdk';
 import {
   ClientFactory,
   ClientFactoryOptions,
+  DefaultAgentCardResolver,
   JsonRpcTransportFactory,
   RestTransportFactory,
 } from '@a2a-js/sdk/client';
@@ -28,9 +29,11 @@ function request(text, returnImmediately = false) {
   };
 }
 
+const legacyCompat = { enabled: asked.older };
 const client = await new ClientFactory(
   ClientFactoryOptions.createFrom(ClientFactoryOptions.default, {
-    transports: [new JsonRpcTransportFactory(), new RestTransportFactory()],
+    transports: [new JsonRpcTransportFactory({ legacyCompat }), new RestTransportFactory({ legacyCompat })],
+    cardResolver: new DefaultAgentCardResolver({ legacyCompat }),
     preferredTransports: [asked.binding],
   }),
 ).createFromUrl(asked.base);
@@ -44,9 +47,10 @@ async function tour() {
     tenant: '', contextId, status: 0, pageSize: 5, pageToken: '', statusTimestampAfter: undefined,
   }));
 
-  const held = await client.sendMessage(request('hold', true));
+  // Subscriptions of 0.3 do not begin with how the task stands: one that is held would tell nothing.
+  const held = await client.sendMessage(request(asked.older ? 'silent 3' : 'hold', true));
   seen['not waiting'] = told(held);
-  const taskId = held.id;
+  let taskId = held.id;
   for (const config of ['p-1', 'p-2']) {
     seen[`push set ${config}`] = await attempt(client.createTaskPushNotificationConfig({
       tenant: '', id: config, taskId, url: asked.webhook, token: 't-1', authentication: undefined,
@@ -60,9 +64,13 @@ async function tour() {
   seen.subscribe = [];
   for await (const event of client.resubscribeTask({ tenant: '', id: taskId })) {
     seen.subscribe.push(told(event));
-    if (seen.subscribe.length === 1) {
+    if (!asked.older && seen.subscribe.length === 1) {
       seen.cancel = await attempt(client.cancelTask({ tenant: '', id: taskId, metadata: undefined }));
     }
+  }
+  if (asked.older) {
+    taskId = (await client.sendMessage(request('hold', true))).id;
+    seen.cancel = await attempt(client.cancelTask({ tenant: '', id: taskId, metadata: undefined }));
   }
 
   seen.unknown = await attempt(client.getTask({ tenant: '', id: UNKNOWN }));
@@ -73,10 +81,15 @@ async function tour() {
   seen.after = told(await client.sendMessage(request('by the extended card')));
 }
 
+async function first() {
+  seen.send = told(await client.sendMessage(request('hello')));
+  seen.stream = await collect(client.sendMessageStream(request('stream')));
+}
+
 async function silence() {
   seen.stream = await collect(client.sendMessageStream(request(`silent ${asked.seconds}`)));
   seen.send = told(await client.sendMessage(request(`slow ${asked.seconds}`)));
 }
 
-await { all: tour, silence }[asked.tour]();
+await { all: tour, first, silence }[asked.tour]();
 process.stdout.write(JSON.stringify(seen));

@@ -1,8 +1,9 @@
 """A caller on the official A2A SDK, given nothing but an agent's base URL.
 
 Its argument is a JSON object: `base`, `binding`, `tour` (`all`, `first`, `silence` or `card`), `http2`,
-`mention` (a URL to be said), `webhook`, `seconds`, `key`, `ca` (the one root to trust). Prints what it saw,
-one JSON object, each step by its name.
+`mention` (a URL to be said), `webhook`, `seconds`, `key`, `ca` (the one root to trust), `older` (whether
+the agent is of the 0.3 line). Prints what it saw, one JSON
+object, each step by its name.
 """
 
 import asyncio
@@ -60,7 +61,9 @@ async def tour(blocking, streaming, asked, seen):
     listed = a2a.ListTasksRequest(context_id=context_id, page_size=5)
     seen["list"] = await attempt(streaming.list_tasks(listed))
 
-    held = await collect(blocking.send_message(request("hold", return_immediately=True)))
+    # Subscriptions of 0.3 do not begin with how the task stands: one that is held would tell nothing.
+    text = "silent 3" if asked["older"] else "hold"
+    held = await collect(blocking.send_message(request(text, return_immediately=True)))
     seen["not waiting"] = held
     task_id = held[0]["task"]["id"]
     for config in ("p-1", "p-2"):
@@ -83,8 +86,12 @@ async def tour(blocking, streaming, asked, seen):
     seen["subscribe"] = []
     async for event in streaming.subscribe(a2a.SubscribeToTaskRequest(id=task_id)):
         seen["subscribe"].append(told(event))
-        if len(seen["subscribe"]) == 1:
+        if not asked["older"] and len(seen["subscribe"]) == 1:
             seen["cancel"] = await attempt(streaming.cancel_task(a2a.CancelTaskRequest(id=task_id)))
+    if asked["older"]:
+        held = await collect(blocking.send_message(request("hold", return_immediately=True)))
+        task_id = held[0]["task"]["id"]
+        seen["cancel"] = await attempt(streaming.cancel_task(a2a.CancelTaskRequest(id=task_id)))
 
     unknown = "00000000-0000-0000-0000-000000000000"
     seen["unknown"] = await attempt(streaming.get_task(a2a.GetTaskRequest(id=unknown)))

@@ -89,6 +89,8 @@ pub struct SdkCaller {
     pub webhook: String,
     /// How long its silences are.
     pub seconds: u64,
+    /// Whether the agent is of the 0.3 line: callers on the current SDKs must know.
+    pub older: bool,
     /// The key by which it verifies the agent's card, if it does.
     pub key: Option<String>,
     /// The certificate that it trusts, if the agent is called over TLS.
@@ -108,6 +110,7 @@ impl SdkCaller {
             mention,
             webhook,
             seconds: 0,
+            older: false,
             key: None,
             ca: None,
         }
@@ -122,7 +125,7 @@ impl SdkCaller {
         let asked = json!({
             "base": base, "binding": self.binding, "tour": self.tour, "http2": self.http2,
             "mention": self.mention, "webhook": self.webhook, "seconds": self.seconds, "key": self.key,
-            "ca": self.ca,
+            "ca": self.ca, "older": self.older,
         });
         let script = match self.sdk {
             Sdk::Python => "client.py",

@@ -69,17 +69,18 @@ async fn compare(agent: Sdk, callers: &[(Sdk, &'static str)]) {
 
 async fn compare_on(stage: &Stage, agent: Sdk, callers: &[(Sdk, &'static str)]) {
     for (sdk, binding) in callers {
-        let Some(verdict) = tour(stage, *sdk, binding).await else { return };
+        let Some(verdict) = tour(stage, agent, *sdk, binding).await else { return };
         verdict.print(&format!("{sdk:?} by {binding}, of an agent on {agent:?}"), 15);
     }
 }
 
 /// All that a client can do, twice; also what it told of it, and what the webhook was told.
-async fn tour(stage: &Stage, sdk: Sdk, binding: &'static str) -> Option<Verdict> {
+async fn tour(stage: &Stage, agent: Sdk, sdk: Sdk, binding: &'static str) -> Option<Verdict> {
     let webhook = Front::start();
     let is_python = matches!(sdk, Sdk::Python | Sdk::Python03);
     let mention = stage.bases.local.clone();
-    let caller = SdkCaller { mention, ..SdkCaller::new(sdk, binding) };
+    let older = agent == Sdk::Python03;
+    let caller = SdkCaller { mention, older, ..SdkCaller::new(sdk, binding) };
     let mut ends = Vec::new();
     let (twice, alone, through) = stage
         .twice(async |base| {
