@@ -1,5 +1,6 @@
 //! A client sees through the relay what it sees without it: every exchange twice, and compared.
 
+mod bases;
 mod grpc;
 mod raw;
 mod sdks;
@@ -7,7 +8,6 @@ mod signed;
 mod silence;
 
 use tests::front::Exchange;
-use tests::operator::WorkspaceHandle;
 use tests::parity::{self, Bases, Places, Verdict};
 use tests::sdk::{Sdk, SdkAgent};
 use tests::{Connector, Front, Relay};
@@ -18,7 +18,6 @@ struct Stage {
     at_agent: Vec<Front>,
     at_relay: Front,
     bases: Bases,
-    workspace: WorkspaceHandle,
     _connector: Connector,
     _relay: Relay,
     _agent: SdkAgent,
@@ -78,7 +77,6 @@ impl Stage {
             at_agent: std::iter::once(at_agent).chain(at_grpc).collect(),
             at_relay,
             bases: Bases { local, public, grpc },
-            workspace,
             _connector: connector,
             _relay: relay,
             _agent: agent,

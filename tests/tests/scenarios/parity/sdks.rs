@@ -62,6 +62,17 @@ async fn current_callers_by_grpc_see_the_same_of_an_agent_of_the_0_3_line() {
     compare_on(&stage, Sdk::Python03, &[(Sdk::Python, "GRPC")]).await;
 }
 
+#[tokio::test]
+async fn callers_see_the_same_of_an_agent_in_javascript() {
+    let callers = [
+        (Sdk::Js, "JSONRPC"),
+        (Sdk::Js, "HTTP+JSON"),
+        (Sdk::Python, "JSONRPC"),
+        (Sdk::Python, "HTTP+JSON"),
+    ];
+    compare(Sdk::Js, &callers).await;
+}
+
 async fn compare(agent: Sdk, callers: &[(Sdk, &'static str)]) {
     let Some(stage) = Stage::new(agent).await else { return };
     compare_on(&stage, agent, callers).await;
