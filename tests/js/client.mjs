@@ -1,7 +1,8 @@
 // A caller on the official A2A SDK for JavaScript, given nothing but an agent's base URL.
 // Its argument and its steps are those of `client.py` beside the agents.
 
-import { AgentCard, Role } from '@a2a-js/sdk';
+import { createSecretKey } from 'node:crypto';
+import { AgentCard, Role, verifyAgentCardSignature } from '@a2a-js/sdk';
 import {
   ClientFactory,
   ClientFactoryOptions,
@@ -30,7 +31,8 @@ function request(text, returnImmediately = false) {
 }
 
 const legacyCompat = { enabled: asked.older };
-const client = await new ClientFactory(
+// A card alone may have no place to call.
+const client = asked.tour !== 'card' && await new ClientFactory(
   ClientFactoryOptions.createFrom(ClientFactoryOptions.default, {
     transports: [new JsonRpcTransportFactory({ legacyCompat }), new RestTransportFactory({ legacyCompat })],
     cardResolver: new DefaultAgentCardResolver({ legacyCompat }),
@@ -81,6 +83,13 @@ async function tour() {
   seen.after = told(await client.sendMessage(request('by the extended card')));
 }
 
+/** What the SDK's verifier makes of the card's signatures. */
+async function card() {
+  const verify = verifyAgentCardSignature(async () => createSecretKey(Buffer.from(asked.key)));
+  const served = await new DefaultAgentCardResolver().resolve(asked.base);
+  seen.card = await attempt(verify(served).then(() => AgentCard.toJSON(served)));
+}
+
 async function first() {
   seen.send = told(await client.sendMessage(request('hello')));
   seen.stream = await collect(client.sendMessageStream(request('stream')));
@@ -91,5 +100,5 @@ async function silence() {
   seen.send = told(await client.sendMessage(request(`slow ${asked.seconds}`)));
 }
 
-await { all: tour, first, silence }[asked.tour]();
+await { all: tour, card, first, silence }[asked.tour]();
 process.stdout.write(JSON.stringify(seen));

@@ -117,10 +117,21 @@ async def silence(blocking, streaming, asked, seen):
 
 
 async def verified(http, asked):
-    """What the SDK's verifier makes of the card's signatures."""
+    """What the SDK's verifier makes of the signatures of the card, and of the extended one by gRPC."""
     verifier = create_signature_verifier(lambda kid, jku: asked["key"], ["HS256"])
-    card = A2ACardResolver(http, asked["base"]).get_agent_card(signature_verifier=verifier)
-    return {"card": await attempt(card)}
+    resolver = A2ACardResolver(http, asked["base"])
+    seen = {"card": await attempt(resolver.get_agent_card(signature_verifier=verifier))}
+    if asked["binding"] == "GRPC":
+        config = ClientConfig(
+            supported_protocol_bindings=["GRPC"], grpc_channel_factory=names.dial(asked["ca"])
+        )
+        client = ClientFactory(config).create(await resolver.get_agent_card())
+        extended = a2a.GetExtendedAgentCardRequest()
+        seen["extended"] = await attempt(
+            client.get_extended_agent_card(extended, signature_verifier=verifier)
+        )
+        await client.close()
+    return seen
 
 
 async def main(asked):
