@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use tests::{
-    Call, Ending, Port, RawResponse, World,
+    Call, Connector, Ending, Port, RawResponse, Relay, World,
     agent::{CallEnd, GrpcAgent},
     http::{Connection, Reason, Version},
 };
@@ -260,6 +260,29 @@ async fn an_agent_that_is_gone_and_back_is_dialled_again() {
     let _agent = GrpcAgent::start_on(port.number()).await;
     assert_eq!(trailer(&ask(&connection, SEND, &[]).await, "grpc-status"), Some("0"));
     world.until_quiet().await;
+}
+
+#[tokio::test]
+async fn an_agent_of_grpc_alone_is_called_once_its_port_is_named() {
+    let agent = GrpcAgent::start().await;
+    let relay = Relay::builder().args(["--domain", "agents.test"]).start().await;
+    let open = ["--alias", "echo", "--callers", "open"];
+    relay.add_workspace("echo", &open).await;
+    for (args, status) in [(vec![], "12"), (vec![format!("--also=grpc={}", agent.port())], "0")] {
+        let join = relay.cli(&["workspace", "join", "echo", "--json"]).await.json();
+        let join = join["join"].as_str().expect("a join string").to_owned();
+        let connector = Connector::builder(&join, agent.port()).args(args);
+        let connector = connector.start_online().await;
+        let connection = Connection::connect(&relay.http().to_string()).await.expect("the relay");
+        let answer = ask(&connection, SEND, &[]).await;
+        let said = answer.header("grpc-status").or_else(|| trailer(&answer, "grpc-status"));
+        assert_eq!(said, Some(status), "{answer:?}");
+        if status == "12" {
+            let told = |line: &str| line.contains("--also grpc=PORT");
+            connector.process().wait_for_line(told, SOON).await;
+        }
+        assert_eq!(connector.stop().await, 0);
+    }
 }
 
 #[tokio::test]
