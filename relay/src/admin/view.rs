@@ -150,6 +150,7 @@ impl Api {
             "strict_card": workspace.strict_card,
             "keep_alive": workspace.keep_alive,
             "jsonrpc_errors_as_200": workspace.jsonrpc_errors_as_200,
+            "push_egress": workspace.push_egress,
             "created_at_ms": workspace.created_at_ms,
             "error_rate": report.error_rate,
             "active_tasks": report.active_tasks,

@@ -10,6 +10,7 @@ use super::client::segment;
 use super::exit::{Code, Failure};
 use super::expiry;
 use super::operator::RelayArgs;
+use crate::push_egress::PushEgress;
 use crate::registry::{CallerPolicy, ExposurePolicy, Tier};
 
 mod text;
@@ -105,6 +106,9 @@ struct Policies {
     /// Whether the relay refuses JSON-RPC calls with status 200, for clients that read no error else
     #[arg(long, value_name = "on|off", value_parser = on_off)]
     jsonrpc_errors_as_200: Option<bool>,
+    /// Where the relay posts the agent's push notifications for it: off, HOST[:PORT][,…] or public
+    #[arg(long, value_name = "WHERE")]
+    push_egress: Option<PushEgress>,
 }
 
 fn on_off(text: &str) -> Result<bool, &'static str> {
@@ -127,6 +131,7 @@ impl Policies {
             ("strict_card", self.strict_card.map(Value::from)),
             ("keep_alive", self.keep_alive.map(Value::from)),
             ("jsonrpc_errors_as_200", self.jsonrpc_errors_as_200.map(Value::from)),
+            ("push_egress", self.push_egress.map(|egress| egress.to_string().into())),
         ];
         given.into_iter().filter_map(|(field, value)| Some((field.into(), value?))).collect()
     }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use shared::ids::{Address, Alias, OrgId, WorkspaceId};
 
 use super::words::words;
+use crate::push_egress::PushEgress;
 
 /// The longest name of a workspace, in characters: what a file name may have, and it fits a
 /// line of a terminal or of a log.
@@ -47,6 +48,8 @@ pub struct Workspace {
     pub keep_alive: bool,
     /// Whether refusals of its calls in JSON-RPC have status 200.
     pub jsonrpc_errors_as_200: bool,
+    /// Where the relay posts its push notifications for it.
+    pub push_egress: PushEgress,
     /// Whether its calls are held back until it is resumed.
     pub paused: bool,
     /// When it was made, in unix milliseconds.
@@ -77,6 +80,7 @@ impl Workspace {
             strict_card: false,
             keep_alive: true,
             jsonrpc_errors_as_200: false,
+            push_egress: PushEgress::Off,
             paused: false,
             created_at_ms: 0,
             registered_at_ms: None,

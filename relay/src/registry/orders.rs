@@ -6,6 +6,7 @@ use ulid::Ulid;
 
 use super::errors::StoreError;
 use super::model::{CallerPolicy, ExposurePolicy, Tier};
+use crate::push_egress::PushEgress;
 
 /// A workspace to be made.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct NewWorkspace {
     pub keep_alive: bool,
     /// Whether refusals of its calls in JSON-RPC have status 200.
     pub jsonrpc_errors_as_200: bool,
+    /// Where the relay posts its push notifications for it.
+    pub push_egress: PushEgress,
     /// The workspace it is made under.
     pub parent: Option<WorkspaceId>,
     /// Where its agent is said to serve.
@@ -53,6 +56,7 @@ impl NewWorkspace {
             strict_card: false,
             keep_alive: true,
             jsonrpc_errors_as_200: false,
+            push_egress: PushEgress::Off,
             parent: None,
             url: None,
         })
@@ -118,6 +122,8 @@ pub struct PolicyChange {
     pub keep_alive: Option<bool>,
     /// Whether refusals of its calls in JSON-RPC have status 200.
     pub jsonrpc_errors_as_200: Option<bool>,
+    /// Where the relay posts its push notifications for it.
+    pub push_egress: Option<PushEgress>,
     /// Whether its calls are held back.
     pub paused: Option<bool>,
     /// A new public handle; the old one leads nowhere from then on. See [`fresh_address`].
@@ -150,6 +156,9 @@ impl PolicyChange {
             ("jsonrpc_errors_as_200", self.jsonrpc_errors_as_200),
         ] {
             told.extend(on.map(|on| (name.into(), on.into())));
+        }
+        if let Some(egress) = &self.push_egress {
+            told.insert("push_egress".into(), egress.to_string().into());
         }
         if self.new_address.is_some() {
             told.insert("new_address".into(), true.into());

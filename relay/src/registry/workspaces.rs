@@ -29,8 +29,8 @@ pub(super) fn create(
     }
     let insert = "INSERT INTO workspaces \
         (id, org_id, parent_id, name, callers, expose, created_at, url, role, tier, strict_card, \
-         keep_alive, jsonrpc_errors_as_200) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+         keep_alive, jsonrpc_errors_as_200, push_egress) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     work.connection
         .prepare_cached(insert)?
         .execute(params![
@@ -47,6 +47,7 @@ pub(super) fn create(
             new.strict_card,
             new.keep_alive,
             new.jsonrpc_errors_as_200,
+            new.push_egress.to_string(),
         ])
         .map_err(|error| on_conflict(error, || StoreError::NotFresh { what: "workspace id" }))?;
     insert_address(work.connection, new.id, new.address, now_ms)?;
@@ -79,7 +80,8 @@ pub(super) fn set_policies(
          expose = coalesce(?4, expose), paused = coalesce(?5, paused), \
          role = iif(?6, ?7, role), tier = iif(?8, ?9, tier), \
          strict_card = coalesce(?10, strict_card), keep_alive = coalesce(?11, keep_alive), \
-         jsonrpc_errors_as_200 = coalesce(?12, jsonrpc_errors_as_200) WHERE id = ?1",
+         jsonrpc_errors_as_200 = coalesce(?12, jsonrpc_errors_as_200), \
+         push_egress = coalesce(?13, push_egress) WHERE id = ?1",
         params![
             id.to_string(),
             change.name,
@@ -93,6 +95,7 @@ pub(super) fn set_policies(
             change.strict_card,
             change.keep_alive,
             change.jsonrpc_errors_as_200,
+            change.push_egress.as_ref().map(ToString::to_string),
         ],
     )?;
     match &change.alias {

@@ -8,6 +8,7 @@ use super::{Answer, Api, Asker, done};
 use crate::admin::body::{Fields, Given};
 use crate::admin::problem::Problem;
 use crate::clock::unix_ms;
+use crate::push_egress::PushEgress;
 use crate::registry::{CallerPolicy, Edit, ExposurePolicy, PolicyChange, Workspace, fresh_address};
 
 impl Api {
@@ -107,6 +108,7 @@ fn read_change(fields: &Fields) -> Result<PolicyChange, Problem> {
         strict_card,
         keep_alive: fields.flag("keep_alive")?,
         jsonrpc_errors_as_200: fields.flag("jsonrpc_errors_as_200")?,
+        push_egress: fields.parsed::<PushEgress>("push_egress")?.value(),
         paused: None,
         new_address,
     })

@@ -149,6 +149,7 @@ pub(super) fn show(answer: &Value) -> String {
         ("strict card", "strict_card"),
         ("keep-alive", "keep_alive"),
         ("errors as 200", "jsonrpc_errors_as_200"),
+        ("push egress", "push_egress"),
         ("connected", "connected"),
         ("transport", "transport"),
         ("tunnel", "tunnel"),

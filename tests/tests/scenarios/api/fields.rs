@@ -49,6 +49,7 @@ const CALLS: &[(&str, &[Field])] = &[
             ("strict_card", Flag, false),
             ("keep_alive", Flag, false),
             ("jsonrpc_errors_as_200", Flag, false),
+            ("push_egress", Word("public"), false),
         ],
     ),
     (
@@ -63,6 +64,7 @@ const CALLS: &[(&str, &[Field])] = &[
             ("strict_card", Flag, false),
             ("keep_alive", Flag, false),
             ("jsonrpc_errors_as_200", Flag, false),
+            ("push_egress", Word("public"), false),
             ("new_address", Flag, false),
         ],
     ),
