@@ -74,7 +74,7 @@ pub async fn run(
             held
         }
         Start::Awaited(relay) => {
-            reporter.begin(None, None, platform_url.clone());
+            reporter.begin(None, None, None, platform_url.clone());
             let (links, state) = (uplinks.clone(), state.clone());
             let (bootstrap, adopted) = Bootstrap::new(relay, config.congestion, links, state);
             parts.extend(serve(Some(bootstrap)));
@@ -95,11 +95,9 @@ pub async fn run(
         reporter.keep_in(status::own_file(state.path(), &workspace));
     }
     let kept_token = credential.kept_token();
-    let known_url = credential.public_url();
-    if let Some(public_url) = &known_url {
-        agent.set_public_urls([public_url.as_str()]);
-    }
-    reporter.begin(workspace, known_url, platform_url);
+    let (public_url, host_url) = credential.known_urls();
+    agent.set_public_urls(public_url.iter().chain(&host_url).map(String::as_str));
+    reporter.begin(workspace, public_url, host_url, platform_url);
 
     // A slow agent is looked at again later; the link does not wait for it.
     let _ = timeout(FIRST_LOOK, forward::watch::refresh(&agent)).await;

@@ -142,12 +142,14 @@ impl Reporter {
         &self,
         workspace: Option<WorkspaceId>,
         public_url: Option<String>,
+        host_url: Option<String>,
         platform: Option<String>,
     ) {
         self.change(|report| {
             *report = Report {
                 workspace_id: workspace,
                 public_url: public_url.map(PublicUrl),
+                host_url: host_url.map(PublicUrl),
                 platform,
                 ..Report::beginning()
             };
@@ -231,7 +233,7 @@ mod tests {
         let reporter = Reporter::new(watchers.clone(), Some(wanted.clone()));
         reporter.keep_in(own.clone());
         let workspace = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
-        reporter.begin(Some(workspace), None, None);
+        reporter.begin(Some(workspace), None, None, None);
         reporter.online(workspace, "http://relay/agents/a_secret/", None);
         assert!(!format!("{:?}", *watchers.borrow()).contains("a_secret"));
 

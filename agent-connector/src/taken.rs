@@ -177,7 +177,7 @@ mod tests {
         let state = StateDir::open(folder.path()).unwrap();
         let workspace: WorkspaceId = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
         let (endpoints, ca) = (vec!["r:1".to_owned()], CA.parse().unwrap());
-        let profile = certs::Profile { workspace, endpoints, ca, public_url: None };
+        let profile = certs::Profile { workspace, endpoints, ca, public_url: None, host_url: None };
         state.save_token(&profile, &Secret::new("rtok_x".into())).unwrap();
         let config = Config::new("8000".parse().unwrap(), folder.path());
         let Start::Held(held) = take(&config).await.unwrap().start else { panic!("no token") };

@@ -126,6 +126,8 @@ pub struct Profile {
     pub ca: CaFingerprint,
     /// The agent's public URL, once the relay has told it.
     pub public_url: Option<String>,
+    /// The agent's URL at a host of its own, if the relay has told one.
+    pub host_url: Option<String>,
 }
 
 /// A complete identity: with it a connector can dial.
@@ -139,6 +141,8 @@ pub struct Identity {
     pub ca: CaFingerprint,
     /// The agent's public URL, once the relay has told it.
     pub public_url: Option<String>,
+    /// The agent's URL at a host of its own, if the relay has told one.
+    pub host_url: Option<String>,
     /// The agent's certificate, then the authority's.
     pub chain: Vec<CertificateDer<'static>>,
     /// The private key of the first.
@@ -157,6 +161,7 @@ impl Identity {
             endpoints: self.endpoints.clone(),
             ca: self.ca,
             public_url: self.public_url.clone(),
+            host_url: self.host_url.clone(),
         }
     }
 
@@ -187,6 +192,7 @@ impl Identity {
             endpoints: profile.endpoints,
             ca: profile.ca,
             public_url: profile.public_url,
+            host_url: profile.host_url,
             chain: credential.chain,
             key: credential.key.private_key(),
             not_before: agent.not_before,
@@ -253,4 +259,6 @@ pub(crate) struct ProfileFile {
     pub(crate) endpoints: Vec<String>,
     pub(crate) relay_ca: CaFingerprint,
     pub(crate) public_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) host_url: Option<String>,
 }

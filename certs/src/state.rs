@@ -202,6 +202,7 @@ impl StateDir {
             endpoints: profile.endpoints.clone(),
             relay_ca: profile.ca,
             public_url: profile.public_url.clone(),
+            host_url: profile.host_url.clone(),
         };
         let json = serde_json::to_vec_pretty(&content)
             .map_err(|error| FileError::Write { path: path.clone(), source: error.into() })?;
@@ -263,6 +264,7 @@ impl StateDir {
             endpoints: file.endpoints,
             ca: file.relay_ca,
             public_url: file.public_url,
+            host_url: file.host_url,
         })
     }
 }

@@ -203,7 +203,7 @@ const fn default_port(tls: bool) -> u16 {
 
 /// A name in lower case or an address, and nothing that some reader takes for an address in an
 /// unusual spelling (`0x7f.1`, `2130706433`, `0177.0.0.1`).
-fn read_host(text: &str) -> Option<String> {
+pub fn read_host(text: &str) -> Option<String> {
     if let Some(ip) = text.strip_prefix('[') {
         let ip: IpAddr = ip.strip_suffix(']')?.parse().ok()?;
         return ip.is_ipv6().then(|| ip.to_string());

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod principal;
 pub mod protobuf;
 pub mod public;
+pub mod push_egress;
 pub mod registry;
 pub mod roots;
 pub mod shard;
@@ -59,6 +60,7 @@ use crate::edge::card_request::Cards;
 use crate::edge::delegate;
 use crate::edge::direct::{self, Direct};
 use crate::edge::load::Load;
+use crate::edge::push::Paces;
 use crate::edge::request_name::RequestNames;
 use crate::guesses::Guesses;
 use crate::housekeeping::{Diary, Pages};
@@ -224,6 +226,7 @@ impl Relay {
             names: RequestNames::new(instance),
             load: Load::new(config.max_in_flight),
             guesses: Guesses::default(),
+            paces: Paces::default(),
             draining: Arc::clone(&draining),
         });
         let tunnel = Arc::new(Tunnel {

@@ -3,6 +3,9 @@
 //! Each check is given raw bytes, panics where the code breaks a promise, and answers how it judged
 //! the input. Numbers and rules stand here a second time, by other means than in the code.
 
+#[path = "protobuf.rs"]
+pub(crate) mod protobuf;
+
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use serde_json::Value;
@@ -28,7 +31,7 @@ pub(crate) enum Verdict {
 pub(crate) type Check = fn(&[u8]) -> Verdict;
 
 /// Every fuzz target, by name.
-pub(crate) const TARGETS: [(&str, Check); 8] = [
+pub(crate) const TARGETS: [(&str, Check); 9] = [
     ("frames", frames),
     ("request", request),
     ("response", response),
@@ -37,6 +40,7 @@ pub(crate) const TARGETS: [(&str, Check); 8] = [
     ("control_to_relay", control_to_relay),
     ("control_to_connector", control_to_connector),
     ("exposure", exposure),
+    ("protobuf", protobuf::message),
 ];
 
 // --- Frames -------------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
 // A caller on the official A2A SDK for JavaScript, given nothing but an agent's base URL.
 // Its argument and its steps are those of `client.py` beside the agents.
 
-import { AgentCard, Role } from '@a2a-js/sdk';
+import { createSecretKey } from 'node:crypto';
+import { AgentCard, Role, verifyAgentCardSignature } from '@a2a-js/sdk';
 import {
   ClientFactory,
   ClientFactoryOptions,
+  DefaultAgentCardResolver,
   JsonRpcTransportFactory,
   RestTransportFactory,
 } from '@a2a-js/sdk/client';
@@ -28,9 +30,12 @@ function request(text, returnImmediately = false) {
   };
 }
 
-const client = await new ClientFactory(
+const legacyCompat = { enabled: asked.older };
+// A card alone may have no place to call.
+const client = asked.tour !== 'card' && await new ClientFactory(
   ClientFactoryOptions.createFrom(ClientFactoryOptions.default, {
-    transports: [new JsonRpcTransportFactory(), new RestTransportFactory()],
+    transports: [new JsonRpcTransportFactory({ legacyCompat }), new RestTransportFactory({ legacyCompat })],
+    cardResolver: new DefaultAgentCardResolver({ legacyCompat }),
     preferredTransports: [asked.binding],
   }),
 ).createFromUrl(asked.base);
@@ -44,9 +49,10 @@ async function tour() {
     tenant: '', contextId, status: 0, pageSize: 5, pageToken: '', statusTimestampAfter: undefined,
   }));
 
-  const held = await client.sendMessage(request('hold', true));
+  // Subscriptions of 0.3 do not begin with how the task stands: one that is held would tell nothing.
+  const held = await client.sendMessage(request(asked.older ? 'silent 3' : 'hold', true));
   seen['not waiting'] = told(held);
-  const taskId = held.id;
+  let taskId = held.id;
   for (const config of ['p-1', 'p-2']) {
     seen[`push set ${config}`] = await attempt(client.createTaskPushNotificationConfig({
       tenant: '', id: config, taskId, url: asked.webhook, token: 't-1', authentication: undefined,
@@ -60,9 +66,13 @@ async function tour() {
   seen.subscribe = [];
   for await (const event of client.resubscribeTask({ tenant: '', id: taskId })) {
     seen.subscribe.push(told(event));
-    if (seen.subscribe.length === 1) {
+    if (!asked.older && seen.subscribe.length === 1) {
       seen.cancel = await attempt(client.cancelTask({ tenant: '', id: taskId, metadata: undefined }));
     }
+  }
+  if (asked.older) {
+    taskId = (await client.sendMessage(request('hold', true))).id;
+    seen.cancel = await attempt(client.cancelTask({ tenant: '', id: taskId, metadata: undefined }));
   }
 
   seen.unknown = await attempt(client.getTask({ tenant: '', id: UNKNOWN }));
@@ -73,10 +83,22 @@ async function tour() {
   seen.after = told(await client.sendMessage(request('by the extended card')));
 }
 
+/** What the SDK's verifier makes of the card's signatures. */
+async function card() {
+  const verify = verifyAgentCardSignature(async () => createSecretKey(Buffer.from(asked.key)));
+  const served = await new DefaultAgentCardResolver().resolve(asked.base);
+  seen.card = await attempt(verify(served).then(() => AgentCard.toJSON(served)));
+}
+
+async function first() {
+  seen.send = told(await client.sendMessage(request('hello')));
+  seen.stream = await collect(client.sendMessageStream(request('stream')));
+}
+
 async function silence() {
   seen.stream = await collect(client.sendMessageStream(request(`silent ${asked.seconds}`)));
   seen.send = told(await client.sendMessage(request(`slow ${asked.seconds}`)));
 }
 
-await { all: tour, silence }[asked.tour]();
+await { all: tour, card, first, silence }[asked.tour]();
 process.stdout.write(JSON.stringify(seen));

@@ -48,10 +48,15 @@ async function tour() {
   seen.after = told(await client.sendMessage(request('by the extended card')));
 }
 
+async function first() {
+  seen.send = told(await client.sendMessage(request('hello')));
+  seen.stream = await collect(client.sendMessageStream(request('stream')));
+}
+
 async function silence() {
   seen.stream = await collect(client.sendMessageStream(request(`silent ${asked.seconds}`)));
   seen.send = told(await client.sendMessage(request(`slow ${asked.seconds}`)));
 }
 
-await { all: tour, silence }[asked.tour]();
+await { all: tour, first, silence }[asked.tour]();
 process.stdout.write(JSON.stringify(seen));

@@ -1,14 +1,17 @@
 """The agent of `agent.py` on the SDK of the 0.3 line, with the same words and the same arguments."""
 
 import asyncio
+import os
 import socket
 import sys
 
+import grpc
 import httpx
 import uvicorn
+from a2a.grpc import a2a_pb2_grpc
 from a2a.server.agent_execution import AgentExecutor
 from a2a.server.apps import A2ARESTFastAPIApplication, A2AStarletteApplication
-from a2a.server.request_handlers import DefaultRequestHandler
+from a2a.server.request_handlers import DefaultRequestHandler, GrpcHandler
 from a2a.server.tasks import (
     BasePushNotificationSender,
     InMemoryPushNotificationConfigStore,
@@ -67,8 +70,11 @@ def ended(task, state, text):
     )
 
 
-def card(origin, name):
-    """A card whose interfaces are at this origin."""
+def card(origin, grpc_url, name):
+    """A card whose interfaces are at this origin, and at this place for gRPC if there is one."""
+    interfaces = [AgentInterface(url=origin, transport="HTTP+JSON")]
+    if grpc_url:
+        interfaces.append(AgentInterface(url=grpc_url, transport="GRPC"))
     return AgentCard(
         name=name, description="Echoes, für jeden: 回声.", version="1.0.0",
         default_input_modes=["text"], default_output_modes=["text"],
@@ -76,25 +82,30 @@ def card(origin, name):
         skills=[AgentSkill(id="echo", name="Echo", description="Echoes.", tags=["echo"])],
         supports_authenticated_extended_card=True,
         url=f"{origin}/a2a", preferred_transport="JSONRPC",
-        additional_interfaces=[AgentInterface(url=origin, transport="HTTP+JSON")],
+        additional_interfaces=interfaces,
     )
 
 
-def main():
+async def main():
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
-    public_card, extended = card(sys.argv[1], "SDK agent"), card(sys.argv[1], "SDK agent, extended")
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
+    grpc_port = server.add_insecure_port("127.0.0.1:0")
+    names = ("SDK agent", "SDK agent, extended")
+    public_card, extended = (card(sys.argv[1], os.environ.get("GRPC_URL"), name) for name in names)
     configs = InMemoryPushNotificationConfigStore()
     handler = DefaultRequestHandler(
         agent_executor=Echo(), task_store=InMemoryTaskStore(), push_config_store=configs,
         push_sender=BasePushNotificationSender(httpx.AsyncClient(), configs),
     )
+    a2a_pb2_grpc.add_A2AServiceServicer_to_server(GrpcHandler(public_card, handler), server)
+    await server.start()
     parts = {"agent_card": public_card, "http_handler": handler, "extended_agent_card": extended}
     app = A2ARESTFastAPIApplication(**parts).build()
     A2AStarletteApplication(**parts).add_routes_to_app(app, rpc_url="/a2a")
-    print(listener.getsockname()[1], flush=True)
+    print(listener.getsockname()[1], grpc_port, flush=True)
     config = uvicorn.Config(Guard(app), log_level="warning")
-    uvicorn.Server(config).run(sockets=[listener])
+    await uvicorn.Server(config).serve(sockets=[listener])
 
 
-main()
+asyncio.run(main())

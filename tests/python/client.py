@@ -1,7 +1,9 @@
 """A caller on the official A2A SDK, given nothing but an agent's base URL.
 
-Its argument is a JSON object: `base`, `binding`, `tour` (`all`, `silence` or `card`), `http2`, `mention` (a URL
-to be said), `webhook`, `seconds`, `key`. Prints what it saw, one JSON object, each step by its name.
+Its argument is a JSON object: `base`, `binding`, `tour` (`all`, `first`, `silence` or `card`), `http2`,
+`mention` (a URL to be said), `webhook`, `seconds`, `key`, `ca` (the one root to trust), `older` (whether
+the agent is of the 0.3 line). Prints what it saw, one JSON
+object, each step by its name.
 """
 
 import asyncio
@@ -9,6 +11,7 @@ import json
 import sys
 
 import httpx
+import names
 from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.client.client import ClientCallContext
 from a2a.types import a2a_pb2 as a2a
@@ -58,7 +61,9 @@ async def tour(blocking, streaming, asked, seen):
     listed = a2a.ListTasksRequest(context_id=context_id, page_size=5)
     seen["list"] = await attempt(streaming.list_tasks(listed))
 
-    held = await collect(blocking.send_message(request("hold", return_immediately=True)))
+    # Subscriptions of 0.3 do not begin with how the task stands: one that is held would tell nothing.
+    text = "silent 3" if asked["older"] else "hold"
+    held = await collect(blocking.send_message(request(text, return_immediately=True)))
     seen["not waiting"] = held
     task_id = held[0]["task"]["id"]
     for config in ("p-1", "p-2"):
@@ -81,8 +86,12 @@ async def tour(blocking, streaming, asked, seen):
     seen["subscribe"] = []
     async for event in streaming.subscribe(a2a.SubscribeToTaskRequest(id=task_id)):
         seen["subscribe"].append(told(event))
-        if len(seen["subscribe"]) == 1:
+        if not asked["older"] and len(seen["subscribe"]) == 1:
             seen["cancel"] = await attempt(streaming.cancel_task(a2a.CancelTaskRequest(id=task_id)))
+    if asked["older"]:
+        held = await collect(blocking.send_message(request("hold", return_immediately=True)))
+        task_id = held[0]["task"]["id"]
+        seen["cancel"] = await attempt(streaming.cancel_task(a2a.CancelTaskRequest(id=task_id)))
 
     unknown = "00000000-0000-0000-0000-000000000000"
     seen["unknown"] = await attempt(streaming.get_task(a2a.GetTaskRequest(id=unknown)))
@@ -94,6 +103,12 @@ async def tour(blocking, streaming, asked, seen):
     seen["after"] = await collect(blocking.send_message(request("by the extended card")))
 
 
+async def first(blocking, streaming, asked, seen):
+    """Whether there is an agent at all."""
+    seen["send"] = await collect(blocking.send_message(request("hello")))
+    seen["stream"] = await collect(streaming.send_message(request("stream")))
+
+
 async def silence(blocking, streaming, asked, seen):
     """Streams have the SDK's own patience; only a call that waits for its whole answer needs more."""
     seconds = asked["seconds"]
@@ -102,15 +117,27 @@ async def silence(blocking, streaming, asked, seen):
 
 
 async def verified(http, asked):
-    """What the SDK's verifier makes of the card's signatures."""
+    """What the SDK's verifier makes of the signatures of the card, and of the extended one by gRPC."""
     verifier = create_signature_verifier(lambda kid, jku: asked["key"], ["HS256"])
-    card = A2ACardResolver(http, asked["base"]).get_agent_card(signature_verifier=verifier)
-    return {"card": await attempt(card)}
+    resolver = A2ACardResolver(http, asked["base"])
+    seen = {"card": await attempt(resolver.get_agent_card(signature_verifier=verifier))}
+    if asked["binding"] == "GRPC":
+        config = ClientConfig(
+            supported_protocol_bindings=["GRPC"], grpc_channel_factory=names.dial(asked["ca"])
+        )
+        client = ClientFactory(config).create(await resolver.get_agent_card())
+        extended = a2a.GetExtendedAgentCardRequest()
+        seen["extended"] = await attempt(
+            client.get_extended_agent_card(extended, signature_verifier=verifier)
+        )
+        await client.close()
+    return seen
 
 
 async def main(asked):
     seen = {}
-    versions = {"http1": not asked["http2"], "http2": asked["http2"]}
+    names.resolve()
+    versions = {"http1": not asked["http2"], "http2": asked["http2"], "verify": names.verify(asked["ca"])}
     patient = httpx.AsyncClient(timeout=asked["seconds"] + 30, **versions)
     async with patient, httpx.AsyncClient(**versions) as plain:
         if asked["tour"] == "card":
@@ -123,11 +150,12 @@ async def main(asked):
                 ClientConfig(
                     streaming=streaming, httpx_client=http, use_client_preference=True,
                     supported_protocol_bindings=[asked["binding"]],
+                    grpc_channel_factory=names.dial(asked["ca"]),
                 )
             ).create(card)
             for streaming, http in ((False, patient), (True, plain))
         )
-        await {"all": tour, "silence": silence}[asked["tour"]](blocking, streaming, asked, seen)
+        await {"all": tour, "first": first, "silence": silence}[asked["tour"]](blocking, streaming, asked, seen)
     print(json.dumps(seen))
 
 

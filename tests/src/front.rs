@@ -43,6 +43,8 @@ pub struct Message {
     pub fields: HeaderMap,
     /// The body as far as it came.
     pub body: Vec<u8>,
+    /// The fields behind it.
+    pub trailers: HeaderMap,
     /// Whether its end was seen.
     pub whole: bool,
 }
@@ -241,6 +243,9 @@ impl Body for Tap {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(bytes) = frame.data_ref() {
                     self.write(|message| message.body.extend_from_slice(bytes));
+                }
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.write(|message| message.trailers = trailers.clone());
                 }
             }
             Poll::Ready(None) => self.write(|message| message.whole = true),

@@ -73,6 +73,7 @@ impl RawIdentity {
             endpoints: vec![self.relay.to_string()],
             ca: self.ca,
             public_url: None,
+            host_url: None,
         };
         let state = StateDir::open(state_dir).expect("a state directory");
         state.save(&profile, self.key, self.chain).expect("an identity");

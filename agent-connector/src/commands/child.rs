@@ -20,6 +20,8 @@ use crate::status::{PublicUrl, Report};
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The connector's own credentials, which are none of the agent's business.
 const PRIVATE: [&str; 2] = ["AGENT_CONNECTOR_JOIN", "AGENT_CONNECTOR_TOKEN"];
+/// Where the agent finds its public base at a host of its own.
+const PUBLIC_HOST_URL: &str = "A2A_PUBLIC_HOST_URL";
 /// Where the agent finds the platform.
 const PLATFORM_URL: &str = "PLATFORM_URL";
 
@@ -30,6 +32,7 @@ pub(super) struct Agent {
     command: Vec<OsString>,
     port: u16,
     public_url: Option<PublicUrl>,
+    host_url: Option<PublicUrl>,
     platform: Option<String>,
     child: Option<Child>,
 }
@@ -37,7 +40,7 @@ pub(super) struct Agent {
 impl Agent {
     /// An agent that `command` starts, and that is to listen at `port`.
     pub(super) const fn new(command: Vec<OsString>, port: u16) -> Self {
-        Self { command, port, public_url: None, platform: None, child: None }
+        Self { command, port, public_url: None, host_url: None, platform: None, child: None }
     }
 
     /// Whether its process is there.
@@ -53,8 +56,10 @@ impl Agent {
     /// Learns what the agent is to know; true if its URL is another one than before.
     pub(super) fn learn(&mut self, report: &Report) -> bool {
         self.platform.clone_from(&report.platform);
-        let moved = self.public_url.is_some() && self.public_url != report.public_url;
+        let known = (&self.public_url, &self.host_url);
+        let moved = self.public_url.is_some() && known != (&report.public_url, &report.host_url);
         self.public_url.clone_from(&report.public_url);
+        self.host_url.clone_from(&report.host_url);
         moved && self.public_url.is_some()
     }
 
@@ -70,6 +75,11 @@ impl Agent {
         if let Some(url) = &self.public_url {
             command.env("A2A_PUBLIC_URL", url.reveal());
         }
+        match &self.host_url {
+            Some(url) => command.env(PUBLIC_HOST_URL, url.reveal()),
+            // One of an agent around this connector is not this agent's.
+            None => command.env_remove(PUBLIC_HOST_URL),
+        };
         if let Some(platform) = &self.platform
             && std::env::var_os(PLATFORM_URL).is_none()
         {

@@ -25,8 +25,8 @@ const ONLINE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Starts the agent with A2A_PUBLIC_URL and PORT in its environment, and forwards to it
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The agent listens on 127.0.0.1, at the port that PORT names. SIGINT and \
-    SIGTERM go on to it; SIGHUP starts it again, with the public URL of then. The connector ends \
+#[command(after_help = "The agent listens on 127.0.0.1, at the port that PORT names. \
+    A2A_PUBLIC_HOST_URL is its base at a host of its own, if it has one. SIGINT and SIGTERM go on to it; SIGHUP starts it again, with the public URL of then. The connector ends \
     with the agent, and with its exit code.")]
 pub(crate) struct ExecArgs {
     /// Where the agent is to listen [default: a port that is free]

@@ -35,6 +35,9 @@ struct Standing {
     /// Absent unless it runs.
     state: Option<State>,
     public_url: Option<PublicUrl>,
+    /// At a host of its own, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_url: Option<PublicUrl>,
     workspace_id: WorkspaceId,
     transport: Option<String>,
     since: Option<String>,
@@ -88,6 +91,7 @@ fn standing(state: &StateDir, workspace: WorkspaceId) -> Result<Standing, Identi
     let kept: Option<OwnFile> =
         std::fs::read(file).ok().and_then(|json| serde_json::from_slice(&json).ok());
     let url = kept.as_ref().and_then(|kept| kept.report.public_url.clone());
+    let host_url = kept.as_ref().and_then(|kept| kept.report.host_url.clone());
     // What an ended connector wrote of itself says nothing about now.
     let now = kept.filter(|_| running);
     let report = now.as_ref().map(|now| &now.report);
@@ -95,6 +99,7 @@ fn standing(state: &StateDir, workspace: WorkspaceId) -> Result<Standing, Identi
         running,
         state: report.map(|report| report.state),
         public_url: url,
+        host_url,
         workspace_id: workspace,
         transport: report.and_then(|report| report.transport.clone()),
         since: report.map(|report| report.since.clone()),
@@ -145,7 +150,7 @@ mod tests {
         let watchers = watch::Sender::new(Report::beginning());
         let reporter = Reporter::new(watchers, None);
         reporter.keep_in(own.join(FILE));
-        reporter.begin(Some(workspace), None, None);
+        reporter.begin(Some(workspace), None, None, None);
         reporter.online(workspace, "http://relay/agents/a_x/", None);
         (folder, state, workspace)
     }

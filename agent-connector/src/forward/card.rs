@@ -29,6 +29,9 @@ pub enum CardError {
     /// The agent took the question and gave no answer.
     #[error("the local agent gave no usable answer to the question for its card")]
     NoAnswer,
+    /// What the agent said is no HTTP/1: servers of gRPC alone speak nothing but HTTP/2.
+    #[error("the local agent does not speak HTTP/1.1")]
+    NotHttp1,
 }
 
 /// Asks for the card at each place where it may stand; `None` when it stands nowhere.
@@ -39,7 +42,7 @@ pub async fn find(agent: &Agent) -> Result<Option<(String, Value)>, CardError> {
         match timeout(CARD_TIMEOUT, fetch(agent, &path)).await {
             Ok(Ok(Some(card))) => return Ok(Some((path, card))),
             Ok(Ok(None)) => answered = true,
-            Ok(Err(CardError::Unreachable(error))) => return Err(error.into()),
+            Ok(Err(why @ (CardError::Unreachable(_) | CardError::NotHttp1))) => return Err(why),
             Ok(Err(CardError::NoAnswer)) | Err(_) => {}
         }
     }
@@ -57,7 +60,9 @@ async fn fetch(agent: &Agent, path: &str) -> Result<Option<Value>, CardError> {
 
     let mut local = Local::open(agent.origin()).await?;
     let response = pin!(local.request(request));
-    let response = beside(&mut local, response).await.map_err(|_| CardError::NoAnswer)?;
+    let response = beside(&mut local, response).await.map_err(|failed| {
+        if failed.error().is_parse() { CardError::NotHttp1 } else { CardError::NoAnswer }
+    })?;
     if response.status() != StatusCode::OK {
         return Ok(None);
     }

@@ -77,7 +77,7 @@ pub(crate) fn silent(agent: &str, limit: Duration, delivery: Delivery) -> Ending
 /// The request did not come whole.
 pub(crate) fn upload_failed(error: UploadError, delivery: Delivery) -> Ending {
     match error {
-        UploadError::Cut => Ending::Abandon(StreamCode::Cancelled),
+        UploadError::Cut(_) => Ending::Abandon(StreamCode::Cancelled),
         UploadError::Protocol(_) | UploadError::Length => protocol(delivery, &error.to_string()),
     }
 }

@@ -18,11 +18,13 @@ pub(crate) mod server;
 pub mod target;
 pub mod watch;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
 use serde_json::Value;
+use shared::wire::Binding;
 use tokio::sync::{Notify, watch as channel};
 use tokio::time::Instant;
 
@@ -45,6 +47,7 @@ pub struct Agent {
     description: channel::Sender<Arc<Description>>,
     public_urls: Mutex<Vec<String>>,
     refresh: Notify,
+    told_of_no_http1: AtomicBool,
 }
 
 /// When the agent was last seen, and since when it refuses.
@@ -74,6 +77,7 @@ impl Agent {
             description: channel::Sender::new(Arc::new(description)),
             public_urls: Mutex::default(),
             refresh: Notify::new(),
+            told_of_no_http1: AtomicBool::new(false),
         })
     }
 
@@ -136,6 +140,20 @@ impl Agent {
             self.answers.send_if_modified(|answers| answers.replace(true) != Some(true));
         if came_back {
             tracing::info!(agent = %self.name(), "the local agent answers");
+        }
+    }
+
+    /// Notes that its first port speaks no HTTP/1.1; once is told what to do about it.
+    pub(crate) fn speaks_no_http1(&self) {
+        self.answered();
+        let first = &self.server.origin;
+        let named = self.policy.also.iter().any(|also| {
+            also.binding == Binding::Grpc && first.at(also.port).to_string() == first.to_string()
+        });
+        if !named && !self.told_of_no_http1.swap(true, Ordering::Relaxed) {
+            tracing::warn!(agent = %self.name(), "the local agent does not speak HTTP/1.1, and no card \
+                of it can be read; if it serves gRPC alone, name this port with `--also grpc=PORT`, and \
+                as the target the port that serves its card, or this one if none does");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -19,13 +20,32 @@ use shared::wire::{Direction, Frame, Joined, MessageReader, WireError};
 pub(crate) enum UploadError {
     /// The relay gave it up, or the link was lost.
     #[error("the upload was cut")]
-    Cut,
+    Cut(#[source] Left),
     /// The relay broke the protocol.
     #[error("the relay broke the protocol: {0}")]
     Protocol(#[from] WireError),
     /// The body is not as long as its Content-Length says.
     #[error("the body is not as long as its Content-Length says")]
     Length,
+}
+
+/// Nobody waits for the answer any more. hyper resets a stream with the reason that it finds behind a
+/// body's error, and with INTERNAL_ERROR where it finds none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Left;
+
+static CANCEL: LazyLock<h2::Error> = LazyLock::new(|| h2::Reason::CANCEL.into());
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody waits for the answer")
+    }
+}
+
+impl std::error::Error for Left {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*CANCEL)
+    }
 }
 
 /// The frames of one request.
@@ -51,7 +71,7 @@ impl RequestStream {
         loop {
             match self.reader.next(&mut self.unread) {
                 Ok(Some(Frame::Stop(_) | Frame::Reset(_) | Frame::Abort(_))) => {
-                    return Poll::Ready(Err(UploadError::Cut));
+                    return Poll::Ready(Err(UploadError::Cut(Left)));
                 }
                 Ok(Some(frame)) => {
                     if self.reader.is_over() {
@@ -84,7 +104,7 @@ impl RequestStream {
         });
         read.map(|read| match read {
             Ok(bytes) => Ok(bytes),
-            Err(_) => Err(UploadError::Cut),
+            Err(_) => Err(UploadError::Cut(Left)),
         })
     }
 }

@@ -66,6 +66,7 @@ pub async fn refresh(agent: &Agent) {
         Err(CardError::Unreachable(_)) => {
             agent.refused();
         }
+        Err(CardError::NotHttp1) => agent.speaks_no_http1(),
         Err(error @ CardError::NoAnswer) => tracing::debug!(%error, "the card stays as it was"),
     }
 }

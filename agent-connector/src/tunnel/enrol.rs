@@ -36,6 +36,7 @@ pub(crate) async fn join(
         endpoints: with_proven(endpoints, &opened.endpoint),
         ca: relay.ca,
         public_url: Some(public_url),
+        host_url: None,
     };
     let identity = state.save(&profile, key, read_chain(&chain, relay.ca)?)?;
     tracing::info!(workspace = %identity.workspace, "joined: this agent has its own identity now");

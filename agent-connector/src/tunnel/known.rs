@@ -26,6 +26,7 @@ impl Tunnel {
         self.remember(who, |profile| {
             profile.endpoints = endpoints;
             profile.public_url = Some(welcome.public_url.clone());
+            profile.host_url.clone_from(&welcome.host_url);
         });
     }
 
@@ -57,13 +58,15 @@ impl Tunnel {
     pub(super) fn take_news(&mut self, news: News) {
         match news {
             News::Renewed(identity) => self.credential = Credential::Identity(identity),
-            News::PublicUrls { public_url, .. } => {
+            News::PublicUrls { public_url, host_url } => {
                 let who = match &self.credential {
                     Credential::Identity(identity) => Who::Certificate(Arc::clone(identity)),
                     Credential::Token(token) => Who::Token(Arc::clone(token)),
                     Credential::Join(_) => return,
                 };
-                self.remember(&who, |profile| profile.public_url = Some(public_url));
+                self.remember(&who, |profile| {
+                    (profile.public_url, profile.host_url) = (Some(public_url), host_url);
+                });
             }
         }
     }

@@ -49,12 +49,15 @@ pub(crate) enum Credential {
 }
 
 impl Credential {
-    /// The agent's public base, where an earlier process was told it.
-    pub(crate) fn public_url(&self) -> Option<String> {
+    /// The agent's public bases, where an earlier process was told them: the one for everybody, and the
+    /// one at a host of its own.
+    pub(crate) fn known_urls(&self) -> (Option<String>, Option<String>) {
         match self {
-            Self::Identity(identity) => identity.public_url.clone(),
-            Self::Token(token) => token.profile.as_ref()?.public_url.clone(),
-            Self::Join(_) => None,
+            Self::Identity(identity) => (identity.public_url.clone(), identity.host_url.clone()),
+            Self::Token(token) => token.profile.as_ref().map_or((None, None), |profile| {
+                (profile.public_url.clone(), profile.host_url.clone())
+            }),
+            Self::Join(_) => (None, None),
         }
     }
 

@@ -38,6 +38,7 @@ impl Scene {
             endpoints: vec!["relay.example:4433".to_owned()],
             ca: self.authority.fingerprint(),
             public_url: None,
+            host_url: None,
         }
     }
 

@@ -153,6 +153,7 @@ impl Api {
             "rate": workspace.allowance.rate,
             "in_flight": workspace.allowance.in_flight,
             "methods": workspace.allowance.methods,
+            "push_egress": workspace.push_egress,
             "created_at_ms": workspace.created_at_ms,
             "error_rate": report.error_rate,
             "active_tasks": report.active_tasks,

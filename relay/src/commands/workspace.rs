@@ -11,6 +11,7 @@ use super::client::segment;
 use super::exit::{Code, Failure};
 use super::expiry;
 use super::operator::RelayArgs;
+use crate::push_egress::PushEgress;
 use crate::registry::{CallerPolicy, ExposurePolicy, Tier};
 
 mod text;
@@ -116,6 +117,9 @@ struct Policies {
     /// push-get, push-list, push-delete, extended-card and other, with commas between them
     #[arg(long, value_name = "LIST", value_parser = allowance::methods)]
     methods: Option<Value>,
+    /// Where the relay posts the agent's push notifications for it: off, HOST[:PORT][,…] or public
+    #[arg(long, value_name = "WHERE")]
+    push_egress: Option<PushEgress>,
 }
 
 fn on_off(text: &str) -> Result<bool, &'static str> {
@@ -141,6 +145,7 @@ impl Policies {
             ("rate", self.rate),
             ("in_flight", self.in_flight),
             ("methods", self.methods),
+            ("push_egress", self.push_egress.map(|egress| egress.to_string().into())),
         ];
         given.into_iter().filter_map(|(field, value)| Some((field.into(), value?))).collect()
     }

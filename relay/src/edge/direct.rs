@@ -2,7 +2,8 @@
 //!
 //! The URL is judged by [`crate::direct_url`] and dialled by `dial`, which connects to nothing but
 //! addresses that were judged; `upload` is the body on its way there, `answer` the one on its way back,
-//! and `probe` looks now and then whether an agent answers. Each request has a connection of its own,
+//! `probe` looks now and then whether an agent answers,
+//! and `push` posts what an agent has to tell. Each request has a connection of its own,
 //! which is closed behind it, and no redirect is followed: it is the agent's answer.
 
 mod answer;
@@ -10,6 +11,7 @@ mod crowd;
 mod dial;
 mod patient;
 pub mod probe;
+pub mod push;
 mod upload;
 
 use std::future::Future;

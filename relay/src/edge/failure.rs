@@ -11,6 +11,7 @@ use shared::wire::Abort;
 use super::budgets::Over;
 use crate::direct_url::Rule;
 use crate::methods::A2aMethod;
+use crate::push_egress::Denied;
 
 /// Why a request gets no answer from its agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum Failure {
     PathDenied,
     /// A link without a credential carries a registration only.
     RegistrationOnly,
+    /// The relay does not post there for this agent.
+    PushDenied(Denied),
     /// The path has other methods.
     MethodNotAllowed(&'static str),
     /// The request breaks HTTP, or what this edge takes of it.
@@ -152,7 +155,7 @@ impl Failure {
                 (403, "RELAY_FORBIDDEN")
             }
             Self::PathDenied => (403, "RELAY_PATH_DENIED"),
-            Self::RegistrationOnly => (403, "RELAY_FORBIDDEN"),
+            Self::RegistrationOnly | Self::PushDenied(_) => (403, "RELAY_FORBIDDEN"),
             Self::UnknownWorkspace => (404, "RELAY_UNKNOWN_WORKSPACE"),
             Self::NotFound(_) => (404, "RELAY_NOT_FOUND"),
             Self::MethodNotAllowed(_) => (405, "RELAY_METHOD_NOT_ALLOWED"),
@@ -222,6 +225,7 @@ impl Failure {
             Self::RegistrationOnly => "This link has no credential: POST /workspaces and POST \
                 /registry/register cross it, and nothing else does."
                 .into(),
+            Self::PushDenied(why) => format!("It is not posted: {why}."),
             Self::UnknownWorkspace => {
                 "No agent is known by this URL. Check it with whoever gave it to you.".into()
             }

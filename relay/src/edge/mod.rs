@@ -51,6 +51,7 @@ pub mod outbound;
 mod own_api;
 mod own_call;
 pub mod prefix;
+pub mod push;
 pub mod record;
 pub mod render;
 pub mod request_name;

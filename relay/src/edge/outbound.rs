@@ -28,6 +28,7 @@ use super::failure::Failure;
 use super::forwarded::Caller;
 use super::own_api::{self, API_BODY_BYTES_MAX, API_BODY_TIMEOUT};
 use super::own_call::OwnCall;
+use super::push;
 use super::render::Dialect;
 use super::route::{Route, route};
 use super::service::{Asked, Edge, No};
@@ -98,6 +99,9 @@ impl Edge {
             return Err(Failure::RegistrationOnly.into());
         }
         remove_hop_by_hop(&mut head.fields);
+        if path == push::PATH {
+            return self.hear_push(speaker, head, body).await;
+        }
         let judged = self.api.doorman.judge(&head.fields);
         let principal = whose_call(speaker.workspace, judged, &path);
         let mut parts = parts_of(head, &path)?;
@@ -133,6 +137,19 @@ impl Edge {
         forwarded.map_err(Unheard::Refused)
     }
 
+    /// Posts a push notification of an agent's own.
+    async fn hear_push(
+        &self,
+        speaker: &Speaker,
+        head: RequestHead,
+        body: CallBody,
+    ) -> Result<Response<AnswerBody>, Unheard> {
+        let _place = self.load.enter()?;
+        let webhook = self.webhook(speaker.workspace, &head.method, &head.fields)?;
+        let body = whole(head.has_body.then_some(body), push::BODY_BYTES_MAX).await?;
+        Ok(self.post(webhook, head.fields, body).await?)
+    }
+
     fn carried(&self, body: CallBody) -> Box<CallerBody> {
         CallerBody::of(Source::Link(Box::new(body)), self.max_body_bytes)
     }
@@ -150,12 +167,7 @@ impl Edge {
         let asker =
             principal.ok().flatten().map(|principal| Asker { principal, source, over_link: true });
         // Of whom nobody knows not even a body is read; the head alone says no.
-        let body = match timeout(API_BODY_TIMEOUT, whole(asker.is_some().then_some(body))).await {
-            Ok(body) => body?,
-            Err(_) => {
-                return Err(Failure::BadRequest("The body stopped for 30 s before its end.").into());
-            }
-        };
+        let body = whole(asker.is_some().then_some(body), API_BODY_BYTES_MAX).await?;
         let query = parts.uri.query();
         let (method, headers, body) = (&parts.method, &parts.headers, &body[..]);
         let request = api::Request { method, path, query, headers, body };
@@ -210,14 +222,20 @@ fn is_registration(method: &Method, path: &str) -> bool {
     *method == Method::POST && matches!(path, "/workspaces" | "/registry/register")
 }
 
-/// Reads a body of the size that the API takes.
-async fn whole(body: Option<CallBody>) -> Result<Bytes, Unheard> {
-    let Some(mut body) = body else { return Ok(Bytes::new()) };
+/// Reads a body of at most so many bytes, as long as it keeps coming.
+async fn whole(body: Option<CallBody>, bytes_max: usize) -> Result<Bytes, Unheard> {
+    let Some(body) = body else { return Ok(Bytes::new()) };
+    timeout(API_BODY_TIMEOUT, gathered(body, bytes_max)).await.unwrap_or_else(|_| {
+        Err(Failure::BadRequest("The body stopped for 30 s before its end.").into())
+    })
+}
+
+async fn gathered(mut body: CallBody, bytes_max: usize) -> Result<Bytes, Unheard> {
     let mut whole = BytesMut::new();
     loop {
         match body.part().await.map_err(Unheard::Cut)? {
-            Part::Data(bytes) if whole.len() + bytes.len() > API_BODY_BYTES_MAX => {
-                return Err(Failure::BodyTooLarge(API_BODY_BYTES_MAX as u64).into());
+            Part::Data(bytes) if whole.len() + bytes.len() > bytes_max => {
+                return Err(Failure::BodyTooLarge(bytes_max as u64).into());
             }
             Part::Data(bytes) => {
                 whole.extend_from_slice(&bytes);

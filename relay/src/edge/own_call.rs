@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, Method, Response};
 use shared::wire::RequestHead;
 
+use super::push;
 use super::route::{Route, route};
 use crate::access_log::{self, Value};
 use crate::admin::Api;
@@ -136,6 +137,9 @@ impl Drop for OwnCall {
 
 /// What a path asks for, in words of ours: it may hold an address, and anything else.
 fn form(path: &str) -> &'static str {
+    if path == push::PATH {
+        return push::PATH;
+    }
     match route(path) {
         Route::Api => Api::form(path).unwrap_or("(nothing)"),
         Route::Health => "/healthz",
@@ -162,6 +166,8 @@ mod tests {
             ("/workspaces/x/y/z\"", "(nothing)"),
             ("/\"\u{7}", "(nothing)"),
             ("/readyz", "/readyz"),
+            ("/push", "/push"),
+            ("/push/x", "(nothing)"),
         ] {
             assert_eq!(form(path), expected, "{path}");
         }

@@ -25,6 +25,7 @@ use super::judge::{host, judge};
 use super::load::Load;
 use super::observed::Observed;
 use super::own_api;
+use super::push::Paces;
 use super::record::Record;
 use super::render::{Dialect, refusal};
 use super::request_name::RequestNames;
@@ -69,6 +70,8 @@ pub struct Edge {
     pub feed: Arc<Feed>,
     /// Who guesses.
     pub guesses: Guesses,
+    /// How fast agents post to webhooks.
+    pub paces: Paces,
     /// Whether the relay shuts down; the tunnel knows it too.
     pub draining: Arc<AtomicBool>,
 }

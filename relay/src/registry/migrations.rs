@@ -10,6 +10,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_strict_card.sql"),
     include_str!("migrations/0005_keep_alive_errors_as_200.sql"),
     include_str!("migrations/0006_allowances.sql"),
+    include_str!("migrations/0007_push_egress.sql"),
 ];
 
 /// The version that this relay reads and writes.

@@ -7,6 +7,7 @@ use shared::ids::{Address, Alias, OrgId, WorkspaceId};
 
 use super::allowance::Allowance;
 use super::words::words;
+use crate::push_egress::PushEgress;
 
 /// The longest name of a workspace, in characters: what a file name may have, and it fits a
 /// line of a terminal or of a log.
@@ -50,6 +51,8 @@ pub struct Workspace {
     pub jsonrpc_errors_as_200: bool,
     /// What it may be asked, by all of its callers together.
     pub allowance: Allowance,
+    /// Where the relay posts its push notifications for it.
+    pub push_egress: PushEgress,
     /// Whether its calls are held back until it is resumed.
     pub paused: bool,
     /// When it was made, in unix milliseconds.
@@ -81,6 +84,7 @@ impl Workspace {
             keep_alive: true,
             jsonrpc_errors_as_200: false,
             allowance: Allowance::default(),
+            push_egress: PushEgress::Off,
             paused: false,
             created_at_ms: 0,
             registered_at_ms: None,

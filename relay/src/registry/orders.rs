@@ -8,6 +8,7 @@ use super::allowance::{Allowance, Rate};
 use super::errors::StoreError;
 use super::model::{CallerPolicy, ExposurePolicy, Tier};
 use crate::methods::Methods;
+use crate::push_egress::PushEgress;
 
 /// A workspace to be made.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct NewWorkspace {
     pub jsonrpc_errors_as_200: bool,
     /// What it may be asked.
     pub allowance: Allowance,
+    /// Where the relay posts its push notifications for it.
+    pub push_egress: PushEgress,
     /// The workspace it is made under.
     pub parent: Option<WorkspaceId>,
     /// Where its agent is said to serve.
@@ -58,6 +61,7 @@ impl NewWorkspace {
             keep_alive: true,
             jsonrpc_errors_as_200: false,
             allowance: Allowance::default(),
+            push_egress: PushEgress::Off,
             parent: None,
             url: None,
         })
@@ -129,6 +133,8 @@ pub struct PolicyChange {
     pub in_flight: Edit<u32>,
     /// Which methods may be used.
     pub methods: Option<Methods>,
+    /// Where the relay posts its push notifications for it.
+    pub push_egress: Option<PushEgress>,
     /// Whether its calls are held back.
     pub paused: Option<bool>,
     /// A new public handle; the old one leads nowhere from then on. See [`fresh_address`].
@@ -170,6 +176,9 @@ impl PolicyChange {
         }
         if let Some(methods) = self.methods {
             told.insert("methods".into(), methods.to_string().into());
+        }
+        if let Some(egress) = &self.push_egress {
+            told.insert("push_egress".into(), egress.to_string().into());
         }
         if self.new_address.is_some() {
             told.insert("new_address".into(), true.into());

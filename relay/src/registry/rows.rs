@@ -16,7 +16,7 @@ use super::model::{AgentKey, Tier, Workspace};
 const WORKSPACE: &str = "SELECT w.id, w.org_id, w.parent_id, w.name, l.alias, a.address, \
     w.callers, w.expose, w.paused, w.created_at, w.removed_at, w.url, w.card, w.registered_at, \
     w.role, w.tier, w.strict_card, w.keep_alive, w.jsonrpc_errors_as_200, \
-    w.rate_per_1000_s, w.in_flight_max, w.methods \
+    w.rate_per_1000_s, w.in_flight_max, w.methods, w.push_egress \
     FROM workspaces w \
     LEFT JOIN aliases l ON l.workspace_id = w.id \
     JOIN addresses a ON a.workspace_id = w.id \
@@ -95,6 +95,7 @@ fn workspace_from(row: &Row<'_>) -> rusqlite::Result<Workspace> {
         keep_alive: row.get(17)?,
         jsonrpc_errors_as_200: row.get(18)?,
         allowance: allowance_from(row, 19)?,
+        push_egress: parsed(row, 22)?,
     })
 }
 

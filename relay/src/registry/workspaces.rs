@@ -30,8 +30,8 @@ pub(super) fn create(
     }
     let insert = "INSERT INTO workspaces \
         (id, org_id, parent_id, name, callers, expose, created_at, url, role, tier, strict_card, \
-         keep_alive, jsonrpc_errors_as_200, rate_per_1000_s, in_flight_max, methods) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+         keep_alive, jsonrpc_errors_as_200, rate_per_1000_s, in_flight_max, methods, push_egress) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
     work.connection
         .prepare_cached(insert)?
         .execute(params![
@@ -51,6 +51,7 @@ pub(super) fn create(
             new.allowance.rate.map(Rate::per_1000_s),
             new.allowance.in_flight,
             new.allowance.methods.to_string(),
+            new.push_egress.to_string(),
         ])
         .map_err(|error| on_conflict(error, || StoreError::NotFresh { what: "workspace id" }))?;
     insert_address(work.connection, new.id, new.address, now_ms)?;
@@ -85,8 +86,8 @@ pub(super) fn set_policies(
          strict_card = coalesce(?10, strict_card), keep_alive = coalesce(?11, keep_alive), \
          jsonrpc_errors_as_200 = coalesce(?12, jsonrpc_errors_as_200), \
          rate_per_1000_s = iif(?13, ?14, rate_per_1000_s), \
-         in_flight_max = iif(?15, ?16, in_flight_max), methods = coalesce(?17, methods) \
-         WHERE id = ?1",
+         in_flight_max = iif(?15, ?16, in_flight_max), methods = coalesce(?17, methods), \
+         push_egress = coalesce(?18, push_egress) WHERE id = ?1",
         params![
             id.to_string(),
             change.name,
@@ -105,6 +106,7 @@ pub(super) fn set_policies(
             change.in_flight.is_made(),
             change.in_flight.given(),
             change.methods.map(|methods| methods.to_string()),
+            change.push_egress.as_ref().map(ToString::to_string),
         ],
     )?;
     match &change.alias {

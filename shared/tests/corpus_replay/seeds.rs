@@ -17,6 +17,7 @@ pub(crate) fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
     acknowledgements(&mut seeds);
     control(&mut seeds);
     exposure(&mut seeds);
+    protobuf(&mut seeds);
     seeds.0
 }
 
@@ -533,4 +534,44 @@ fn exposure(seeds: &mut Seeds) {
     ] {
         seeds.add("exposure", name, input);
     }
+}
+
+/// Messages as the relay reads them: an `AgentCard` of A2A 1.0, and what breaks the encoding.
+fn protobuf(seeds: &mut Seeds) {
+    let field = |number: u8, content: &[u8]| {
+        let length = u8::try_from(content.len()).expect("a short field");
+        [&[number << 3 | 2, length], content].concat()
+    };
+    let interface = |url: &str, binding: &str| {
+        let parts = [field(1, url.as_bytes()), field(2, binding.as_bytes())].concat();
+        field(3, &parts)
+    };
+    let card = [
+        field(1, b"Echo"),
+        interface("http://localhost:8000/a2a", "JSONRPC"),
+        interface("localhost:10000", "GRPC"),
+        field(13, b"\x0a\x01x"),
+        field(14, b"http://localhost:8000/icon.png"),
+    ]
+    .concat();
+    seeds.add("protobuf", "taken-card", card.clone());
+    seeds.add("protobuf", "taken-nothing", []);
+    let all_wires = [&[0x08, 0xac, 0x02][..], &[0x11; 9], &[0x1a, 1, 7], &[0x25; 5]].concat();
+    seeds.add("protobuf", "taken-every-wire-type", all_wires);
+    let largest = [&[0x08][..], &[0xff; 9], &[0x01]].concat();
+    seeds.add("protobuf", "taken-largest-number", largest);
+    seeds.add("protobuf", "taken-number-longer-than-needed", [0x08, 0x81, 0x80, 0x00]);
+    seeds.add("protobuf", "taken-tag-longer-than-needed", [0x88, 0x00, 0x07]);
+    seeds.add("protobuf", "refused-number-of-65-bits", [&[0x08][..], &[0xff; 9], &[0x02]].concat());
+    seeds.add("protobuf", "refused-number-of-eleven-bytes", [&[0x08][..], &[0x80; 11]].concat());
+    seeds.add("protobuf", "refused-number-cut", [0x08, 0x80]);
+    seeds.add("protobuf", "refused-tag-cut", [0x80]);
+    seeds.add("protobuf", "refused-field-0", [0x02, 0x00]);
+    seeds.add("protobuf", "refused-group", [0x0b, 0x0c]);
+    seeds.add("protobuf", "refused-wire-type-7", [0x0f, 0x00]);
+    seeds.add("protobuf", "refused-eight-bytes-cut", [&[0x11][..], &[0; 7]].concat());
+    seeds.add("protobuf", "refused-four-bytes-cut", [&[0x15][..], &[0; 3]].concat());
+    seeds.add("protobuf", "refused-card-cut", card[..card.len() - 1].to_vec());
+    let endless = [&[0x0a][..], &[0xff; 9], &[0x01]].concat();
+    seeds.add("protobuf", "refused-length-beyond-memory", endless);
 }

@@ -37,8 +37,8 @@ pub struct GrpcCall {
     pub path: String,
     /// Its metadata, and the fields beside it.
     pub fields: HeaderMap,
-    /// Bytes of its messages, as far as they came.
-    pub bytes: usize,
+    /// Its messages with their prefixes, as far as they came.
+    pub body: Vec<u8>,
     /// The connection on which it came, counted from 0.
     pub connection: usize,
     /// How it ended.
@@ -46,8 +46,9 @@ pub struct GrpcCall {
 }
 
 /// The server, on a port of its own. `x-test-do` of a call says what it does: `echo` (the default),
-/// `stream:N` (so many messages, one each 20 ms), `refuse` (all trailers), `never`, `reset` (within its
-/// answer), `reset-first` (in its place).
+/// `parrot` (sends back what comes, as it comes), `stream:N` (so many messages, one each 20 ms), `fail`
+/// (a message, and an error behind it), `refuse` (all trailers), `never`, `reset` (within its answer),
+/// `reset-first` (in its place). It knows every method but `Dance`.
 pub struct GrpcAgent {
     port: u16,
     calls: Calls,
@@ -143,13 +144,14 @@ async fn call(
 ) {
     let (head, mut body) = request.into_parts();
     let what = head.headers.get("x-test-do").and_then(|what| what.to_str().ok()).unwrap_or("echo");
+    let what = if head.uri.path().ends_with("/Dance") { "unknown" } else { what };
     let what = what.to_owned();
     let index = {
         let mut calls = lock(&calls);
         calls.push(GrpcCall {
             path: head.uri.path().to_owned(),
             fields: head.headers,
-            bytes: 0,
+            body: Vec::new(),
             connection,
             end: CallEnd::Open,
         });
@@ -174,18 +176,34 @@ async fn answer(
     if what == "never" {
         return Err(poll_fn(|cx| respond.poll_reset(cx)).await.map_err(reset)?);
     }
-    let mut message = Vec::new();
+    let head = || Response::builder().header("content-type", "application/grpc");
+    let mut parrot = match what {
+        "parrot" => {
+            let head = head().header("x-initial", "1").body(()).expect("a head");
+            Some(respond.send_response(head, false).map_err(reset)?)
+        }
+        _ => None,
+    };
     while let Some(data) = body.data().await {
         let data = data.map_err(reset)?;
         body.flow_control().release_capacity(data.len()).map_err(reset)?;
-        message.extend_from_slice(&data);
-        lock(calls)[index].bytes = message.len();
+        lock(calls)[index].body.extend_from_slice(&data);
+        if let Some(parrot) = &mut parrot {
+            parrot.send_data(data, false).map_err(reset)?;
+        }
     }
-    let head = || Response::builder().header("content-type", "application/grpc");
+    if let Some(mut parrot) = parrot {
+        return parrot.send_trailers(trailers("0")).map_err(reset);
+    }
     match what.split_once(':').unwrap_or((what, "")) {
         ("refuse", _) => {
             let head = head().header("grpc-status", "5").header("grpc-message", "no such task");
             let head = head.header("x-relay-error", "forged").header("x-of-agent-bin", "AAEC");
+            respond.send_response(head.body(()).expect("a head"), true).map_err(reset)?;
+            return Ok(());
+        }
+        ("unknown", _) => {
+            let head = head().header("grpc-status", "12").header("grpc-message", "no such method");
             respond.send_response(head.body(()).expect("a head"), true).map_err(reset)?;
             return Ok(());
         }
@@ -216,11 +234,27 @@ async fn answer(
             sending.send_reset(Reason::CANCEL);
             return Ok(());
         }
-        _ => sending.send_data(message.into(), false).map_err(reset)?,
+        ("fail", _) => {
+            sending.send_data(Bytes::from_static(&[0, 0, 0, 0, 1, 7]), false).map_err(reset)?;
+            let mut trailers = trailers("9");
+            trailers.insert("grpc-message", HeaderValue::from_static("not%20now%2C later"));
+            trailers.insert("grpc-status-details-bin", HeaderValue::from_static("CAkSB25vdCBub3c"));
+            return sending.send_trailers(trailers).map_err(reset);
+        }
+        _ => {
+            let message = lock(calls)[index].body.clone();
+            sending.send_data(message.into(), false).map_err(reset)?;
+        }
     }
+    sending.send_trailers(trailers("0")).map_err(reset)
+}
+
+/// Trailers with this status, and some metadata of the agent's own.
+fn trailers(status: &'static str) -> HeaderMap {
     let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    trailers.insert("grpc-status", HeaderValue::from_static(status));
     trailers.insert("x-last-bin", HeaderValue::from_static("AwQF"));
-    sending.send_trailers(trailers).map_err(reset)?;
-    Ok(())
+    trailers.append("x-twice", HeaderValue::from_static("one"));
+    trailers.append("x-twice", HeaderValue::from_static("two"));
+    trailers
 }

@@ -42,8 +42,9 @@ pub const OF_EMPTY_REQUESTS: [Allowed; 1] = [allowed(
 )];
 
 /// Fields of a request for a card: the relay must read it to know whether its URLs are public.
-pub const OF_CARD_REQUESTS: [Allowed; 3] = [
+pub const OF_CARD_REQUESTS: [Allowed; 4] = [
     allowed("accept-encoding", "the relay asks for the card as it is"),
+    allowed("grpc-accept-encoding", "the same, of a card by gRPC"),
     allowed("if-none-match", "the relay compares with what it serves"),
     allowed("if-modified-since", "the relay compares with what it serves"),
 ];
@@ -82,6 +83,21 @@ pub const IN_BODIES: [Allowed; 3] = [
     allowed("UUIDs", "ids of messages, tasks, contexts, artifacts and calls are made anew"),
     allowed("times", "the agent's clock goes on"),
     allowed("the agent's base", "its own origin without the relay, its public base through it"),
+];
+
+/// Fields of an answer by gRPC.
+pub const OF_GRPC_ANSWERS: [Allowed; 2] = [
+    allowed(
+        "date",
+        "a server with a clock says the time (RFC 9110, 6.6.1), whatever the agent's does",
+    ),
+    allowed("x-relay-error", "an agent cannot speak as the relay"),
+];
+
+/// How a call by gRPC may end otherwise than without the relay, and by which status.
+pub const GRPC_ENDS: [Allowed; 2] = [
+    allowed("13", "what the agent resets ends with trailers, which say more than a reset can"),
+    allowed("4", "the relay ends what is over its `grpc-timeout`, where the caller has not yet"),
 ];
 
 /// What the relay puts into a body, other than a card's URLs: comments in a silent event stream.

@@ -1,6 +1,5 @@
 //! Agents and callers on the official A2A SDKs for Python and JavaScript, current and of the 0.3 line.
 
-pub mod grpc;
 mod installed;
 
 pub use installed::Sdk;
@@ -26,6 +25,8 @@ pub async fn python() -> Option<PathBuf> {
 pub struct SdkAgent {
     /// Where it serves.
     pub address: SocketAddr,
+    /// Where it serves gRPC; port 0 on JavaScript, where it does not.
+    pub grpc: SocketAddr,
     _process: Process,
 }
 
@@ -35,34 +36,40 @@ impl SdkAgent {
     /// # Panics
     /// When it does not listen in time, or there is no agent on this SDK.
     pub async fn start(sdk: Sdk, origin: &str) -> Option<SdkAgent> {
-        SdkAgent::start_signing(sdk, origin, None).await
+        SdkAgent::start_with(sdk, origin, &[]).await
     }
 
-    /// The same; with a key, it signs its card.
+    /// The same, in this environment: `GRPC_URL` is what its card says of gRPC, and with a `SIGNING_KEY`
+    /// it signs its cards.
     ///
     /// # Panics
     /// When it does not listen in time, or there is no agent on this SDK.
-    pub async fn start_signing(sdk: Sdk, origin: &str, key: Option<&str>) -> Option<SdkAgent> {
+    pub async fn start_with(sdk: Sdk, origin: &str, env: &[(&str, &str)]) -> Option<SdkAgent> {
         let mut command = Command::new(sdk.interpreter().await?);
-        command.arg(agent_script(sdk)).arg(origin).envs(key.map(|key| ("SIGNING_KEY", key)));
+        command.arg(agent_script(sdk)).arg(origin).envs(env.iter().copied());
         let process = Process::spawn("sdk-agent", command);
-        let is_port = |line: &str| line.parse::<u16>().is_ok();
-        let line = process.wait_for_line(is_port, START).await;
-        let port = line.parse().expect("a port");
-        Some(SdkAgent { address: (Ipv4Addr::LOCALHOST, port).into(), _process: process })
+        let ports = |line: &str| -> Option<(u16, u16)> {
+            let (port, grpc) = line.split_once(' ')?;
+            Some((port.parse().ok()?, grpc.parse().ok()?))
+        };
+        let line = process.wait_for_line(|line| ports(line).is_some(), START).await;
+        let (port, grpc) = ports(&line).expect("two ports");
+        let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Some(SdkAgent { address: at(port), grpc: at(grpc), _process: process })
     }
 }
 
 /// The script of the agent on an SDK.
 ///
 /// # Panics
-/// There are agents on the SDKs for Python only.
+/// There is none on the SDK for JavaScript of the 0.3 line.
 #[must_use]
 pub fn agent_script(sdk: Sdk) -> PathBuf {
     match sdk {
         Sdk::Python => sdk.script("agent.py"),
         Sdk::Python03 => sdk.script("agent_03.py"),
-        Sdk::Js | Sdk::Js03 => panic!("{sdk:?} has no agent"),
+        Sdk::Js => sdk.script("agent.mjs"),
+        Sdk::Js03 => panic!("{sdk:?} has no agent"),
     }
 }
 
@@ -71,9 +78,9 @@ pub fn agent_script(sdk: Sdk) -> PathBuf {
 pub struct SdkCaller {
     /// The SDK.
     pub sdk: Sdk,
-    /// `JSONRPC` or `HTTP+JSON`.
+    /// `JSONRPC`, `HTTP+JSON` or, in Python, `GRPC`.
     pub binding: &'static str,
-    /// `all`, `silence` or `card`.
+    /// `all`, `first`, `silence` or `card`.
     pub tour: &'static str,
     /// Whether it speaks HTTP/2, which the SDKs for Python can without TLS.
     pub http2: bool,
@@ -83,8 +90,12 @@ pub struct SdkCaller {
     pub webhook: String,
     /// How long its silences are.
     pub seconds: u64,
+    /// Whether the agent is of the 0.3 line: callers on the current SDKs must know.
+    pub older: bool,
     /// The key by which it verifies the agent's card, if it does.
     pub key: Option<String>,
+    /// The certificate that it trusts, if the agent is called over TLS.
+    pub ca: Option<PathBuf>,
 }
 
 impl SdkCaller {
@@ -100,7 +111,9 @@ impl SdkCaller {
             mention,
             webhook,
             seconds: 0,
+            older: false,
             key: None,
+            ca: None,
         }
     }
 
@@ -110,9 +123,19 @@ impl SdkCaller {
     /// # Panics
     /// When it fails as a program, or does not end in time.
     pub async fn call(&self, base: &str) -> Option<Value> {
+        let seen = self.try_call(base).await?;
+        Some(seen.unwrap_or_else(|complaints| panic!("{self:?} of {base}: {complaints}")))
+    }
+
+    /// The same; an error is what it complains of.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn try_call(&self, base: &str) -> Option<Result<Value, String>> {
         let asked = json!({
             "base": base, "binding": self.binding, "tour": self.tour, "http2": self.http2,
             "mention": self.mention, "webhook": self.webhook, "seconds": self.seconds, "key": self.key,
+            "ca": self.ca, "older": self.older,
         });
         let script = match self.sdk {
             Sdk::Python => "client.py",
@@ -131,16 +154,23 @@ impl SdkCaller {
 /// # Panics
 /// When the verifier fails as a program, or does not end in time.
 pub async fn verify(card: &str) -> Option<Value> {
-    run(Sdk::Python, "verify.py", &[card], TOUR).await
+    let seen = run(Sdk::Python, "verify.py", &[card], TOUR).await?;
+    Some(seen.unwrap_or_else(|complaints| panic!("the verifier: {complaints}")))
 }
 
-/// Runs a script on an SDK; answers the JSON that it prints.
-async fn run(sdk: Sdk, script: &str, arguments: &[&str], patience: Duration) -> Option<Value> {
+/// Runs a script on an SDK; answers the JSON that it prints, or what it complains of.
+async fn run(
+    sdk: Sdk,
+    script: &str,
+    arguments: &[&str],
+    patience: Duration,
+) -> Option<Result<Value, String>> {
     let mut command = tokio::process::Command::new(sdk.interpreter().await?);
     command.arg(sdk.script(script)).args(arguments).kill_on_drop(true);
     let output = tokio::time::timeout(patience, command.output());
     let output = output.await.expect("the script ends").expect("the script starts");
-    let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{sdk:?} {script} {arguments:?}: {complaints}");
-    Some(serde_json::from_slice(&output.stdout).expect("the script prints JSON"))
+    if !output.status.success() {
+        return Some(Err(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    Some(Ok(serde_json::from_slice(&output.stdout).expect("the script prints JSON")))
 }

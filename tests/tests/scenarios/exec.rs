@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::command;
 use tests::http::post_json;
 use tests::operator::WorkspaceHandle;
 use tests::world::message;
@@ -150,4 +151,30 @@ async fn an_agent_that_will_not_end_is_ended_by_the_second_signal() {
     stage.connector.process().terminate();
     assert_eq!(stage.exit_code().await, 143);
     until_nobody_serves(port).await;
+}
+
+#[tokio::test]
+async fn an_agent_with_a_host_of_its_own_is_told_of_it_and_so_is_its_owner() {
+    let relay = Relay::builder().args(["--domain", "agents.test"]).start().await;
+    let open = ["--alias", "echo", "--callers", "open"];
+    let workspace = relay.add_workspace("first", &open).await;
+    let host = format!("http://echo.agents.test:{}/", relay.http().port());
+    let script = agent("echo \"$A2A_PUBLIC_HOST_URL\" >> hosts", "");
+    let connector = Connector::builder(&workspace.join, 0).exec(&script).start();
+    let told = connector.state_dir().with_file_name("hosts");
+    let read = || std::fs::read_to_string(&told).unwrap_or_default();
+    until("the agent was told", SOON, async || read() == format!("{host}\n")).await;
+    let state_dir = connector.state_dir().display().to_string();
+    let status = ["status", "--json", "--state-dir", &state_dir];
+    let shown = command::connector(&status, "").await.json();
+    assert_eq!((&shown["host_url"], &shown["state"]), (&host.into(), &"online".into()), "{shown}");
+    assert_eq!(shown["public_url"], workspace.public_url, "{shown}");
+
+    // A policy under which there is no such host takes it away, and an agent that starts then has none.
+    assert_eq!(relay.cli(&["workspace", "set", "first", "--callers", "link"]).await.code, 0);
+    let gone = |line: &str| line.contains("another public URL");
+    connector.process().wait_for_line(gone, SOON).await;
+    connector.process().hang_up();
+    until("it was started again", SOON, async || read().lines().count() == 2).await;
+    assert_eq!(read().lines().last(), Some(""));
 }

@@ -5,6 +5,7 @@ mod bootstrap;
 mod calls;
 mod noted;
 mod platform;
+mod push;
 mod tokens;
 
 use certs::JoinString;

@@ -1,10 +1,8 @@
 //! gRPC through an agent's host: every frame that means something, both ways.
 
-mod sdk;
-
 use std::time::Duration;
 use tests::{
-    Call, Ending, Port, RawResponse, World,
+    Call, Connector, Ending, Port, RawResponse, Relay, World,
     agent::{CallEnd, GrpcAgent},
     http::{Connection, Reason, Version},
 };
@@ -168,6 +166,38 @@ async fn resets_reach_the_other_side_at_once() {
 }
 
 #[tokio::test]
+async fn a_service_of_the_agents_own_hears_that_its_caller_left_within_the_request() {
+    let agent = GrpcAgent::start().await;
+    let also = format!("grpc={}", agent.port());
+    let world = World::builder()
+        .relay_args(&["--domain", "agents.test"])
+        .workspace_args(&["--alias", "echo", "--callers", "open", "--expose", "all"])
+        .connector_args(&["--also", &also, "--expose", "all"])
+        .start()
+        .await;
+    let connection = connect(&world).await;
+    let url = format!("{HOST}/files.v1.Files/Upload");
+    for (id, what, answers) in [("silent", "never", false), ("talks", "parrot", true)] {
+        let fields = [GRPC, TRAILERS, ("x-test-id", id), ("x-test-do", what)];
+        let begun = connection.begin("POST", &url, &fields, None).await;
+        let (mut call, mut upload) = begun.expect("a stream");
+        upload.send_bytes(&[0, 0, 0, 0, 1, 7][..]).await.expect("room");
+        if answers {
+            call.head().await.expect("a head");
+            call.piece().await;
+        }
+        tests::until("it has reached the agent", SOON, async || {
+            agent.calls().iter().any(|call| call.has_id(id))
+        })
+        .await;
+        drop(upload);
+        call.reset();
+        assert_eq!(agent.until_reset(id).await, Reason::CANCEL, "{id}");
+    }
+    world.until_quiet().await;
+}
+
+#[tokio::test]
 async fn the_callers_deadline_ends_a_call_before_and_within_its_answer() {
     let (agent, world) = world("open").await;
     let connection = connect(&world).await;
@@ -260,6 +290,29 @@ async fn an_agent_that_is_gone_and_back_is_dialled_again() {
     let _agent = GrpcAgent::start_on(port.number()).await;
     assert_eq!(trailer(&ask(&connection, SEND, &[]).await, "grpc-status"), Some("0"));
     world.until_quiet().await;
+}
+
+#[tokio::test]
+async fn an_agent_of_grpc_alone_is_called_once_its_port_is_named() {
+    let agent = GrpcAgent::start().await;
+    let relay = Relay::builder().args(["--domain", "agents.test"]).start().await;
+    let open = ["--alias", "echo", "--callers", "open"];
+    relay.add_workspace("echo", &open).await;
+    for (args, status) in [(vec![], "12"), (vec![format!("--also=grpc={}", agent.port())], "0")] {
+        let join = relay.cli(&["workspace", "join", "echo", "--json"]).await.json();
+        let join = join["join"].as_str().expect("a join string").to_owned();
+        let connector = Connector::builder(&join, agent.port()).args(args);
+        let connector = connector.start_online().await;
+        let connection = Connection::connect(&relay.http().to_string()).await.expect("the relay");
+        let answer = ask(&connection, SEND, &[]).await;
+        let said = answer.header("grpc-status").or_else(|| trailer(&answer, "grpc-status"));
+        assert_eq!(said, Some(status), "{answer:?}");
+        if status == "12" {
+            let told = |line: &str| line.contains("--also grpc=PORT");
+            connector.process().wait_for_line(told, SOON).await;
+        }
+        assert_eq!(connector.stop().await, 0);
+    }
 }
 
 #[tokio::test]

@@ -1,19 +1,21 @@
 //! A client sees through the relay what it sees without it: every exchange twice, and compared.
 
+mod bases;
+mod grpc;
 mod raw;
 mod sdks;
 mod signed;
 mod silence;
 
 use tests::front::Exchange;
-use tests::parity::{self, Bases, Verdict};
+use tests::parity::{self, Bases, Places, Verdict};
 use tests::sdk::{Sdk, SdkAgent};
 use tests::{Connector, Front, Relay};
 
-/// An agent on an SDK with one front before it and another before the relay. The agent's card names
-/// the one, and the relay's public URL is the other, so that nobody has a reason to pass them by.
+/// An agent on an SDK with fronts before it and another before the relay. The agent's card names the
+/// ones, and the relay's public URL is the other, so that nobody has a reason to pass them by.
 struct Stage {
-    at_agent: Front,
+    at_agent: Vec<Front>,
     at_relay: Front,
     bases: Bases,
     _connector: Connector,
@@ -32,22 +34,49 @@ struct Twice {
 }
 
 impl Stage {
-    /// `None` where the SDK is not installed.
+    /// At a base of its own. `None` where the SDK is not installed.
     async fn new(sdk: Sdk) -> Option<Stage> {
+        Stage::with(sdk, None).await
+    }
+
+    /// At a host of its own, with gRPC.
+    async fn with_host(sdk: Sdk) -> Option<Stage> {
+        Stage::with(sdk, Some("sdk.agents.test")).await
+    }
+
+    async fn with(sdk: Sdk, host: Option<&str>) -> Option<Stage> {
         let (at_agent, at_relay) = (Front::start(), Front::start());
+        let at_grpc = host.map(|_| Front::start());
+        let place = |front: &Front| format!("127.0.0.1:{}", front.port());
+        let grpc_url = at_grpc.as_ref().map(place);
+        let env: Vec<_> = grpc_url.iter().map(|url| ("GRPC_URL", url.as_str())).collect();
         let local = at_agent.origin();
-        let agent = SdkAgent::start(sdk, &local).await?;
+        let agent = SdkAgent::start_with(sdk, &local, &env).await?;
         at_agent.lead_to(agent.address);
-        let relay = Relay::builder().args(["--public-url", &at_relay.origin()]).start().await;
+        let relay = Relay::builder().args(["--public-url", &at_relay.origin()]);
+        let domain = host.and_then(|host| host.split_once('.'));
+        let relay = relay.args(domain.iter().flat_map(|(_, domain)| ["--domain", domain]));
+        let relay = relay.start().await;
         at_relay.lead_to(relay.http());
-        let workspace = relay.add_workspace("first", &[]).await;
-        let connector = Connector::builder(&workspace.join, at_agent.port()).start_online().await;
-        let public = workspace.base().trim_end_matches('/').to_owned();
-        let bases = Bases { local, public };
+        let alias = domain.map(|(alias, _)| ["--alias", alias, "--callers", "open"]);
+        let workspace = relay.add_workspace("first", alias.as_ref().map_or(&[], |args| args)).await;
+        let mut connector = Connector::builder(&workspace.join, at_agent.port());
+        if let Some(front) = &at_grpc {
+            front.lead_to(agent.grpc);
+            connector = connector.args(["--also".to_owned(), format!("grpc={}", front.port())]);
+        }
+        let connector = connector.start_online().await;
+        let public = match host {
+            Some(host) => format!("http://{host}:{}", at_relay.port()),
+            None => workspace.base().trim_end_matches('/').to_owned(),
+        };
+        let grpc = host
+            .zip(grpc_url)
+            .map(|(host, local)| Places { local, public: format!("{host}:{}", at_relay.port()) });
         Some(Stage {
-            at_agent,
+            at_agent: std::iter::once(at_agent).chain(at_grpc).collect(),
             at_relay,
-            bases,
+            bases: Bases { local, public, grpc },
             _connector: connector,
             _relay: relay,
             _agent: agent,
@@ -56,12 +85,17 @@ impl Stage {
 
     /// Calls the agent itself, then through the relay, given each base with its final slash.
     async fn twice<T>(&self, mut call: impl AsyncFnMut(&str) -> T) -> (Twice, T, T) {
-        let from = self.at_agent.count();
+        let so_far = || -> Vec<usize> { self.at_agent.iter().map(Front::count).collect() };
+        let since = |from: Vec<usize>| -> Vec<Exchange> {
+            let seen = self.at_agent.iter().zip(from).flat_map(|(front, from)| front.since(from));
+            callers(seen.collect())
+        };
+        let from = so_far();
         let alone = call(&format!("{}/", self.bases.local)).await;
-        let direct = callers(self.at_agent.since(from));
-        let (from, before) = (self.at_agent.count(), self.at_relay.count());
+        let direct = since(from);
+        let (from, before) = (so_far(), self.at_relay.count());
         let through = call(&format!("{}/", self.bases.public)).await;
-        let (outside, inside) = (self.at_relay.since(before), callers(self.at_agent.since(from)));
+        let (outside, inside) = (self.at_relay.since(before), since(from));
         (Twice { direct, outside, inside }, alone, through)
     }
 
@@ -80,7 +114,7 @@ impl Stage {
             let via = call.request.field("via").unwrap_or_default();
             assert!(via.ends_with(" a2a-relay"), "round the relay: {} {}", call.method, call.path);
         }
-        let below = self.bases.public.trim_start_matches(&self.at_relay.origin());
+        let below = self.bases.public.strip_prefix(&self.at_relay.origin()).unwrap_or_default();
         for call in &twice.outside {
             assert!(
                 call.path.starts_with(below),

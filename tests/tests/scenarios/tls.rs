@@ -1,5 +1,7 @@
 //! A relay with a certificate: callers reach it over TLS alone, and so do the operator's commands.
 
+mod hosts;
+
 use crate::command;
 use bytes::Bytes;
 use http::{Request, Response, Uri, request};
@@ -29,12 +31,18 @@ use tests::{
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// A certificate for loopback that vouches for itself, and its key.
+/// A certificate that vouches for itself, and its key.
 struct Files(TempDir);
 
 impl Files {
+    /// For loopback.
     fn new() -> Files {
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+        Files::of(&["127.0.0.1", "localhost"])
+    }
+
+    /// For these names.
+    fn of(names: &[&str]) -> Files {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
         let files = Files(tempfile::tempdir().expect("a folder"));
         std::fs::write(files.certificate(), made.cert.pem()).expect("a file");
@@ -78,16 +86,17 @@ impl Files {
 }
 
 /// Runs `relay workspace add` against the relay's public URL.
-async fn add_workspace(relay: &Relay, env: &[(&str, &str)]) -> Output {
+async fn add_workspace(relay: &Relay, env: &[(&str, &str)], args: &[&str]) -> Output {
     let token = relay.data_dir().join("admin-token").display().to_string();
     let at = ["--url", relay.public_url(), "--admin-token-file", &token];
-    command::relay_with(env, &[&["workspace", "add", "first", "--json"], &at[..]].concat()).await
+    let args = [&["workspace", "add", "first", "--json"], &at[..], args].concat();
+    command::relay_with(env, &args).await
 }
 
 /// The same, trusting this certificate.
-async fn workspace(relay: &Relay, files: &Files) -> WorkspaceHandle {
+async fn workspace(relay: &Relay, files: &Files, args: &[&str]) -> WorkspaceHandle {
     let root = files.certificate().display().to_string();
-    let json = add_workspace(relay, &[("SSL_CERT_FILE", &root)]).await.json();
+    let json = add_workspace(relay, &[("SSL_CERT_FILE", &root)], args).await.json();
     serde_json::from_value(json.clone()).unwrap_or_else(|e| panic!("{e}: {json}"))
 }
 
@@ -123,7 +132,7 @@ async fn callers_over_tls_agree_on_a_version_and_the_agent_is_told_https() {
     let (files, agent) = (Files::new(), Agent::start("a2a"));
     let relay = Relay::builder().args(files.args()).start().await;
     assert_eq!(relay.public_url(), format!("https://{}", relay.http()));
-    let workspace = workspace(&relay, &files).await;
+    let workspace = workspace(&relay, &files, &[]).await;
     assert!(workspace.base().starts_with(relay.public_url()), "{workspace:?}");
     let _connector = Connector::builder(&workspace.join, agent.port()).start_online().await;
     for (number, (offered, agreed)) in [
@@ -191,15 +200,15 @@ async fn a_relay_that_is_told_to_end_waits_for_no_handshake_and_for_nobody_who_i
 async fn commands_trust_no_certificate_that_they_were_not_told_of() {
     let files = Files::new();
     let relay = Relay::builder().args(files.args()).start().await;
-    let refused = add_workspace(&relay, &[]).await;
+    let refused = add_workspace(&relay, &[], &[]).await;
     assert_eq!(refused.code, 5, "{refused:?}");
     let said = refused.stderr.trim();
     assert!(said.contains(relay.public_url()) && said.contains("certificate"), "{refused:?}");
     assert!(said.ends_with('.'), "no sentence: {refused:?}");
     let other = Files::new();
     let root = other.certificate().display().to_string();
-    assert_eq!(add_workspace(&relay, &[("SSL_CERT_FILE", &root)]).await.code, 5);
-    assert!(workspace(&relay, &files).await.join.starts_with("join1_"));
+    assert_eq!(add_workspace(&relay, &[("SSL_CERT_FILE", &root)], &[]).await.code, 5);
+    assert!(workspace(&relay, &files, &[]).await.join.starts_with("join1_"));
 }
 
 /// What `relay serve` says that does not start, with these arguments besides free ports.

@@ -9,6 +9,7 @@ use super::{Answer, Api, Asker, done};
 use crate::admin::body::{Fields, Given};
 use crate::admin::problem::Problem;
 use crate::clock::unix_ms;
+use crate::push_egress::PushEgress;
 use crate::registry::{CallerPolicy, Edit, ExposurePolicy, PolicyChange, Workspace, fresh_address};
 
 impl Api {
@@ -111,6 +112,7 @@ fn read_change(fields: &Fields) -> Result<PolicyChange, Problem> {
         rate: edit(read_rate(fields)?),
         in_flight: edit(read_in_flight(fields)?),
         methods: read_methods(fields)?,
+        push_egress: fields.parsed::<PushEgress>("push_egress")?.value(),
         paused: None,
         new_address,
     })

@@ -12,6 +12,7 @@ use super::{Answer, Api, Asker};
 use crate::admin::body::{Fields, Given};
 use crate::admin::problem::Problem;
 use crate::clock::unix_ms;
+use crate::push_egress::PushEgress;
 use crate::registry::{
     CallerPolicy, ExposurePolicy, Lookup, NewJoinToken, NewWorkspace, Tier, Workspace,
     check_alias_has_policy, check_name, check_role,
@@ -51,6 +52,7 @@ impl Api {
         new.keep_alive = fields.flag("keep_alive")?.unwrap_or(true);
         new.jsonrpc_errors_as_200 = fields.flag("jsonrpc_errors_as_200")?.unwrap_or_default();
         new.allowance = read_allowance(fields)?;
+        new.push_egress = fields.parsed::<PushEgress>("push_egress")?.value().unwrap_or_default();
         new.parent = self.read_parent(fields)?;
         let url = read_url(fields, self.looks.rules())?;
         new.url = url.as_ref().map(|url| url.text.clone());

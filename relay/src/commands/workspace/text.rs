@@ -152,6 +152,7 @@ pub(super) fn show(answer: &Value) -> String {
         ("rate", "rate"),
         ("in flight", "in_flight"),
         ("methods", "methods"),
+        ("push egress", "push_egress"),
         ("connected", "connected"),
         ("transport", "transport"),
         ("tunnel", "tunnel"),

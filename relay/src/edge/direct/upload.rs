@@ -18,13 +18,18 @@ use crate::edge::failure::Failure;
 use crate::edge::upload::{Carried, IDLE_TIMEOUT};
 use crate::metrics::Metrics;
 
-/// The body of a request; `None` for one of the relay's own.
+/// The body of a request.
 #[derive(Debug)]
-pub(super) struct Upload(Option<Box<OnItsWay>>);
+pub(super) enum Upload {
+    /// The relay's own, or an agent's that is here whole; nothing, once it is taken.
+    Whole(Bytes),
+    /// A caller's.
+    Lent(Box<OnItsWay>),
+}
 
 /// A body that hyper holds. Dropping it gives it back.
 #[derive(Debug)]
-struct OnItsWay {
+pub(super) struct OnItsWay {
     body: Option<Box<CallerBody>>,
     idle: Option<Pin<Box<Sleep>>>,
     metrics: Arc<Metrics>,
@@ -57,7 +62,12 @@ pub(super) struct Unfinished;
 impl Upload {
     /// No body.
     pub(super) const fn none() -> Self {
-        Self(None)
+        Self::Whole(Bytes::new())
+    }
+
+    /// A body that is here.
+    pub(super) const fn whole(body: Bytes) -> Self {
+        Self::Whole(body)
     }
 
     /// Lends a body to a connection.
@@ -71,7 +81,7 @@ impl Upload {
             back: Some(give),
             broken: Some(tell),
         };
-        (Self(Some(Box::new(way))), Lent { back, broken: Broken::NotYet(told) })
+        (Self::Lent(Box::new(way)), Lent { back, broken: Broken::NotYet(told) })
     }
 }
 
@@ -155,14 +165,19 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Unfinished>>> {
-        match &mut self.0 {
-            Some(way) => way.poll_frame(cx),
-            None => Poll::Ready(None),
+        match &mut *self {
+            Self::Lent(way) => way.poll_frame(cx),
+            Self::Whole(body) if body.is_empty() => Poll::Ready(None),
+            Self::Whole(body) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(body))))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        let body = self.0.as_ref().and_then(|way| way.body.as_ref());
-        body.is_none_or(|body| body.is_over() && !body.has_trailers())
+        match self {
+            Self::Whole(body) => body.is_empty(),
+            Self::Lent(way) => {
+                way.body.as_ref().is_none_or(|body| body.is_over() && !body.has_trailers())
+            }
+        }
     }
 }

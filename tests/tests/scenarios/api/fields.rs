@@ -53,6 +53,7 @@ const CALLS: &[(&str, &[Field])] = &[
             ("rate", Rate, false),
             ("in_flight", Whole(1, 4_096), false),
             ("methods", Word("send,get"), false),
+            ("push_egress", Word("public"), false),
         ],
     ),
     (
@@ -70,6 +71,7 @@ const CALLS: &[(&str, &[Field])] = &[
             ("rate", Rate, false),
             ("in_flight", Whole(1, 4_096), false),
             ("methods", Word("send,get"), false),
+            ("push_egress", Word("public"), false),
             ("new_address", Flag, false),
         ],
     ),

@@ -28,7 +28,9 @@ async fn a_further_port_that_its_owner_names_is_served_and_any_other_is_not() {
     further.documents().put("/rest/v1/tasks/7", Document::json(r#"{"id":"7"}"#));
     let port = further.port();
     let also = format!("http+json={port}");
-    for (args, served) in [(&["--also", also.as_str()][..], true), (&[], false)] {
+    // Without a host of the agent's own, its gRPC is of no use to callers, whatever its owner says.
+    let further_ports = ["--also", also.as_str(), "--also", "grpc=50051"];
+    for (args, served) in [(&further_ports[..], true), (&[], false)] {
         let world = World::builder()
             .connector_args(args)
             .document(CARD, move |own| Document::json(card(own, port)))

@@ -38,20 +38,60 @@ async fn callers_of_the_0_3_line_see_the_same_of_a_current_agent() {
     compare(Sdk::Python, &[(Sdk::Python03, "JSONRPC"), (Sdk::Js03, "JSONRPC")]).await;
 }
 
+#[tokio::test]
+async fn callers_by_grpc_see_the_same_at_the_agents_host() {
+    let Some(stage) = Stage::with_host(Sdk::Python).await else { return };
+    compare_on(&stage, Sdk::Python, &[(Sdk::Python, "GRPC"), (Sdk::Python03, "GRPC")]).await;
+}
+
+#[tokio::test]
+async fn callers_by_grpc_see_the_same_of_an_agent_of_the_0_3_line() {
+    let Some(stage) = Stage::with_host(Sdk::Python03).await else { return };
+    compare_on(&stage, Sdk::Python03, &[(Sdk::Python03, "GRPC")]).await;
+}
+
+#[tokio::test]
+async fn current_callers_see_the_same_of_an_agent_of_the_0_3_line() {
+    let callers = [(Sdk::Python, "JSONRPC"), (Sdk::Python, "HTTP+JSON"), (Sdk::Js, "JSONRPC")];
+    compare(Sdk::Python03, &callers).await;
+}
+
+#[tokio::test]
+async fn current_callers_by_grpc_see_the_same_of_an_agent_of_the_0_3_line() {
+    let Some(stage) = Stage::with_host(Sdk::Python03).await else { return };
+    compare_on(&stage, Sdk::Python03, &[(Sdk::Python, "GRPC")]).await;
+}
+
+#[tokio::test]
+async fn callers_see_the_same_of_an_agent_in_javascript() {
+    let callers = [
+        (Sdk::Js, "JSONRPC"),
+        (Sdk::Js, "HTTP+JSON"),
+        (Sdk::Python, "JSONRPC"),
+        (Sdk::Python, "HTTP+JSON"),
+    ];
+    compare(Sdk::Js, &callers).await;
+}
+
 async fn compare(agent: Sdk, callers: &[(Sdk, &'static str)]) {
     let Some(stage) = Stage::new(agent).await else { return };
+    compare_on(&stage, agent, callers).await;
+}
+
+async fn compare_on(stage: &Stage, agent: Sdk, callers: &[(Sdk, &'static str)]) {
     for (sdk, binding) in callers {
-        let Some(verdict) = tour(&stage, *sdk, binding).await else { return };
+        let Some(verdict) = tour(stage, agent, *sdk, binding).await else { return };
         verdict.print(&format!("{sdk:?} by {binding}, of an agent on {agent:?}"), 15);
     }
 }
 
 /// All that a client can do, twice; also what it told of it, and what the webhook was told.
-async fn tour(stage: &Stage, sdk: Sdk, binding: &'static str) -> Option<Verdict> {
+async fn tour(stage: &Stage, agent: Sdk, sdk: Sdk, binding: &'static str) -> Option<Verdict> {
     let webhook = Front::start();
     let is_python = matches!(sdk, Sdk::Python | Sdk::Python03);
     let mention = stage.bases.local.clone();
-    let caller = SdkCaller { mention, ..SdkCaller::new(sdk, binding) };
+    let older = agent == Sdk::Python03;
+    let caller = SdkCaller { mention, older, ..SdkCaller::new(sdk, binding) };
     let mut ends = Vec::new();
     let (twice, alone, through) = stage
         .twice(async |base| {
@@ -71,7 +111,10 @@ async fn tour(stage: &Stage, sdk: Sdk, binding: &'static str) -> Option<Verdict>
     let wanted = if is_python { Version::of_callers() } else { Version::Http1 };
     let spoken =
         |call: &Exchange| (call.version == http::Version::HTTP_2) == (wanted == Version::Http2);
-    assert!(twice.outside.iter().all(spoken), "the callers speak {wanted:?}");
+    let is_call = |call: &Exchange| call.path.contains("A2AService/");
+    let (calls, others): (Vec<_>, Vec<_>) = twice.outside.iter().cloned().partition(is_call);
+    assert!(others.iter().all(spoken), "the callers speak {wanted:?}");
+    assert_eq!(binding == "GRPC", calls.len() > others.len(), "they speak {binding}");
     let mut verdict = stage.compare(&twice);
     for step in STEPS {
         assert!(
@@ -82,10 +125,14 @@ async fn tour(stage: &Stage, sdk: Sdk, binding: &'static str) -> Option<Verdict>
     }
     for card in ["card", "extended"].into_iter().filter_map(|name| through.get(name)) {
         let card = card.to_string();
-        assert!(card.contains(&stage.bases.public), "no URL of the card is public: {card}");
-        assert!(!card.contains(&stage.bases.local), "a card leads round the relay: {card}");
+        for place in stage.bases.of_relay() {
+            assert!(card.contains(place), "{place} is not in the card: {card}");
+        }
+        for place in stage.bases.of_agent() {
+            assert!(!card.contains(place), "a card leads round the relay to {place}: {card}");
+        }
     }
-    let both = [&stage.bases.public[..], &stage.bases.local[..]];
+    let both = stage.bases.all();
     let told = |seen: &Value| mask(seen.to_string().as_bytes(), &both);
     if told(&alone) != told(&through) {
         let steps = alone.as_object().into_iter().flatten().map(|(step, _)| step);
