@@ -63,6 +63,11 @@ impl<'b> Scanner<'b> {
         Self { bytes, at: 0 }
     }
 
+    /// The bytes that are not passed yet.
+    pub(super) fn rest(&self) -> &'b [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
     /// The bytes of what was passed.
     pub(super) fn slice(&self, range: Range<usize>) -> Option<&'b [u8]> {
         self.bytes.get(range)

@@ -4,12 +4,20 @@
 //! copied but ids, and nothing is waited for. Nothing depends on it; where something does, as a policy of
 //! methods, [`super::method_guard`] reads the whole body.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::envelope::Scanner;
 use super::mark::Mark;
 use crate::methods::A2aMethod;
 
 /// Bytes that are looked at: an ordinary message is shorter, and in longer ones the ids come first.
 const BYTES_MAX: usize = 4 * 1024;
+
+/// The keys of a message that are looked for. Most first messages have neither, and are not passed over.
+static KEYS: LazyLock<[Finder<'static>; 2]> =
+    LazyLock::new(|| [Finder::new("\"taskId\""), Finder::new("\"contextId\"")]);
 
 /// What was seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,6 +65,9 @@ fn look(scanner: &mut Scanner<'_>, place: Place, seen: &mut Glance) -> Option<()
         };
         match (inner, scanner.peek()?) {
             (Some(inner), b'{') => {
+                if inner == Place::Params && has_no_ids(seen, scanner.rest()) {
+                    return None;
+                }
                 look(scanner, inner, seen)?;
                 // What follows is of no interest any more.
                 if inner == Place::Params && seen.method.is_some() {
@@ -74,6 +85,12 @@ fn look(scanner: &mut Scanner<'_>, place: Place, seen: &mut Glance) -> Option<()
             _ => return scanner.expect(b'}'),
         }
     }
+}
+
+/// Whether the parameters of a message, and whatever follows them, name no id.
+fn has_no_ids(seen: &Glance, rest: &[u8]) -> bool {
+    matches!(seen.method, Some(A2aMethod::Send | A2aMethod::Stream))
+        && KEYS.iter().all(|key| key.find(rest).is_none())
 }
 
 fn note(place: Place, key: &[u8], value: &[u8], seen: &mut Glance) {
