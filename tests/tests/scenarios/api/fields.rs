@@ -18,6 +18,7 @@ enum Kind {
     Id,
     Url,
     Word(&'static str),
+    Hosts,
     SecretName,
     /// Text of so many bytes, whatever it is.
     Text(usize),
@@ -26,7 +27,7 @@ enum Kind {
     Whole(u64, u64),
     Card,
 }
-use Kind::{Alias, Card, Flag, Id, Name, Role, SecretName, Share, Text, Url, Whole, Word};
+use Kind::{Alias, Card, Flag, Hosts, Id, Name, Role, SecretName, Share, Text, Url, Whole, Word};
 
 /// Its name, what it takes, whether it must be there.
 type Field = (&'static str, Kind, bool);
@@ -49,7 +50,7 @@ const CALLS: &[(&str, &[Field])] = &[
             ("strict_card", Flag, false),
             ("keep_alive", Flag, false),
             ("jsonrpc_errors_as_200", Flag, false),
-            ("push_egress", Word("public"), false),
+            ("push_egress", Hosts, false),
         ],
     ),
     (
@@ -64,7 +65,7 @@ const CALLS: &[(&str, &[Field])] = &[
             ("strict_card", Flag, false),
             ("keep_alive", Flag, false),
             ("jsonrpc_errors_as_200", Flag, false),
-            ("push_egress", Word("public"), false),
+            ("push_egress", Hosts, false),
             ("new_address", Flag, false),
         ],
     ),
@@ -134,6 +135,7 @@ impl Kind {
             Id => quoted(own),
             Url => quoted("https://agent.example.com/a2a"),
             Word(word) => quoted(word),
+            Hosts => quoted("x"),
             SecretName => quoted("KEY"),
             Text(_) => quoted("text"),
             Flag => b"true".to_vec(),
@@ -176,7 +178,7 @@ impl Kind {
                 br#"{"name":"\u0000","n":1e30,"x":[null]}"#.to_vec(),
                 [&b"{\"x\":"[..], &nested(100), b"}"].concat(),
             ],
-            Alias | Id | Word(_) | Flag => Vec::new(),
+            Alias | Id | Word(_) | Hosts | Flag => Vec::new(),
         }
     }
 
@@ -223,6 +225,9 @@ impl Kind {
                 quoted(&format!("https://a/{}", "x".repeat(2_039))),
             ],
             Word(_) => vec![quoted("x"), quoted("OPEN")],
+            Hosts => {
+                [",", "a..b", "x:0", "https://x", "0x7f.1", &"x,".repeat(32)].map(quoted).into()
+            }
             SecretName => vec![quoted("1A"), quoted("a/b"), quoted("values"), long(129)],
             Text(most) => vec![long(most + 1), quoted(&"ß".repeat(most / 2 + 1))],
             Share => vec![b"-0.1".to_vec(), b"1.1".to_vec()],
