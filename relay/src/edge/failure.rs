@@ -71,6 +71,8 @@ pub enum Failure {
     Overloaded,
     /// Too many requests of one source had no valid credential or named no agent.
     RateLimited,
+    /// The agent posts notifications faster than it may.
+    PushedTooFast,
     /// A caller that is known by its credential asks too much.
     CallerBusy(Over),
     /// All together ask an agent more than its operator lets them.
@@ -163,9 +165,10 @@ impl Failure {
             Self::BodyTooLarge(_) => (413, "RELAY_BODY_TOO_LARGE"),
             Self::UriTooLong => (414, "RELAY_URI_TOO_LONG"),
             Self::UnsupportedMediaType => (415, "RELAY_UNSUPPORTED_MEDIA_TYPE"),
-            Self::RateLimited | Self::CallerBusy(_) | Self::AgentLimited(..) => {
-                (429, "RELAY_RATE_LIMITED")
-            }
+            Self::RateLimited
+            | Self::PushedTooFast
+            | Self::CallerBusy(_)
+            | Self::AgentLimited(..) => (429, "RELAY_RATE_LIMITED"),
             Self::HeadersTooLarge => (431, "RELAY_HEADERS_TOO_LARGE"),
             Self::NotImplemented(_) => (501, "RELAY_NOT_IMPLEMENTED"),
             Self::TunnelLost(_) => (502, "RELAY_TUNNEL_LOST"),
@@ -286,6 +289,11 @@ impl Failure {
             Self::RateLimited => "Too many requests from this address named no agent or carried \
                 no valid credential. Check the URL or the token, and try again in a second."
                 .into(),
+            Self::PushedTooFast => {
+                "The holder of this credential has posted more than 10 notifications a second; \
+                 slow down."
+                    .into()
+            }
             Self::CallerBusy(Over::InFlight(most)) => format!(
                 "The holder of this credential has {most} requests open, which is the most; end one \
                  of them."
@@ -336,9 +344,11 @@ impl Failure {
                 let long = last_seen.is_some_and(|since| since > LONG_OFFLINE);
                 Some(if long { 30 } else { 5 })
             }
-            Self::LinkLost(_) | Self::AgentDraining(_) | Self::Draining | Self::RateLimited => {
-                Some(1)
-            }
+            Self::LinkLost(_)
+            | Self::AgentDraining(_)
+            | Self::Draining
+            | Self::RateLimited
+            | Self::PushedTooFast => Some(1),
             Self::CallerBusy(over) | Self::AgentLimited(_, over) => Some(match over {
                 Over::InFlight(_) => 1,
                 Over::Pace(seconds) => *seconds,

@@ -17,7 +17,6 @@ use shared::wire::Abort;
 
 use super::access::remove_relay_credentials;
 use super::answer_body::AnswerBody;
-use super::budgets::Over;
 use super::direct::push::Unposted;
 use super::failure::Failure;
 use super::service::Edge;
@@ -119,7 +118,7 @@ impl Edge {
         let unfit = |_| Failure::BadRequest("The URL of the webhook cannot be called.");
         let path = url.parse::<Uri>().map_err(unfit)?.into_parts().path_and_query;
         if !self.paces.allow(id, Instant::now()) {
-            return Err(Failure::CallerBusy(Over::Pace(1)));
+            return Err(Failure::PushedTooFast);
         }
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
         Ok(Webhook { workspace: id, to, path })

@@ -18,6 +18,7 @@ enum Kind {
     Id,
     Url,
     Word(&'static str),
+    Hosts,
     SecretName,
     /// Text of so many bytes, whatever it is.
     Text(usize),
@@ -27,7 +28,9 @@ enum Kind {
     Whole(u64, u64),
     Card,
 }
-use Kind::{Alias, Card, Flag, Id, Name, Rate, Role, SecretName, Share, Text, Url, Whole, Word};
+use Kind::{
+    Alias, Card, Flag, Hosts, Id, Name, Rate, Role, SecretName, Share, Text, Url, Whole, Word,
+};
 
 /// Its name, what it takes, whether it must be there.
 type Field = (&'static str, Kind, bool);
@@ -53,7 +56,7 @@ const CALLS: &[(&str, &[Field])] = &[
             ("rate", Rate, false),
             ("in_flight", Whole(1, 4_096), false),
             ("methods", Word("send,get"), false),
-            ("push_egress", Word("public"), false),
+            ("push_egress", Hosts, false),
         ],
     ),
     (
@@ -71,7 +74,7 @@ const CALLS: &[(&str, &[Field])] = &[
             ("rate", Rate, false),
             ("in_flight", Whole(1, 4_096), false),
             ("methods", Word("send,get"), false),
-            ("push_egress", Word("public"), false),
+            ("push_egress", Hosts, false),
             ("new_address", Flag, false),
         ],
     ),
@@ -147,6 +150,7 @@ impl Kind {
             Id => quoted(own),
             Url => quoted("https://agent.example.com/a2a"),
             Word(word) => quoted(word),
+            Hosts => quoted("x"),
             SecretName => quoted("KEY"),
             Text(_) => quoted("text"),
             Flag => b"true".to_vec(),
@@ -191,7 +195,7 @@ impl Kind {
                 br#"{"name":"\u0000","n":1e30,"x":[null]}"#.to_vec(),
                 [&b"{\"x\":"[..], &nested(100), b"}"].concat(),
             ],
-            Alias | Id | Word(_) | Flag => Vec::new(),
+            Alias | Id | Word(_) | Hosts | Flag => Vec::new(),
         }
     }
 
@@ -238,6 +242,9 @@ impl Kind {
                 quoted(&format!("https://a/{}", "x".repeat(2_039))),
             ],
             Word(_) => vec![quoted("x"), quoted("OPEN")],
+            Hosts => {
+                [",", "a..b", "x:0", "https://x", "0x7f.1", &"x,".repeat(32)].map(quoted).into()
+            }
             SecretName => vec![quoted("1A"), quoted("a/b"), quoted("values"), long(129)],
             Text(most) => vec![long(most + 1), quoted(&"ß".repeat(most / 2 + 1))],
             Rate => vec![b"0".to_vec(), b"-1".to_vec(), b"100001".to_vec()],
