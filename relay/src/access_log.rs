@@ -246,7 +246,11 @@ impl Waiting {
                 let rest = self.lines.split_off(newline + 1);
                 mem::replace(&mut self.lines, rest)
             }
-            None => mem::take(&mut self.lines),
+            // About as much comes next.
+            None => {
+                let room = String::with_capacity(self.lines.len());
+                mem::replace(&mut self.lines, room)
+            }
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The first bytes of a caller's body, for whoever has to name its request later.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use super::card_request::CARD_METHODS;
 use super::envelope::{Envelope, scan};
@@ -16,6 +16,9 @@ pub const BYTES_MAX: usize = 64 * 1024;
 const LOOK_AT: usize = 4 * 1024;
 /// Patience for the `id` of a request that is refused anyway.
 pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Stands in the name of each method whose result is a card.
+static EXTENDED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("Extended"));
 
 /// What was read of a body so far, sharing its memory. Clones are handles to the same.
 #[derive(Debug, Clone, Default)]
@@ -96,7 +99,7 @@ impl Prefix {
     pub fn asks_for_card(&self) -> bool {
         let mut read = self.lock();
         // Nearly every body is told by this, without being looked through.
-        if read.found.method.is_none() && memmem::find(&read.bytes, b"Extended").is_none() {
+        if read.found.method.is_none() && EXTENDED.find(&read.bytes).is_none() {
             return false;
         }
         read.scan();
