@@ -2,6 +2,8 @@
 
 #[path = "direct/guard.rs"]
 mod guard;
+#[path = "direct/policies.rs"]
+mod policies;
 #[path = "direct/tls.rs"]
 mod tls;
 #[path = "direct/trouble.rs"]
@@ -81,6 +83,7 @@ async fn an_agent_that_was_registered_by_its_url_is_called_there() {
     let request = format!("\"request\":\"{}\"", answer.header("x-request-id").expect("a name"));
     let line = relay.process().wait_for_line(|line| line.contains(&request), NOTICED).await;
     assert!(line.contains("\"via\":\"url\",\"link\":null"), "no link carried it: {line}");
+    assert!(line.contains("\"method\":\"send\""), "{line}");
     let seen = agent.journal().of("m");
     assert_eq!(seen.len(), 1, "one call is one delivery");
     let host = format!("127.0.0.1:{}", agent.port());

@@ -45,7 +45,12 @@ export function credentials({ title, noun, path, field, secret, empty, opens, en
   function show(credential) {
     const used = credential.last_used_at ? `used ${moment(credential.last_used_at)}` : "never used";
     const life = credential.expires_at ? `expires ${moment(credential.expires_at)}` : "no expiry";
-    const about = [credential.name, credential.scope && `scope ${credential.scope}`, used, life];
+    const bounds = [
+      credential.rate && `${credential.rate} requests/s`,
+      credential.in_flight && `${credential.in_flight} open`,
+      credential.methods !== "all" && credential.methods,
+    ];
+    const about = [credential.name, credential.scope && `scope ${credential.scope}`, ...bounds, used, life];
     const revoke = el("button", {
       type: "button",
       class: "small danger",
