@@ -9,6 +9,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_role_tier.sql"),
     include_str!("migrations/0004_strict_card.sql"),
     include_str!("migrations/0005_keep_alive_errors_as_200.sql"),
+    include_str!("migrations/0006_bonds.sql"),
 ];
 
 /// The version that this relay reads and writes.

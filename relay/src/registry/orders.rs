@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use shared::ids::{Address, Alias, WorkspaceId};
 use ulid::Ulid;
 
+use super::bond::Adoption;
 use super::errors::StoreError;
 use super::model::{CallerPolicy, ExposurePolicy, Tier};
 
@@ -36,6 +37,8 @@ pub struct NewWorkspace {
     pub parent: Option<WorkspaceId>,
     /// Where its agent is said to serve.
     pub url: Option<String>,
+    /// Its counterpart on a platform, if that is there already.
+    pub adoption: Option<Adoption>,
 }
 
 impl NewWorkspace {
@@ -55,6 +58,7 @@ impl NewWorkspace {
             jsonrpc_errors_as_200: false,
             parent: None,
             url: None,
+            adoption: None,
         })
     }
 }

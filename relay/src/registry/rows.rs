@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde_json::Value;
 use shared::ids::{OrgId, WorkspaceId};
 
+use super::bonds;
 use super::credential::Credential;
 use super::directory::Change;
 use super::model::{AgentKey, Tier, Workspace};
@@ -64,6 +65,7 @@ pub(super) fn everything(connection: &Connection) -> rusqlite::Result<Vec<Change
         let (hash, credential) = credential?;
         all.push(Change::Credential(hash, credential));
     }
+    all.extend(bonds::everything(connection)?);
     Ok(all)
 }
 
