@@ -18,6 +18,7 @@ pub mod health;
 pub mod housekeeping;
 pub mod logging;
 pub mod metrics;
+pub mod platform;
 pub mod principal;
 pub mod protobuf;
 pub mod public;
