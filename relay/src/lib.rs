@@ -63,6 +63,7 @@ use crate::edge::request_name::RequestNames;
 use crate::guesses::Guesses;
 use crate::housekeeping::{Diary, Pages};
 use crate::metrics::Metrics;
+use crate::platform::Bridge;
 use crate::principal::Doorman;
 use crate::registry::{Registry, SealingKeys};
 use crate::tunnel::LiveLinks;
@@ -112,6 +113,9 @@ pub enum StartError {
     /// The admin token.
     #[error(transparent)]
     Token(#[from] AdminTokenError),
+    /// The platform.
+    #[error("{0}")]
+    Platform(String),
     /// The key that signs cards.
     #[error(transparent)]
     CardKey(#[from] CardKeyError),
@@ -189,6 +193,15 @@ impl Relay {
         let instance = InstanceId(getrandom::u64()?);
         let draining = Arc::new(AtomicBool::new(false));
         let (delegations, tasks) = Delegations::new();
+        let platform = match &config.platform {
+            Some(platform) => {
+                let token = platform.token.read().map_err(StartError::Platform)?;
+                let (registry, public) = (registry.clone(), addresses.public_url.clone());
+                let bridge = Bridge::new(platform, &token, registry, public, Arc::clone(&metrics));
+                Some(bridge.map_err(StartError::Platform)?)
+            }
+            None => None,
+        };
         let api = Arc::new(Api {
             registry: registry.clone(),
             live: live.clone(),
@@ -198,6 +211,7 @@ impl Relay {
             kept_cards: Arc::default(),
             delegations,
             repeats: Repeats::default(),
+            platform,
             looks: Looks::new(Rules {
                 policy: config.direct_urls,
                 listeners: vec![addresses.http, addresses.tunnel, addresses.admin],
@@ -325,6 +339,7 @@ impl Relay {
             () = delegate::run(Arc::clone(&self.edge), &mut self.tasks) => None,
             () = housekeeping::run(&self.edge.api, &mut self.pages) => None,
             () = direct::probe::run(Arc::clone(&self.edge)) => None,
+            () = bridge(Arc::clone(&self.edge.api)) => None,
         };
         if let Some(reason) = &failed {
             tracing::error!(%reason, "the store failed for good; the relay ends");
@@ -356,5 +371,13 @@ impl Relay {
                  the system says of the disk (dmesg), then start the relay again."
             ))
         })
+    }
+}
+
+/// Brings agents to the platform, where there is one, until the future is dropped.
+async fn bridge(api: Arc<Api>) {
+    match api.platform.clone() {
+        Some(bridge) => platform::run(bridge, api).await,
+        None => std::future::pending().await,
     }
 }

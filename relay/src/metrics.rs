@@ -1,5 +1,7 @@
 //! What the relay counts, and its text for Prometheus.
 
+pub mod platform;
+
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use shared::wire::Binding;
 
+use self::platform::PlatformMetrics;
 use crate::shard::Home;
 
 /// One label and its value.
@@ -36,6 +39,8 @@ pub struct Metrics {
     pub bytes_to_agents: Counter,
     /// Body bytes from agents to callers.
     pub bytes_to_callers: Counter,
+    /// Calls to the platform, where there is one.
+    pub platform: PlatformMetrics,
     requests: Requests,
     refusals: Family<[Label; 1], Counter>,
     request_seconds: Histogram,
@@ -222,6 +227,7 @@ impl Default for Metrics {
             streams_in_flight: Gauge::default(),
             bytes_to_agents: direction("to_agent"),
             bytes_to_callers: direction("to_caller"),
+            platform: PlatformMetrics::default(),
             requests: Requests::new(&requests),
             refusals: Family::default(),
             request_seconds: Histogram::new(BUCKETS),
@@ -273,6 +279,7 @@ impl Default for Metrics {
             Unit::Seconds,
             metrics.shard_busy_seconds.clone(),
         );
+        metrics.platform.register(&mut registry);
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The relay's software", build);
         Self { registry, ..metrics }

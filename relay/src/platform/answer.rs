@@ -90,6 +90,11 @@ impl CallError {
         }
     }
 
+    /// Whether it may be the platform as a whole that does not answer.
+    pub const fn is_silence(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::NoAnswer(_) | Self::Trouble(_))
+    }
+
     /// Whether the call may have been carried out all the same.
     pub const fn may_be_done(&self) -> bool {
         matches!(self, Self::NoAnswer(_) | Self::Trouble(_) | Self::Strange(..))

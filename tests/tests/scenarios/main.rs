@@ -3,6 +3,7 @@
 mod agents;
 mod api;
 mod bodies;
+mod bridge;
 mod callers;
 mod canvas;
 mod cards;

@@ -76,7 +76,8 @@ impl Api {
         Ok(done(id, "removed"))
     }
 
-    fn cut(&self, id: WorkspaceId, message: &str) {
+    /// Ends every link of a workspace and what was done under keys of its caller's, at once.
+    pub fn cut(&self, id: WorkspaceId, message: &str) {
         self.repeats.revoke(&id);
         self.live.revoke(&id, message);
     }

@@ -1,0 +1,1 @@
+//! Says before anything is registered what the platform will refuse, and why.
