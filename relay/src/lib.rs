@@ -377,7 +377,10 @@ impl Relay {
 /// Brings agents to the platform, where there is one, until the future is dropped.
 async fn bridge(api: Arc<Api>) {
     match api.platform.clone() {
-        Some(bridge) => platform::run(bridge, api).await,
+        Some(bridge) => {
+            let begin = bridge.clone();
+            tokio::join!(begin.preflight(), platform::run(bridge, api));
+        }
         None => std::future::pending().await,
     }
 }

@@ -27,6 +27,7 @@ use crate::public::PublicUrl;
 use crate::registry::{Actor, Found, Lookup, Registry, StoreError, Workspace};
 use crate::tunnel::LiveLinks;
 
+mod adoption;
 mod backups;
 mod changes;
 mod credentials;

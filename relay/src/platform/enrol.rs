@@ -72,7 +72,8 @@ pub fn card(known: Option<&Value>, name: &str, url: &str) -> Value {
         let private_icon = field == "iconUrl" && !value.as_str().is_some_and(is_public);
         !PLACES.contains(&field.as_str()) && !private_icon
     });
-    if !card.get("name").is_some_and(|name| name.as_str().is_some_and(|name| !name.is_empty())) {
+    let named = card.get("name").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
+    if !named {
         card.insert("name".into(), name.into());
     }
     card.insert("runtime".into(), "external".into());

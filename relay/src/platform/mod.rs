@@ -47,6 +47,8 @@ struct Inner {
     client: Client,
     name: Arc<str>,
     pace: Pace,
+    /// Whether the platform is hosted for many.
+    hosted: bool,
     registry: Registry,
     public: PublicUrl,
     metrics: Arc<Metrics>,
@@ -82,6 +84,7 @@ impl Bridge {
             client: Client::new(config, token)?,
             name: config.url.name(),
             pace: config.pace,
+            hosted: config.org.is_some(),
             registry,
             public,
             metrics,
@@ -90,6 +93,14 @@ impl Bridge {
             wake: Notify::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Says in the log what the platform will refuse, once.
+    pub async fn preflight(&self) {
+        let Inner { client, public, hosted, .. } = &*self.inner;
+        for finding in preflight::judge(client, public, *hosted).await {
+            tracing::warn!("{finding}");
+        }
     }
 
     /// Whether the platform holds the calls of this workspace back.
@@ -125,6 +136,11 @@ impl Bridge {
     /// The platform's API, with its budget.
     pub fn client(&self) -> &Client {
         &self.inner.client
+    }
+
+    /// Somebody changed something: it is looked at now, and not only soon.
+    pub fn nudge(&self) {
+        self.inner.wake.notify_one();
     }
 
     /// The platform's name in the store.

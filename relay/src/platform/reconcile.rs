@@ -264,16 +264,16 @@ mod tests {
             ("unsent", ours(Stage::Begun(Making::Unsent))),
             ("perhaps", ours(Stage::Begun(Making::Perhaps))),
             ("made", ours(Stage::Made)),
-            ("made, down", down(Stage::Made)),
+            ("made,down", down(Stage::Made)),
             ("up", registered),
             ("lapsed", Ours { lapsed: true, ..registered }),
-            ("new card", Ours { new_card: true, ..registered }),
+            ("new-card", Ours { new_card: true, ..registered }),
             // The link is down, or the operator paused it here.
             ("down", down(Stage::Registered)),
             ("held", Ours { held: true, lapsed: true, ..registered }),
             ("lost", ours(Stage::TokenLost)),
             ("refused", ours(Stage::TokenRefused { worked: true })),
-            ("never took", ours(Stage::TokenRefused { worked: false })),
+            ("untaken", ours(Stage::TokenRefused { worked: false })),
             ("leaving", ours(Stage::Leaving { known: true })),
             ("gone", ours(Stage::Gone)),
         ]
@@ -301,92 +301,62 @@ mod tests {
         if next.is_empty() { "-".into() } else { next.iter().map(letter).collect() }
     }
 
+    /// C create, S search, M mint, L look, R register (on a row that was read just now), b heartbeats,
+    /// c card, H hold, r release, D delete, B bury, - nothing.
+    const TABLE: &str = "
+        there           none unsent perhaps made made,down up lapsed new-card down held lost refused untaken leaving gone
+        unknown         C    C      S       L    L         bL L      bL       L    L    L    L       L       D       -
+        provisioning    C    C      S       R    R         R  R      R        -    rR   M    -       M       D       -
+        awaiting_agent  C    C      S       R    R         R  R      R        -    rR   M    -       M       D       -
+        online          C    C      S       R    R         b  bR     bc       -    rbR  M    -       M       D       -
+        degraded        C    C      S       R    R         b  bR     bc       -    rbR  M    -       M       D       -
+        offline         C    C      S       R    R         R  R      R        -    rR   M    -       M       D       -
+        paused          C    C      S       H    H         H  H      H        H    -    M    H       M       D       -
+        failed          C    C      S       R    R         R  R      R        -    rR   M    -       M       D       -
+        hibernated      C    C      S       R    R         b  R      bc       -    rR   M    -       M       D       -
+        dreaming        C    C      S       R    R         b  bR     bc       -    rbR  M    -       M       D       -
+        foreign-url     C    C      S       R    R         bR bR     bR       -    rbR  M    -       M       D       -
+        no-url          C    C      S       R    R         bR bR     bR       -    rbR  M    -       M       D       -
+        removed         C    C      S       B    B         B  B      B        B    B    B    B       B       B       -
+        404             C    C      S       B    B         B  B      B        B    B    B    B       B       B       -
+        410             C    C      S       B    B         B  B      B        B    B    B    B       B       B       -
+        unreachable     -    -      -       -    -         -  -      -        -    -    -    -       -       -       -
+        401             C    C      S       L    L         bL L      bL       L    L    L    L       L       D       -
+    ";
+
+    /// The platform's side, by the head of its line.
+    fn there(line: &str) -> Theirs {
+        let error = |error| Theirs::of_error(&error).expect("it says something");
+        match line {
+            "unknown" => Theirs::Unknown,
+            "unreachable" => error(CallError::Unreachable(String::new())),
+            "404" => error(CallError::NotFound),
+            "410" => error(CallError::Gone),
+            "401" => error(CallError::Unauthorized(401)),
+            "foreign-url" => row("online", "https://other.example.com"),
+            "no-url" => row("online", ""),
+            "provisioning" | "awaiting_agent" | "paused" | "removed" => row(line, ""),
+            word => row(word, URL),
+        }
+    }
+
     #[test]
     fn every_pair_of_states_has_its_next_steps() {
-        // C create, S search, M mint, L look, R register (on a row read just now), b beat, c card,
-        // H hold, r release, D delete, B bury, - nothing
-        let table = [
-            //                                   none un- per- made made, up lapsed new  down held lost re-  never leav- gone
-            //                                        sent haps     down           card                fused took  ing
-            (
-                "unknown",
-                Theirs::Unknown,
-                "C    C    S   L    L    bL L     bL   -    -    L    L    L     D    -",
-            ),
-            ("provisioning", row("provisioning", ""), "C C S R R R R R - rR M - M D -"),
-            ("awaiting", row("awaiting_agent", ""), "C C S R R R R R - rR M - M D -"),
-            (
-                "online",
-                row("online", URL),
-                "C    C    S   R    R    b  bR     bc   -    rbR  M    -    M     D    -",
-            ),
-            (
-                "degraded",
-                row("degraded", URL),
-                "C    C    S   R    R    b  bR     bc   -    rbR  M    -    M     D    -",
-            ),
-            (
-                "offline",
-                row("offline", URL),
-                "C    C    S   R    R    R  R      R    -    rR   M    -    M     D    -",
-            ),
-            (
-                "paused",
-                row("paused", ""),
-                "C    C    S   H    H    H  H      H    H    -    M    H    M     D    -",
-            ),
-            (
-                "failed",
-                row("failed", ""),
-                "C    C    S   R    R    R  R      R    -    rR   M    -    M     D    -",
-            ),
-            ("hibernated", row("hibernated", URL), "C C S R R b R bc - rR M - M D -"),
-            (
-                "other word",
-                row("dreaming", URL),
-                "C   C    S   R    R    b  bR     bc   -    rbR  M    -    M     D    -",
-            ),
-            (
-                "foreign url",
-                row("online", "https://x.example.com"),
-                "C C S R R bR bR bR - rbR M - M D -",
-            ),
-            (
-                "no url",
-                row("online", ""),
-                "C    C    S   R    R    bR bR     bR   -    rbR  M    -    M     D    -",
-            ),
-            (
-                "removed",
-                row("removed", ""),
-                "C    C    S   B    B    B  B      B    B    B    B    B    B     B    -",
-            ),
-            (
-                "404, 410",
-                Theirs::Missing,
-                "C    C    S   B    B    B  B      B    B    B    B    B    B     B    -",
-            ),
-            (
-                "unreachable",
-                Theirs::Unreachable,
-                "-   -    -   -    -    -  -      -    -    -    -    -    -     -    -",
-            ),
-            (
-                "401",
-                Theirs::Unauthorized,
-                "C    C    S   L    L    bL L      bL   -    -    L    L    L     D    -",
-            ),
-        ];
-        for (name, theirs, cells) in table {
-            let cells: Vec<_> = cells.split_whitespace().collect();
-            assert_eq!(cells.len(), states().len(), "{name}");
-            for ((column, ours), cell) in states().iter().zip(cells) {
-                let fresh = next(*ours, theirs, true);
-                assert_eq!(letters(&fresh), cell, "{column} here, {name} there");
+        let mut lines = TABLE.lines().map(str::trim).filter(|line| !line.is_empty());
+        let columns: Vec<_> = lines.next().unwrap().split_whitespace().skip(1).collect();
+        assert_eq!(columns, states().map(|(column, _)| column));
+        for line in lines {
+            let mut cells = line.split_whitespace();
+            let name = cells.next().unwrap();
+            let theirs = there(name);
+            for ((column, ours), cell) in states().iter().zip(cells.by_ref()) {
+                let fresh = letters(&next(*ours, theirs, true));
+                assert_eq!(fresh, cell, "{column} here, {name} there");
                 let stale = letters(&next(*ours, theirs, false));
-                let after_a_look = cell.replace('R', "L");
-                assert_eq!(stale, after_a_look, "{column} here, {name} there, on old news");
+                let looks_first = cell.replace('R', "L");
+                assert_eq!(stale, looks_first, "{column} here, {name} there, on old news");
             }
+            assert_eq!(line.split_whitespace().count(), columns.len() + 1, "{name}");
         }
     }
 

@@ -20,6 +20,7 @@ impl Api {
     ) -> Result<Answer, Problem> {
         let id = workspace.id;
         let change = read_change(fields)?;
+        self.take_platform_token(id, fields, asker).await?;
         let host_url = self.public.host_base_of(workspace);
         let new_address = change.new_address.is_some();
         let set = self.registry.set_policies(id, change, unix_ms(), asker.actor());
