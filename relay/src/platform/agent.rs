@@ -24,7 +24,10 @@ pub(super) fn is_here(api: &Api, workspace: &Workspace) -> bool {
 /// everything that the platform knew.
 pub(super) fn report(api: &Api, workspace: &Workspace, bond: &Bond) -> Value {
     let link = api.live.newest(&workspace.id);
-    let mut report = link.map(|link| link.reported().status).unwrap_or_default();
+    let mut report = link.as_ref().map(|link| link.reported().status).unwrap_or_default();
+    // The relay sees calls that began since the connector last counted.
+    let open = link.map_or(0, |link| u32::try_from(link.in_flight()).unwrap_or(u32::MAX));
+    report.active_tasks = report.active_tasks.max(open);
     let pulse = api.pulses.last(&workspace.id).filter(|pulse| pulse.beat != Beat::default());
     let beat = match &pulse {
         Some(pulse) => Some(pulse.beat.clone()),

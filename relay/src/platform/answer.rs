@@ -97,7 +97,7 @@ impl CallError {
 
     /// Whether the call may have been carried out all the same.
     pub const fn may_be_done(&self) -> bool {
-        matches!(self, Self::NoAnswer(_) | Self::Trouble(_) | Self::Strange(..))
+        matches!(self, Self::NoAnswer(_) | Self::Trouble(_) | Self::Strange(200..=299, _))
     }
 }
 

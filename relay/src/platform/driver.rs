@@ -582,7 +582,7 @@ impl Bridge {
     ) {
         if step == Next::Create {
             track.making = if error.may_be_done() { Making::Perhaps } else { Making::Unsent };
-            track.blind |= matches!(error, CallError::Strange(..));
+            track.blind |= matches!(error, CallError::Strange(200..=299, _));
         }
         match error {
             CallError::RateLimited(wait) => track.not_before = now + *wait,

@@ -169,6 +169,12 @@ impl Platform {
         until(&fact, SOON, async || self.calls().into_iter().skip(seen).find(&wanted)).await
     }
 
+    /// Waits until there were more than `before` calls of this method and path.
+    pub async fn until_more_than(&self, before: usize, call: &str) {
+        let fact = format!("{call} comes for the {}th time", before + 1);
+        until(&fact, SOON, async || self.calls_of(call).len() > before).await;
+    }
+
     /// Every call so far, oldest first.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
