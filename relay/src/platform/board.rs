@@ -332,3 +332,124 @@ impl Track {
         self.last = Some(Last { call, answer, at_ms: unix_ms() });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::fresh_address;
+
+    fn bond(step: BondStep, upstream: Option<&str>, version: i64) -> Bond {
+        Bond {
+            platform: "https://platform.example.com".into(),
+            workspace: "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
+            address: fresh_address().unwrap(),
+            adopted: false,
+            step,
+            begun_at_ms: unix_ms(),
+            upstream: upstream.map(str::to_owned),
+            paused: false,
+            has_token: version > 0,
+            version,
+            report: None,
+        }
+    }
+
+    #[test]
+    fn what_is_stored_and_what_is_known_make_the_stage() {
+        let mut track = Track::new(Instant::now());
+        let at = |track: &Track, bond: &Bond| track.stage(Some(bond), false);
+        assert_eq!(track.stage(None, false), Stage::Unbound);
+        assert_eq!(track.stage(None, true), Stage::Gone);
+        let begun = bond(BondStep::Begun, None, 0);
+        assert_eq!(at(&track, &begun), Stage::Begun(Making::Perhaps), "of an earlier process");
+        track.making = Making::Unsent;
+        assert_eq!(at(&track, &begun), Stage::Begun(Making::Unsent));
+        assert_eq!(at(&track, &bond(BondStep::Made, Some("u-1"), 0)), Stage::TokenLost);
+        assert_eq!(at(&track, &bond(BondStep::Made, Some("u-1"), 1)), Stage::Made);
+        assert_eq!(at(&track, &bond(BondStep::Registered, Some("u-1"), 1)), Stage::Registered);
+        for (upstream, known) in [(None, false), (Some("u-1"), true)] {
+            let leaving = bond(BondStep::Leaving, upstream, 0);
+            assert_eq!(track.stage(Some(&leaving), true), Stage::Leaving { known });
+        }
+    }
+
+    #[test]
+    fn a_token_is_no_good_when_it_was_refused_twice_until_there_is_another() {
+        let now = Instant::now();
+        let mut track = Track::new(now);
+        let first = bond(BondStep::Registered, Some("u-1"), 1);
+        assert!(!track.refuse(1, now), "it is read anew first");
+        assert_eq!(track.stage(Some(&first), false), Stage::Registered);
+        assert!(track.refuse(1, now));
+        let refused = Stage::TokenRefused { worked: true };
+        assert_eq!(track.stage(Some(&first), false), refused);
+        track.trouble = Some("refused".into());
+        track.done(now);
+        assert!(track.trouble.is_some(), "a look that goes well repairs nothing");
+        let second = bond(BondStep::Registered, Some("u-1"), 2);
+        assert_eq!(track.stage(Some(&second), false), Stage::Registered);
+        track.forgive(now + REFUSED_FOR);
+        assert_eq!(track.stage(Some(&first), false), refused);
+        track.forgive(now + REFUSED_FOR + Duration::from_secs(1));
+        assert_eq!(track.stage(Some(&first), false), Stage::Registered, "it is tried again");
+    }
+
+    #[test]
+    fn a_lost_creation_settles_before_there_is_another() {
+        let now = Instant::now();
+        let mut track = Track::new(now);
+        let mut begun = bond(BondStep::Begun, None, 0);
+        assert!(!track.is_settled(&begun, now));
+        assert!(track.is_settled(&begun, now + SETTLED_AFTER));
+        track.begun(now + SETTLED_AFTER);
+        assert!(!track.is_settled(&begun, now + SETTLED_AFTER));
+        // A clock that was set back makes nobody hasty.
+        begun.begun_at_ms = unix_ms() + 3_600_000;
+        assert!(!track.is_settled(&begun, now));
+        begun.begun_at_ms = unix_ms() - 60_000;
+        assert!(track.is_settled(&begun, now), "it was begun long before this process");
+    }
+
+    #[test]
+    fn one_failure_is_not_the_platforms_and_three_in_a_row_are() {
+        let now = Instant::now();
+        let trouble = CallError::Trouble(500);
+        let mut condition = Condition::default();
+        for _ in 0..2 {
+            assert!(!condition.hear(Err(&trouble), now) && condition.down.is_none());
+        }
+        condition.hear(Err(&CallError::Unauthorized(401)), now);
+        condition.hear(Err(&trouble), now);
+        assert!(condition.down.is_none(), "it said something in between");
+        for _ in 0..2 {
+            condition.hear(Err(&trouble), now);
+        }
+        let down = condition.down.expect("three in a row");
+        assert!(down.look_at > now && condition.told().is_some());
+        assert!(condition.hear(Ok(()), now), "it is back");
+        assert!(condition.down.is_none() && condition.told().is_none());
+        condition.hear(Err(&CallError::Unreachable(String::new())), now);
+        assert!(condition.down.is_some(), "nobody listens");
+        condition.answers();
+        condition.hear(Err(&trouble), now);
+        assert!(condition.down.is_some(), "it answers looks, and not calls");
+    }
+
+    #[test]
+    fn what_waited_comes_back_jittered() {
+        let now = Instant::now();
+        let mut board = Board::new(Pace::default());
+        for n in 0..100 {
+            let id = WorkspaceId::new(ulid::Ulid::from_parts(1, n));
+            let mut track = Track::new(now);
+            track.wait(now, "down".into());
+            board.tracks.insert(id, track);
+        }
+        board.resume(now);
+        let within = |ms| {
+            let end = now + Duration::from_millis(ms);
+            board.tracks.values().filter(|track| track.not_before <= end).count()
+        };
+        assert!(within(500) < 40 && within(5_000) == 100, "{}", within(500));
+    }
+}

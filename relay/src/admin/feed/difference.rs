@@ -130,6 +130,21 @@ mod tests {
     }
 
     #[test]
+    fn calls_to_a_platform_are_no_change_and_what_it_thinks_is() {
+        let hashes = RandomState::new();
+        let with = |platform: Value| {
+            let mut view = view();
+            view["platform"] = platform;
+            Glance::at(&view, &hashes)
+        };
+        let first = with(json!({"status": "online", "last": {"at_ms": 1}, "next": null}));
+        let later = with(json!({"status": "online", "last": {"at_ms": 2}, "next": {"at_ms": 3}}));
+        assert_eq!(later.since(Some(&first)), None);
+        let paused = with(json!({"status": "paused", "last": {"at_ms": 2}, "next": null}));
+        assert_eq!(paused.since(Some(&first)), Some(Kind::Stands(Status::Offline)));
+    }
+
+    #[test]
     fn each_change_has_its_event_and_passing_time_has_none() {
         let (hashes, first) = (RandomState::new(), view());
         let before = Glance::at(&first, &hashes);

@@ -3,7 +3,7 @@
 use super::{Bridge, PUBLIC, bridging};
 use serde_json::json;
 use std::time::Duration;
-use tests::{Platform, operator::Output, platform::Credential, relay, until};
+use tests::{Platform, browser::Browser, operator::Output, platform::Credential, relay, until};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -80,6 +80,32 @@ async fn show_and_metrics_tell_of_the_platform_and_hold_no_token() {
         let address = row.url.rsplit('/').next().unwrap();
         assert!(!text.contains(address), "{what} holds the address that the platform calls");
     }
+}
+
+#[tokio::test]
+async fn the_canvas_shows_what_the_platform_thinks() {
+    let bridge = Bridge::start().await;
+    let Some(browser) = Browser::start().await else { return };
+    let _agent = bridge.agent("looked at").await;
+    let row = bridge.platform.until_status("looked at", "online").await;
+    browser.look(1280, 800, "dark").await;
+    browser.open(&format!("http://{}/", bridge.relay.admin())).await;
+    browser.click("document.querySelector('#token')").await;
+    browser.write(&bridge.relay.admin_token()).await;
+    browser.press("Enter").await;
+    let name = "[...document.querySelectorAll('agent-card .name')].find((e) => e.textContent === 'looked at')";
+    browser.until("its card", name).await;
+    browser.click(name).await;
+    let says = |text: &str| {
+        format!(
+            "document.querySelector('agent-panel .platform:not([hidden])')?.textContent.includes({text:?})"
+        )
+    };
+    browser.until("the id there", &says(&row.id)).await;
+    browser.until("the status there", &says("Status thereonline")).await;
+    browser.until("the next heartbeat", &says("heartbeat, in")).await;
+    bridge.platform.pause(&row.id);
+    browser.until("the pause there", &says("Status therepaused")).await;
 }
 
 /// Runs `relay check` for this platform, with these further arguments.
