@@ -173,6 +173,11 @@ impl Reporter {
         self.change(|report| report.set_urls(public_url, host_url));
     }
 
+    /// The relay holds the agent's calls back, or no longer; the link stays.
+    pub(crate) fn paused(&self, paused: bool) {
+        self.change(|report| report.reason = paused.then(|| "PAUSED".to_owned()));
+    }
+
     /// There is no link.
     pub(crate) fn tell(&self, state: State, reason: Option<String>) {
         self.change(|report| {

@@ -220,6 +220,7 @@ mod tests {
             direct_urls: DirectUrls::default(),
             foreign_urls: ForeignUrls::default(),
             sign_cards: false,
+            platform: None,
             url_file: None,
         }
     }

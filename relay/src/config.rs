@@ -9,6 +9,7 @@ use http::uri::Authority;
 
 use crate::admin::token::{ADMIN_TOKEN_VARIABLE, AdminToken};
 use crate::direct_url::DirectUrls;
+use crate::platform::config::{PLATFORM_TOKEN_VARIABLE, PlatformArgs, PlatformConfig};
 use crate::public::PublicUrl;
 use crate::public::domain::Domain;
 use crate::registry::SealingKeys;
@@ -60,6 +61,8 @@ pub struct Config {
     pub foreign_urls: ForeignUrls,
     /// Whether the relay signs cards that were signed and that it had to edit.
     pub sign_cards: bool,
+    /// The platform that agents are brought to; `None`: the relay is the platform.
+    pub platform: Option<PlatformConfig>,
     /// Where the real addresses are written once the relay listens.
     pub url_file: Option<PathBuf>,
 }
@@ -172,6 +175,9 @@ pub struct ServeArgs {
     /// /.well-known/jwks.json
     #[arg(long, env = "RELAY_SIGN_CARDS", value_parser = FalseyValueParser::new())]
     pub sign_cards: bool,
+    /// The platform that agents are brought to, if any.
+    #[command(flatten)]
+    pub platform: PlatformArgs,
     /// Serve plain HTTP on an address that others can reach, such as behind a proxy with TLS
     #[arg(long)]
     pub insecure_http: bool,
@@ -225,6 +231,9 @@ impl ServeArgs {
         let max_in_flight = mistakes.of(max_in_flight(filled(self.max_in_flight)));
         let direct_urls = mistakes.of(direct_urls(filled(self.direct_urls)));
         let foreign_urls = mistakes.of(foreign_urls(filled(self.foreign_urls)));
+        let platform_token = std::env::var(PLATFORM_TOKEN_VARIABLE).ok();
+        let platform = self.platform.build(platform_token);
+        let platform = platform.map_err(|more| mistakes.0.extend(more)).ok();
         let whole = (|| {
             Some(Config {
                 data_dir: self.data_dir,
@@ -244,6 +253,7 @@ impl ServeArgs {
                 direct_urls: direct_urls?,
                 foreign_urls: foreign_urls?,
                 sign_cards: self.sign_cards,
+                platform: platform?,
                 url_file: self.url_file,
             })
         })();

@@ -19,6 +19,7 @@ pub mod housekeeping;
 pub mod logging;
 pub mod methods;
 pub mod metrics;
+pub mod platform;
 pub mod principal;
 pub mod protobuf;
 pub mod public;
@@ -65,6 +66,7 @@ use crate::edge::request_name::RequestNames;
 use crate::guesses::Guesses;
 use crate::housekeeping::{Diary, Pages};
 use crate::metrics::Metrics;
+use crate::platform::Bridge;
 use crate::principal::Doorman;
 use crate::registry::{Registry, SealingKeys};
 use crate::tunnel::LiveLinks;
@@ -114,6 +116,9 @@ pub enum StartError {
     /// The admin token.
     #[error(transparent)]
     Token(#[from] AdminTokenError),
+    /// The platform.
+    #[error("{0}")]
+    Platform(String),
     /// The key that signs cards.
     #[error(transparent)]
     CardKey(#[from] CardKeyError),
@@ -191,6 +196,15 @@ impl Relay {
         let instance = InstanceId(getrandom::u64()?);
         let draining = Arc::new(AtomicBool::new(false));
         let (delegations, tasks) = Delegations::new();
+        let platform = match &config.platform {
+            Some(platform) => {
+                let token = platform.token.read().map_err(StartError::Platform)?;
+                let (registry, public) = (registry.clone(), addresses.public_url.clone());
+                let bridge = Bridge::new(platform, &token, registry, public, Arc::clone(&metrics));
+                Some(bridge.map_err(StartError::Platform)?)
+            }
+            None => None,
+        };
         let api = Arc::new(Api {
             registry: registry.clone(),
             live: live.clone(),
@@ -200,6 +214,7 @@ impl Relay {
             kept_cards: Arc::default(),
             delegations,
             repeats: Repeats::default(),
+            platform,
             looks: Looks::new(Rules {
                 policy: config.direct_urls,
                 listeners: vec![addresses.http, addresses.tunnel, addresses.admin],
@@ -328,6 +343,7 @@ impl Relay {
             () = delegate::run(Arc::clone(&self.edge), &mut self.tasks) => None,
             () = housekeeping::run(&self.edge.api, &mut self.pages) => None,
             () = direct::probe::run(Arc::clone(&self.edge)) => None,
+            () = bridge(Arc::clone(&self.edge.api)) => None,
         };
         if let Some(reason) = &failed {
             tracing::error!(%reason, "the store failed for good; the relay ends");
@@ -359,5 +375,16 @@ impl Relay {
                  the system says of the disk (dmesg), then start the relay again."
             ))
         })
+    }
+}
+
+/// Brings agents to the platform, where there is one, until the future is dropped.
+async fn bridge(api: Arc<Api>) {
+    match api.platform.clone() {
+        Some(bridge) => {
+            let begin = bridge.clone();
+            tokio::join!(begin.preflight(), platform::run(bridge, api));
+        }
+        None => std::future::pending().await,
     }
 }

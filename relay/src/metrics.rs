@@ -1,5 +1,7 @@
 //! What the relay counts, and its text for Prometheus.
 
+pub mod platform;
+
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -14,6 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use shared::wire::Binding;
 
+use self::platform::PlatformMetrics;
 use crate::methods::A2aMethod;
 use crate::shard::Home;
 
@@ -39,6 +42,8 @@ pub struct Metrics {
     pub bytes_to_callers: Counter,
     /// Events of streams that went to callers.
     pub events: Counter,
+    /// Calls to the platform, where there is one.
+    pub platform: PlatformMetrics,
     requests: Requests,
     a2a_requests: A2aRequests,
     first_event_seconds: Histogram,
@@ -258,6 +263,7 @@ impl Default for Metrics {
             bytes_to_agents: direction("to_agent"),
             bytes_to_callers: direction("to_caller"),
             events: Counter::default(),
+            platform: PlatformMetrics::default(),
             requests: Requests::new(&requests),
             a2a_requests: A2aRequests::default(),
             first_event_seconds: Histogram::new(BUCKETS),
@@ -323,6 +329,7 @@ impl Default for Metrics {
             Unit::Seconds,
             metrics.shard_busy_seconds.clone(),
         );
+        metrics.platform.register(&mut registry);
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The relay's software", build);
         Self { registry, ..metrics }

@@ -694,7 +694,7 @@ pub(crate) fn control_to_relay(input: &[u8]) -> Verdict {
 
 /// Input: the JSON of one message.
 pub(crate) fn control_to_connector(input: &[u8]) -> Verdict {
-    let kinds = "welcome refusal ready certificate ping pong public-url drain restarting replaced \
+    let kinds = "welcome refusal ready certificate ping pong public-url paused drain restarting replaced \
                  revoked unsupported";
     control(input, kinds, |what| ToConnector::Unsupported { what })
 }

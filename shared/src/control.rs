@@ -129,6 +129,14 @@ pub enum ToConnector {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         host_url: Option<String>,
     },
+    /// The agent's calls are held back, or no longer: nothing comes meanwhile, and the link stays.
+    Paused {
+        /// Whether they are.
+        paused: bool,
+        /// One sentence: who does it; may be empty.
+        #[serde(default)]
+        message: String,
+    },
     /// The relay shuts down: what is open finishes; connect again then.
     Drain {
         /// Milliseconds that open exchanges have left.
@@ -338,6 +346,7 @@ impl Message for ToConnector {
         "ping",
         "pong",
         "public-url",
+        "paused",
         "drain",
         "restarting",
         "replaced",

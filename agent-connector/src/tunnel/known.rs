@@ -57,6 +57,7 @@ impl Tunnel {
 
     pub(super) fn take_news(&mut self, news: News) {
         match news {
+            News::Paused(_) => {}
             News::Renewed(identity) => self.credential = Credential::Identity(identity),
             News::PublicUrls { public_url, host_url } => {
                 let who = match &self.credential {

@@ -237,8 +237,12 @@ impl Tunnel {
         let reporter = Arc::clone(&self.reporter);
         let departure = session
             .serve(shutdown, |news| {
-                if let News::PublicUrls { public_url, host_url } = &news {
-                    reporter.public_urls(public_url, host_url.as_deref());
+                match &news {
+                    News::PublicUrls { public_url, host_url } => {
+                        reporter.public_urls(public_url, host_url.as_deref());
+                    }
+                    News::Paused(paused) => return reporter.paused(*paused),
+                    News::Renewed(_) => {}
                 }
                 heard.push(news);
             })

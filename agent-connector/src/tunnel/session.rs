@@ -98,6 +98,8 @@ pub(crate) enum News {
         /// The base at a host of its own.
         host_url: Option<String>,
     },
+    /// The agent's calls are held back, or no longer.
+    Paused(bool),
     /// There is a new certificate.
     Renewed(Arc<Identity>),
 }
@@ -234,6 +236,13 @@ impl Session {
                 let urls = std::iter::once(&public_url).chain(&host_url);
                 self.process.agent.set_public_urls(urls.map(String::as_str));
                 news(News::PublicUrls { public_url, host_url });
+            }
+            ToConnector::Paused { paused, message } => {
+                match paused {
+                    true => tracing::warn!(%message, "the agent's calls are held back"),
+                    false => tracing::info!("the agent's calls come again"),
+                }
+                news(News::Paused(paused));
             }
             ToConnector::Drain { grace_ms } => {
                 tracing::info!(grace_ms, "the relay shuts down");

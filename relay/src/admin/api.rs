@@ -21,11 +21,13 @@ use super::refusals::Refusals;
 use super::route::{Resource, Verb};
 use crate::card::kept::KeptCards;
 use crate::metrics::Metrics;
+use crate::platform::Bridge;
 use crate::principal::{Doorman, Principal};
 use crate::public::PublicUrl;
 use crate::registry::{Actor, Found, Lookup, Registry, StoreError, Workspace};
 use crate::tunnel::LiveLinks;
 
+mod adoption;
 mod allowance;
 mod backups;
 mod changes;
@@ -67,6 +69,8 @@ pub struct Api {
     pub refusals: Refusals,
     /// Cards of agents, for the time that those are away.
     pub kept_cards: Arc<KeptCards>,
+    /// The platform that agents are brought to, where the relay is none itself.
+    pub platform: Option<Bridge>,
     /// Who answers at a URL of its own.
     pub looks: Looks,
     /// The public address of the edge.

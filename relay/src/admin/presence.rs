@@ -74,11 +74,20 @@ pub enum OwnUrl {
     Fails(String),
 }
 
+/// Who holds an agent's calls back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pauser {
+    /// The relay's operator.
+    Operator,
+    /// The platform that the relay bridges to.
+    Platform,
+}
+
 /// What is known of a workspace when its status is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'s> {
-    /// Whether the operator holds its calls back.
-    pub paused: bool,
+    /// Who holds its calls back, if anybody does.
+    pub paused: Option<Pauser>,
     /// Its link.
     pub sight: Sight,
     /// Since its last heartbeat over HTTP, or its registration.
@@ -106,8 +115,14 @@ pub struct Standing {
 pub fn standing(seen: Seen<'_>) -> Standing {
     let connected = matches!(seen.sight, Sight::Link { .. });
     let beats = seen.beat.is_some_and(|beat| beat < SILENT_AFTER);
+    if let Some(pauser) = seen.paused {
+        let reason = match pauser {
+            Pauser::Operator => "The operator paused it.",
+            Pauser::Platform => "The platform paused it.",
+        };
+        return Standing { status: Status::Paused, connected, reason: Some(reason.to_owned()) };
+    }
     let (status, reason) = match seen.sight {
-        _ if seen.paused => (Status::Paused, Some("The operator paused it.".to_owned())),
         Sight::Link { refusing, draining } => match trouble(&seen, refusing) {
             Some(reason) => (Status::Degraded, Some(reason)),
             None if draining => {
@@ -185,7 +200,7 @@ mod tests {
     fn seen(report: &Report) -> Seen<'_> {
         let sight = Sight::Link { refusing: None, draining: false };
         let own_url = &OwnUrl::Uncalled;
-        Seen { paused: false, sight, beat: None, own_url, report, degraded: false }
+        Seen { paused: None, sight, beat: None, own_url, report, degraded: false }
     }
 
     #[test]
@@ -298,16 +313,35 @@ mod tests {
             ("a link wins", Seen { own_url: &fails, ..seen(&well) }, Online, true, None),
             (
                 "paused, answers",
-                Seen { paused: true, ..own(&OwnUrl::Answers) },
+                Seen { paused: Some(Pauser::Operator), ..own(&OwnUrl::Answers) },
                 Paused,
                 false,
                 Some("paused"),
             ),
-            ("paused", Seen { paused: true, ..seen(&failing) }, Paused, true, Some("paused")),
-            ("paused away", Seen { paused: true, ..away }, Paused, false, Some("paused")),
+            (
+                "paused",
+                Seen { paused: Some(Pauser::Operator), ..seen(&failing) },
+                Paused,
+                true,
+                Some("paused"),
+            ),
+            (
+                "paused there",
+                Seen { paused: Some(Pauser::Platform), ..seen(&well) },
+                Paused,
+                true,
+                Some("platform paused"),
+            ),
+            (
+                "paused away",
+                Seen { paused: Some(Pauser::Operator), ..away },
+                Paused,
+                false,
+                Some("paused"),
+            ),
             (
                 "paused, beating",
-                Seen { paused: true, beat: beat(1), ..away },
+                Seen { paused: Some(Pauser::Operator), beat: beat(1), ..away },
                 Paused,
                 false,
                 Some("paused"),

@@ -182,12 +182,15 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Unavailable { .. }
             | StoreError::Broken { .. }
+            | StoreError::TokenSealed { .. }
             | StoreError::Sealed { .. } => Self::StoreUnavailable(detail),
             StoreError::UnknownWorkspace { .. } => Self::UnknownWorkspace(detail),
             StoreError::WorkspaceGone { .. } => Self::WorkspaceGone(detail),
             StoreError::AliasTaken { .. }
             | StoreError::KeyOfAnother { .. }
             | StoreError::KeyRevoked { .. }
+            | StoreError::NoBond { .. }
+            | StoreError::UpstreamTaken
             | StoreError::TooMany { .. } => Self::Duplicate(detail),
             StoreError::UnknownCredential { .. } | StoreError::UnknownSecret { .. } => {
                 Self::Unknown(detail)

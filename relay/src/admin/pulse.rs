@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use shared::control::Status as Report;
 use shared::ids::WorkspaceId;
 
@@ -12,7 +14,8 @@ use crate::health::is_degraded;
 pub const SILENT_AFTER: Duration = Duration::from_secs(90);
 
 /// What one heartbeat says. What it leaves out is `None`.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Beat {
     /// Failed share of recent tasks, 0 to 1.
     pub error_rate: Option<f64>,
@@ -26,6 +29,10 @@ pub struct Beat {
     pub sample_error: Option<String>,
     /// `wedged` and the like.
     pub runtime_state: Option<String>,
+    /// Capabilities and overrides, as the agent states them.
+    pub runtime_metadata: Option<Value>,
+    /// What the agent has spent this month, in the currency of its platform.
+    pub monthly_spend: Option<f64>,
 }
 
 impl Beat {
@@ -43,6 +50,9 @@ impl Beat {
             if let Some(said) = said {
                 field.clone_from(said);
             }
+        }
+        if let Some(said) = &self.runtime_metadata {
+            report.runtime_metadata.clone_from(said);
         }
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn api(folder: &Path) -> Api {
         refusals: Refusals::default(),
         repeats: Repeats::default(),
         kept_cards: Arc::default(),
+        platform: None,
         delegations: Delegations::new().0,
         looks: Looks::new(Rules {
             policy: DirectUrls::Off,

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::api::Api;
-use super::presence::{self, OwnUrl, Sight, Standing, Status, standing};
+use super::presence::{self, OwnUrl, Pauser, Sight, Standing, Status, standing};
 use super::pulse::Pulse;
 use crate::clock::unix_ms;
 use crate::registry::{CallerPolicy, Workspace};
@@ -61,7 +61,7 @@ impl Api {
             None => self.looks.own_url(workspace),
         };
         let standing = standing(presence::Seen {
-            paused: workspace.paused,
+            paused: self.holding(workspace),
             sight,
             beat,
             own_url: &own_url,
@@ -81,6 +81,15 @@ impl Api {
             last_seen: [beat, left, self.looks.last_answer(workspace)].into_iter().flatten().min(),
             report,
             card: announced.filter(|card| !card.is_null()).unwrap_or_else(registered),
+        }
+    }
+
+    /// Who holds the calls of a workspace back, if anybody does.
+    fn holding(&self, workspace: &Workspace) -> Option<Pauser> {
+        let platform = || self.platform.as_ref().is_some_and(|one| one.is_paused(&workspace.id));
+        match workspace.paused {
+            true => Some(Pauser::Operator),
+            false => platform().then_some(Pauser::Platform),
         }
     }
 
@@ -141,6 +150,7 @@ impl Api {
             "transport": transport,
             "last_seen_seconds": last_seen.map(|ago| ago.as_secs()),
             "paused": workspace.paused,
+            "platform": self.platform.as_ref().map(|platform| platform.view(&workspace.id)),
             "url": workspace.url.as_deref().unwrap_or(&public_url),
             "public_url": public_url,
             "tunnel": self.endpoints.first(),

@@ -1,11 +1,14 @@
 //! `relay check`: reads the configuration and reports every mistake.
 
 use super::exit::Failure;
-use super::output;
+use super::{output, serve};
 use crate::config::{Config, ServeArgs};
 use crate::logging::Logging;
+use crate::platform::{Client, PlatformConfig, preflight};
+use crate::public::PublicUrl;
 
-/// Reads everything that `relay serve` with the same arguments would read; opens nothing.
+/// Reads everything that `relay serve` with the same arguments would read, and asks the platform, if
+/// there is one, what it would refuse; opens and changes nothing.
 pub fn run(args: ServeArgs) -> Result<(), Failure> {
     let (config, _) = read(args)?;
     output::line("The configuration is in order.");
@@ -15,7 +18,27 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     output::line(&format!("  admin     {}", config.admin));
     output::line(&format!("  shards    {}", config.shards));
     output::line(&format!("  own URLs  {}", config.direct_urls));
-    Ok(())
+    match &config.platform {
+        Some(platform) => {
+            output::line(&format!("  platform  {}", platform.url.as_str()));
+            check_platform(&config, platform)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Asks the platform; each thing that it would refuse is a mistake.
+fn check_platform(config: &Config, platform: &PlatformConfig) -> Result<(), Failure> {
+    let wrong = |sentence| Failure::configuration(vec![sentence]);
+    let token = platform.token.read().map_err(wrong)?;
+    let client = Client::new(platform, &token).map_err(wrong)?;
+    let public = config.public_url.clone();
+    let public = public.unwrap_or_else(|| PublicUrl::loopback(config.http.port()));
+    let judging = preflight::judge(&client, &public, platform.org.is_some());
+    match serve::runtime()?.block_on(judging) {
+        findings if findings.is_empty() => Ok(()),
+        findings => Err(Failure::configuration(findings)),
+    }
 }
 
 /// The configuration and how to log, or every mistake in both.

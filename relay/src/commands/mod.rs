@@ -10,6 +10,7 @@ pub mod expiry;
 pub mod key;
 pub mod operator;
 pub mod output;
+mod private;
 pub mod secret;
 pub mod serve;
 pub mod signals;

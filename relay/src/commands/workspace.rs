@@ -1,6 +1,7 @@
 //! `relay workspace …`: the operator's commands about workspaces, over the API of a running relay.
 
 use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use http::Method;
@@ -11,6 +12,7 @@ use super::client::segment;
 use super::exit::{Code, Failure};
 use super::expiry;
 use super::operator::RelayArgs;
+use super::private::{read_file, read_stdin};
 use crate::push_egress::PushEgress;
 use crate::registry::{CallerPolicy, ExposurePolicy, Tier};
 
@@ -33,6 +35,12 @@ enum Action {
         name: String,
         #[command(flatten)]
         policies: Policies,
+        /// Take over this workspace of the platform, whose token is read from standard input
+        #[arg(long, value_name = "UUID")]
+        adopt: Option<String>,
+        /// The file with that token, instead of standard input
+        #[arg(long, value_name = "FILE", requires = "adopt")]
+        adopt_token_file: Option<PathBuf>,
     },
     /// List the workspaces
     List,
@@ -68,6 +76,9 @@ enum Action {
         /// Replace its public address; the old one leads nowhere from then on
         #[arg(long)]
         new_address: bool,
+        /// The file with the platform's token of it, where that was rotated; - is standard input
+        #[arg(long, value_name = "FILE")]
+        platform_token_file: Option<PathBuf>,
     },
     /// Revoke every credential of a workspace, at once; the workspace stays
     Revoke {
@@ -172,9 +183,14 @@ pub fn run(args: WorkspaceArgs) -> Result<(), Failure> {
     let ask = |method, path: String, body: Option<Value>| relay.ask(method, &path, body.as_ref());
     let print = |answer: &Value, say: fn(&Value) -> String| relay.print(answer, say);
     match args.action {
-        Action::Add { name, policies } => {
+        Action::Add { name, policies, adopt, adopt_token_file } => {
             let mut fields = policies.fields();
             fields.insert("name".into(), name.as_str().into());
+            if let Some(id) = adopt {
+                let token = platform_token(adopt_token_file.as_deref())?;
+                fields.insert("platform_id".into(), id.into());
+                fields.insert("platform_token".into(), token.into());
+            }
             let answer = ask(Method::POST, "/workspaces".into(), Some(fields.into()))?;
             print(&answer, text::added);
             text::warn_of_loopback(&answer);
@@ -195,10 +211,15 @@ pub fn run(args: WorkspaceArgs) -> Result<(), Failure> {
             let body = json!({ "name": new_name });
             print(&ask(Method::PATCH, at(&name), Some(body))?, text::changed);
         }
-        Action::Set { name, policies, new_address } => {
+        Action::Set { name, policies, new_address, platform_token_file } => {
             let mut fields = policies.fields();
             if new_address {
                 fields.insert("new_address".into(), true.into());
+            }
+            if let Some(file) = platform_token_file {
+                let file = (file != Path::new("-")).then_some(file);
+                let token = platform_token(file.as_deref())?;
+                fields.insert("platform_token".into(), token.into());
             }
             if fields.is_empty() {
                 return Err(Failure::new(
@@ -214,6 +235,17 @@ pub fn run(args: WorkspaceArgs) -> Result<(), Failure> {
         Action::Remove { name } => print(&ask(Method::DELETE, at(&name), None)?, text::removed),
     }
     Ok(())
+}
+
+/// The platform's token of a workspace: from a file, or from standard input.
+fn platform_token(file: Option<&Path>) -> Result<String, Failure> {
+    let text = match file {
+        Some(file) => read_file(file)?,
+        None => {
+            read_stdin("token", "`printf %s \"$TOKEN\" | relay workspace add NAME --adopt UUID`")?
+        }
+    };
+    Ok(text.trim().to_owned())
 }
 
 /// The path of a workspace.

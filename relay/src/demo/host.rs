@@ -46,6 +46,7 @@ impl Host {
             direct_urls: DirectUrls::Off,
             foreign_urls: ForeignUrls::default(),
             sign_cards: false,
+            platform: None,
             url_file: None,
         };
         let relay = Relay::start(&config).map_err(|error| failed(&error.to_string()))?;

@@ -49,7 +49,8 @@ impl Edge {
         let (reach, called, way) = self.reach(&workspace, parts, asked).map_err(no)?;
         let Reach { target, binding, dialect, document } = reach;
         let dialect = wished(dialect);
-        if workspace.paused {
+        let platform = self.api.platform.as_ref();
+        if workspace.paused || platform.is_some_and(|one| one.is_paused(&workspace.id)) {
             return Err((Failure::AgentPaused(workspace.id), dialect));
         }
         let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());

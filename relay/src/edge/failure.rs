@@ -272,7 +272,9 @@ impl Failure {
                  a moment."
             ),
             Self::AgentPaused(id) => {
-                format!("Agent {id} is paused by its operator. Try again later.")
+                format!(
+                    "Agent {id} is paused by its operator, or by its platform. Try again later."
+                )
             }
             Self::AgentDraining(id) => {
                 format!("The connector of agent {id} is shutting down. Try again in a moment.")

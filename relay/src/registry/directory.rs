@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use shared::ids::{Address, Alias, WorkspaceId};
 use tokio::sync::{broadcast, watch};
 
+use super::bond::{Bond, Bonds};
 use super::credential::{Credential, CredentialKind};
 use super::events::{EVENTS_WATCHED, Event};
 use super::keyring::Keyring;
@@ -50,6 +51,8 @@ pub(super) enum Change {
     Credential([u8; 32], Credential),
     /// The credential with this hash is no longer known.
     CredentialForgotten([u8; 32]),
+    /// The bond is now so.
+    Bond(Bond),
     /// This was put into the trail.
     Event(Arc<Event>),
 }
@@ -141,6 +144,7 @@ pub(super) struct Entries {
     joined: HashSet<WorkspaceId>,
     credentials: Keyring,
     relations: Relations,
+    pub(super) bonds: Bonds,
 }
 
 impl Entries {
@@ -240,6 +244,7 @@ impl Entries {
             }
             Change::Credential(hash, credential) => self.credentials.insert(hash, credential),
             Change::CredentialForgotten(hash) => self.credentials.remove(&hash),
+            Change::Bond(bond) => self.bonds.insert(bond),
             // The state does not have it: watchers are told.
             Change::Event(_) => {}
         }

@@ -179,6 +179,24 @@ pub enum StoreError {
         /// The name that was asked for.
         name: SecretName,
     },
+    /// The workspace has no counterpart on the platform.
+    #[error("The workspace {id} has no counterpart on the platform yet; try again in a moment.")]
+    NoBond {
+        /// Which one.
+        id: WorkspaceId,
+    },
+    /// Another workspace has that counterpart.
+    #[error("Another workspace of this relay has that id on the platform; each can have one only.")]
+    UpstreamTaken,
+    /// The platform's token does not open: its sealing key is missing, or it is damaged.
+    #[error(
+        "The platform's token of the workspace {id} cannot be opened; start the relay with the \
+         sealing key that was used for it, or give the token again."
+    )]
+    TokenSealed {
+        /// Whose it is.
+        id: WorkspaceId,
+    },
     /// Secrets do not open: their sealing key is missing, or they are damaged.
     #[error(
         "The secrets {} cannot be opened; start the relay with the sealing key that was used for \

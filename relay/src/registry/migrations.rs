@@ -11,6 +11,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_keep_alive_errors_as_200.sql"),
     include_str!("migrations/0006_allowances.sql"),
     include_str!("migrations/0007_push_egress.sql"),
+    include_str!("migrations/0008_bonds.sql"),
 ];
 
 /// The version that this relay reads and writes.

@@ -6,6 +6,8 @@
 
 mod allowance;
 mod backup;
+mod bond;
+mod bonds;
 mod credential;
 mod credentials;
 mod directory;
@@ -42,6 +44,7 @@ use shared::ids::{Address, Alias, OrgId, WorkspaceId};
 
 pub use self::allowance::{Allowance, IN_FLIGHT_MAX, Rate};
 pub use self::backup::{Backup, Restored, restore};
+pub use self::bond::{Adoption, Bond, BondChange, BondStep};
 pub use self::credential::{
     Credential, CredentialId, CredentialIdError, CredentialKind, NewCredential, Scope, hash_of,
 };
@@ -137,7 +140,8 @@ impl Registry {
 
 /// Changes to workspaces.
 impl Registry {
-    /// Makes a workspace and, if `join` is given, its first join token, both or neither.
+    /// Makes a workspace and, if `join` is given, its first join token, and ties it to the
+    /// counterpart that it adopts, all of it or nothing.
     pub async fn create_workspace(
         &self,
         new: NewWorkspace,
@@ -145,7 +149,16 @@ impl Registry {
         now_ms: i64,
         by: Actor,
     ) -> Result<Workspace, StoreError> {
-        self.store.run(move |work| workspaces::create(work, &new, join.as_ref(), now_ms, by)).await
+        let keys = self.keys.clone();
+        self.store
+            .run(move |work| {
+                let made = workspaces::create(work, &new, join.as_ref(), now_ms, by.clone())?;
+                if let Some(adoption) = new.adoption {
+                    bonds::adopt(work, &keys, made.id, adoption, now_ms, by)?;
+                }
+                Ok(made)
+            })
+            .await
     }
 
     /// Changes the name and policies of the workspace, all of `change` or nothing.

@@ -5,6 +5,7 @@ use shared::ids::{Address, Alias, WorkspaceId};
 use ulid::Ulid;
 
 use super::allowance::{Allowance, Rate};
+use super::bond::Adoption;
 use super::errors::StoreError;
 use super::model::{CallerPolicy, ExposurePolicy, Tier};
 use crate::methods::Methods;
@@ -43,6 +44,8 @@ pub struct NewWorkspace {
     pub parent: Option<WorkspaceId>,
     /// Where its agent is said to serve.
     pub url: Option<String>,
+    /// Its counterpart on a platform, if that is there already.
+    pub adoption: Option<Adoption>,
 }
 
 impl NewWorkspace {
@@ -64,6 +67,7 @@ impl NewWorkspace {
             push_egress: PushEgress::Off,
             parent: None,
             url: None,
+            adoption: None,
         })
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, params};
 
+use super::bonds::sealed_name;
 use super::errors::StoreError;
 use super::rows;
 use super::sealing::{self, Place, Unopened, Wrapped};
@@ -52,48 +53,75 @@ fn rewrap(connection: &mut Connection, keys: &SealingKeys) -> Result<Rewrapped, 
     let org = rows::org(connection)?.to_string();
     let transaction = connection.transaction()?;
     let mut outcome = Rewrapped::default();
-    for Row { workspace, name, version, wrapped } in
-        wrapped_otherwise(&transaction, &keys.first().id)?
-    {
-        let place = Place { org: &org, workspace: &workspace, name: &name, version };
-        match sealing::rewrap(keys, place, &wrapped)? {
-            Ok(Wrapped { by, key }) => {
-                outcome.secrets += transaction
-                    .prepare_cached(
-                        "UPDATE secrets SET wrapped_by = ?3, wrapped_key = ?4 \
-                         WHERE workspace_id = ?1 AND name = ?2",
-                    )?
-                    .execute(params![workspace, name, by, key])?;
+    let first = &keys.first().id;
+    for table in &TABLES {
+        for Row { workspace, key, version, wrapped } in
+            wrapped_otherwise(&transaction, table, first)?
+        {
+            let name = (table.name)(&key);
+            let place = Place { org: &org, workspace: &workspace, name: &name, version };
+            match sealing::rewrap(keys, place, &wrapped)? {
+                Ok(Wrapped { by, key: wrapping }) => {
+                    outcome.secrets += transaction
+                        .prepare_cached(table.update)?
+                        .execute(params![workspace, key, by, wrapping])?;
+                }
+                Err(Unopened::KeyMissing) => {
+                    outcome.keyless += 1;
+                    outcome.missing.insert(wrapped.by);
+                }
+                Err(Unopened::Damaged) => outcome.damaged += 1,
             }
-            Err(Unopened::KeyMissing) => {
-                outcome.keyless += 1;
-                outcome.missing.insert(wrapped.by);
-            }
-            Err(Unopened::Damaged) => outcome.damaged += 1,
         }
     }
     transaction.commit()?;
     Ok(outcome)
 }
 
+/// A table with sealed values, whose rows have a key besides their workspace.
+struct Table {
+    select: &'static str,
+    update: &'static str,
+    /// What a value is bound to, by its row's key.
+    name: fn(&str) -> String,
+}
+
+const TABLES: [Table; 2] = [
+    Table {
+        select: "SELECT workspace_id, name, version, wrapped_by, wrapped_key FROM secrets \
+                 WHERE wrapped_by <> ?1",
+        update: "UPDATE secrets SET wrapped_by = ?3, wrapped_key = ?4 \
+                 WHERE workspace_id = ?1 AND name = ?2",
+        name: str::to_owned,
+    },
+    Table {
+        select: "SELECT workspace_id, platform, version, wrapped_by, wrapped_key FROM bonds \
+                 WHERE wrapped_by <> ?1",
+        update: "UPDATE bonds SET wrapped_by = ?3, wrapped_key = ?4 \
+                 WHERE workspace_id = ?1 AND platform = ?2",
+        name: sealed_name,
+    },
+];
+
 struct Row {
     workspace: String,
-    name: String,
+    key: String,
     version: i64,
     wrapped: Wrapped,
 }
 
-/// The secrets whose keys another key than `first` wraps.
-fn wrapped_otherwise(connection: &Connection, first: &str) -> rusqlite::Result<Vec<Row>> {
+/// The rows of a table whose keys another key than `first` wraps.
+fn wrapped_otherwise(
+    connection: &Connection,
+    table: &Table,
+    first: &str,
+) -> rusqlite::Result<Vec<Row>> {
     connection
-        .prepare(
-            "SELECT workspace_id, name, version, wrapped_by, wrapped_key FROM secrets \
-             WHERE wrapped_by <> ?1",
-        )?
+        .prepare(table.select)?
         .query_map([first], |row| {
             Ok(Row {
                 workspace: row.get(0)?,
-                name: row.get(1)?,
+                key: row.get(1)?,
                 version: row.get(2)?,
                 wrapped: Wrapped { by: row.get(3)?, key: row.get(4)? },
             })

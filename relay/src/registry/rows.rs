@@ -9,6 +9,7 @@ use serde_json::Value;
 use shared::ids::{OrgId, WorkspaceId};
 
 use super::allowance::{Allowance, Rate};
+use super::bonds;
 use super::credential::Credential;
 use super::directory::Change;
 use super::model::{AgentKey, Tier, Workspace};
@@ -66,6 +67,7 @@ pub(super) fn everything(connection: &Connection) -> rusqlite::Result<Vec<Change
         let (hash, credential) = credential?;
         all.push(Change::Credential(hash, credential));
     }
+    all.extend(bonds::everything(connection)?);
     Ok(all)
 }
 

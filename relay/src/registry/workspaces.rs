@@ -13,7 +13,7 @@ use super::joining::insert_join_token;
 use super::model::{Tier, Workspace, check_name, check_role};
 use super::orders::{Edit, NewJoinToken, NewWorkspace, PolicyChange};
 use super::store::Work;
-use super::{credentials, rows};
+use super::{bonds, credentials, rows};
 
 /// Makes a workspace and, in the same transaction, a join token for it.
 pub(super) fn create(
@@ -161,6 +161,7 @@ pub(super) fn remove(
         credentials::revoke_all(work, kind, id, now_ms)?;
     }
     work.connection.execute("DELETE FROM secrets WHERE workspace_id = ?1", [id.to_string()])?;
+    bonds::leave(work, id)?;
     free_alias(work.connection, id)?;
     retire_addresses(work.connection, id, now_ms)?;
     work.connection.execute(

@@ -473,6 +473,8 @@ fn control(seeds: &mut Seeds) {
         ("taken-replaced", r#"{"kind":"replaced","by":"0123456789abcdef"}"#),
         ("refused-code-no-text", &refusal.replace("\"SOLAR_FLARE\"", "7")),
         ("refused-kind-of-the-connector", r#"{"kind":"hello"}"#),
+        ("taken-paused", r#"{"kind":"paused","paused":true}"#),
+        ("refused-paused-no-flag", r#"{"kind":"paused","paused":"yes","message":""}"#),
     ] {
         seeds.add("control_to_connector", name, json);
     }

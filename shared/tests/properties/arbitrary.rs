@@ -286,6 +286,8 @@ pub(crate) fn to_connector() -> impl Strategy<Value = ToConnector> {
         any::<u64>().prop_map(|seq| ToConnector::Pong { seq }),
         (text(), option::of(text()))
             .prop_map(|(public_url, host_url)| ToConnector::PublicUrl { public_url, host_url }),
+        (any::<bool>(), text())
+            .prop_map(|(paused, message)| ToConnector::Paused { paused, message }),
         any::<u64>().prop_map(|grace_ms| ToConnector::Drain { grace_ms }),
         any::<u64>().prop_map(|reconnect_in_ms| ToConnector::Restarting { reconnect_in_ms }),
         instance().prop_map(|by| ToConnector::Replaced { by }),

@@ -4,6 +4,7 @@ mod agents;
 mod allowances;
 mod api;
 mod bodies;
+mod bridge;
 mod callers;
 mod canvas;
 mod cards;

@@ -22,6 +22,7 @@ impl Api {
     ) -> Result<Answer, Problem> {
         let id = workspace.id;
         let change = read_change(fields)?;
+        self.take_platform_token(id, fields, asker).await?;
         let host_url = self.public.host_base_of(workspace);
         let new_address = change.new_address.is_some();
         let set = self.registry.set_policies(id, change, unix_ms(), asker.actor());
@@ -78,7 +79,8 @@ impl Api {
         Ok(done(id, "removed"))
     }
 
-    fn cut(&self, id: WorkspaceId, message: &str) {
+    /// Ends every link of a workspace and what was done under keys of its caller's, at once.
+    pub fn cut(&self, id: WorkspaceId, message: &str) {
         self.repeats.revoke(&id);
         self.live.revoke(&id, message);
     }

@@ -56,6 +56,7 @@ impl Api {
         new.parent = self.read_parent(fields)?;
         let url = read_url(fields, self.looks.rules())?;
         new.url = url.as_ref().map(|url| url.text.clone());
+        new.adoption = self.read_adoption(fields)?;
         check_external(fields)?;
         check_alias_policy(new.alias.as_ref(), new.callers)?;
         let invitation = self.invite(new.id, USES, LIFE, now_ms)?;
@@ -63,6 +64,9 @@ impl Api {
             self.registry.create_workspace(new, Some(invitation.token), now_ms, asker.actor());
         let workspace = self.timed(made).await?;
         tracing::info!(workspace = %workspace.id, "workspace made");
+        if let Some(platform) = &self.platform {
+            platform.nudge();
+        }
         let mut body = self.joined(&workspace, &invitation);
         if let Value::Object(body) = &mut body {
             body.insert("id".into(), json!(workspace.id));

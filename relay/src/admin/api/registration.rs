@@ -18,6 +18,10 @@ use crate::registry::{NewCredential, Registration, Workspace};
 const URL_BYTES_MAX: usize = 2048;
 /// The longest card, bytes of JSON. The largest that were seen have a tenth of it.
 const CARD_BYTES_MAX: usize = 256 * 1024;
+/// The longest of a heartbeat's metadata, bytes of JSON: a dozen capabilities have a tenth of it.
+const METADATA_BYTES_MAX: usize = 16 * 1024;
+/// The most that an agent can have spent, in whatever currency.
+const SPEND_MAX: f64 = 1e12;
 /// The longest of a heartbeat's texts, bytes: a line or two of a page.
 const TEXT_BYTES_MAX: usize = 4096;
 
@@ -192,7 +196,19 @@ fn read_beat(fields: &Fields) -> Result<Beat, Problem> {
         current_task: read_text(fields, "current_task")?,
         sample_error: read_text(fields, "sample_error")?,
         runtime_state: read_text(fields, "runtime_state")?,
+        runtime_metadata: read_metadata(fields)?,
+        monthly_spend: fields.number("monthly_spend", 0.0, SPEND_MAX)?,
     })
+}
+
+fn read_metadata(fields: &Fields) -> Result<Option<Value>, Problem> {
+    let metadata = fields.object("runtime_metadata")?;
+    if metadata.as_ref().is_some_and(|metadata| metadata.to_string().len() > METADATA_BYTES_MAX) {
+        return Err(Problem::BadRequest(
+            "The field `runtime_metadata` is longer than 16,384 bytes; shorten it.".into(),
+        ));
+    }
+    Ok(metadata)
 }
 
 fn read_text(fields: &Fields, field: &str) -> Result<Option<String>, Problem> {

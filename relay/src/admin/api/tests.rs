@@ -34,6 +34,7 @@ impl Desk {
             refusals: Refusals::default(),
             repeats: Repeats::default(),
             kept_cards: Arc::default(),
+            platform: None,
             delegations: Delegations::new().0,
             looks: Looks::new(Rules {
                 policy: DirectUrls::Public,

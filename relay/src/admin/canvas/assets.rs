@@ -34,9 +34,9 @@ pub(super) const LOGIN: &str = include_str!("assets/login.html");
 /// The page itself: a shell that its scripts fill.
 pub(super) const SHELL: &str = include_str!("assets/index.html");
 
-static ASSETS: [Asset; 31] = assets! [
+static ASSETS: [Asset; 32] = assets! [
     STYLE: "base.css", "canvas.css", "login.css", "panel.css";
-    SCRIPT: "access.js", "activity.js", "answers.js", "api.js", "card.js", "chat.js", "confirm.js", "connect.js", "copy.js", "credentials.js", "dialog.js", "dom.js", "feed.js", "grid.js", "list.js", "login.js", "main.js", "once.js", "overview.js", "panel.js", "policies.js", "relay.js", "snippets.js", "status.js", "store.js", "tabs.js", "toolbar.js";
+    SCRIPT: "access.js", "activity.js", "answers.js", "api.js", "card.js", "chat.js", "confirm.js", "connect.js", "copy.js", "credentials.js", "dialog.js", "dom.js", "feed.js", "grid.js", "list.js", "login.js", "main.js", "once.js", "overview.js", "panel.js", "platform.js", "policies.js", "relay.js", "snippets.js", "status.js", "store.js", "tabs.js", "toolbar.js";
 ];
 
 /// The validator of each file, in their order.

@@ -11,6 +11,9 @@ const MOVING: [&str; 2] = ["last_seen_seconds", "uptime_seconds"];
 /// What an agent reports of its work.
 const REPORTED: [&str; 5] =
     ["active_tasks", "current_task", "error_rate", "sample_error", "runtime_state"];
+/// What the relay does for an agent on a platform from minute to minute.
+const PLATFORM: &str = "platform";
+const PASSING: [&str; 2] = ["last", "next"];
 const CARD: &str = "agent_card";
 const REASON: &str = "reason";
 const SAMPLE_ERROR: &str = "sample_error";
@@ -67,18 +70,22 @@ impl Glance {
             told => told.and_then(Value::as_str).unwrap_or_default().to_owned(),
         };
         let reported = REPORTED.map(|field| view.get(field).filter(|_| field != SAMPLE_ERROR));
+        let platform = view.get(PLATFORM).and_then(Value::as_object).map(|platform| {
+            let stays = platform.iter().filter(|(field, _)| !PASSING.contains(&field.as_str()));
+            stays.collect::<Vec<_>>()
+        });
         let rest: Vec<_> = view
             .iter()
             .filter(|(field, _)| {
                 let field = field.as_str();
-                ![CARD, REASON].contains(&field)
+                ![CARD, REASON, PLATFORM].contains(&field)
                     && !MOVING.contains(&field)
                     && !REPORTED.contains(&field)
             })
             .collect();
         Self {
             status,
-            rest: hashes.hash_one((rest, reason)),
+            rest: hashes.hash_one((rest, reason, platform)),
             card: hashes.hash_one(view.get(CARD)),
             report: hashes.hash_one((reported, told)),
         }
@@ -120,6 +127,21 @@ mod tests {
             "uptime_seconds": 7, "active_tasks": 1, "current_task": "", "error_rate": 0.0,
             "sample_error": "", "runtime_state": "", "agent_card": {"name": "a", "skills": []},
         })
+    }
+
+    #[test]
+    fn calls_to_a_platform_are_no_change_and_what_it_thinks_is() {
+        let hashes = RandomState::new();
+        let with = |platform: Value| {
+            let mut view = view();
+            view["platform"] = platform;
+            Glance::at(&view, &hashes)
+        };
+        let first = with(json!({"status": "online", "last": {"at_ms": 1}, "next": null}));
+        let later = with(json!({"status": "online", "last": {"at_ms": 2}, "next": {"at_ms": 3}}));
+        assert_eq!(later.since(Some(&first)), None);
+        let paused = with(json!({"status": "paused", "last": {"at_ms": 2}, "next": null}));
+        assert_eq!(paused.since(Some(&first)), Some(Kind::Stands(Status::Offline)));
     }
 
     #[test]

@@ -163,7 +163,44 @@ pub(super) fn show(answer: &Value) -> String {
     ] {
         lines.push(format!("  {title:<14}{}", field(answer, name)));
     }
+    lines.extend(answer.get("platform").filter(|platform| platform.is_object()).map(platform));
     lines.join("\n")
+}
+
+/// What the platform thinks of it, next to what the relay does there.
+fn platform(platform: &Value) -> String {
+    let mut lines = vec!["on the platform".to_owned()];
+    for (title, name) in
+        [("platform", "url"), ("id there", "id"), ("status there", "status"), ("step", "step")]
+    {
+        lines.push(format!("  {title:<14}{}", field(platform, name)));
+    }
+    let call = |of: &str| platform.get(of).filter(|call| call.is_object());
+    if let Some(last) = call("last") {
+        let (ago, answer) = (seconds(last, -1), field(last, "answer"));
+        lines.push(format!("  {:<14}{}: {answer}, {ago} s ago", "last call", field(last, "call")));
+    }
+    if let Some(next) = call("next") {
+        lines.push(format!(
+            "  {:<14}{}, in {} s",
+            "next call",
+            field(next, "call"),
+            seconds(next, 1)
+        ));
+    }
+    if platform.get("late").and_then(Value::as_bool) == Some(true) {
+        lines.push("  Its heartbeat to the platform is late.".to_owned());
+    }
+    if let Some(trouble) = platform.get("trouble").and_then(Value::as_str) {
+        lines.push(format!("  {}", output::plain(trouble)));
+    }
+    lines.join("\n")
+}
+
+/// Seconds until a call, or since it with -1.
+fn seconds(call: &Value, sign: i64) -> i64 {
+    let at_ms = call.get("at_ms").and_then(Value::as_i64).unwrap_or_default();
+    (at_ms.saturating_sub(crate::clock::unix_ms()).saturating_mul(sign) / 1000).max(0)
 }
 
 pub(super) fn changed(answer: &Value) -> String {

@@ -1,6 +1,7 @@
 //! The registry as its users see it, over files of its own.
 
 mod backups;
+mod bonds;
 mod credentials;
 mod events;
 mod files;

@@ -2,6 +2,7 @@
 
 import { copyButton } from "./copy.js";
 import { el, say, text } from "./dom.js";
+import { PlatformPart } from "./platform.js";
 import { label, seen, span, statusOf } from "./status.js";
 
 const SKILLS_MAX = 100;
@@ -45,6 +46,7 @@ export class Overview {
   #url = el("code");
   #own = el("code");
   #ownPart;
+  #platform = new PlatformPart();
   #card = el("div", { class: "part" });
   #shown = "";
 
@@ -52,7 +54,7 @@ export class Overview {
     this.#ownPart = el("div", { class: "part" }, el("h3", { text: "Registered URL" }), el("div", { class: "url" }, this.#own));
     const copy = copyButton(() => this.#url.textContent, "Copy the public URL");
     const url = el("div", { class: "part" }, el("h3", { text: "Public URL" }), el("div", { class: "url" }, this.#url, copy));
-    this.element = el("div", { class: "page" }, url, this.#ownPart, this.#list, this.#card);
+    this.element = el("div", { class: "page" }, url, this.#ownPart, this.#list, this.#platform.element, this.#card);
   }
 
   /** Shows the row. */
@@ -72,6 +74,7 @@ export class Overview {
       term.hidden = shown.hidden = !value;
       say(shown, value ?? "");
     }
+    this.#platform.show(row.id, row.platform);
     this.#showCard(row.card);
   }
 
