@@ -10,6 +10,8 @@ import {
   JsonRpcTransportFactory,
   RestTransportFactory,
 } from '@a2a-js/sdk/client';
+import { GrpcTransportFactory } from '@a2a-js/sdk/client/grpc';
+import { resolve } from './names.mjs';
 import { UNKNOWN, asked, attempt, collect, seen, shown, texts, told } from './tour.mjs';
 
 function request(text, returnImmediately = false) {
@@ -30,11 +32,14 @@ function request(text, returnImmediately = false) {
   };
 }
 
+resolve();
 const legacyCompat = { enabled: asked.older };
 // A card alone may have no place to call.
 const client = asked.tour !== 'card' && await new ClientFactory(
   ClientFactoryOptions.createFrom(ClientFactoryOptions.default, {
-    transports: [new JsonRpcTransportFactory({ legacyCompat }), new RestTransportFactory({ legacyCompat })],
+    transports: [JsonRpcTransportFactory, RestTransportFactory, GrpcTransportFactory].map(
+      (Factory) => new Factory({ legacyCompat }),
+    ),
     cardResolver: new DefaultAgentCardResolver({ legacyCompat }),
     preferredTransports: [asked.binding],
   }),

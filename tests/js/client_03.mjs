@@ -6,6 +6,8 @@ import {
   JsonRpcTransportFactory,
   RestTransportFactory,
 } from 'a2a-js-sdk-03/client';
+import { GrpcTransportFactory } from 'a2a-js-sdk-03/client/grpc';
+import { resolve } from './names.mjs';
 import { UNKNOWN, asked, attempt, collect, seen, shown, texts, told } from './tour.mjs';
 
 function request(text, blocking = true) {
@@ -13,9 +15,10 @@ function request(text, blocking = true) {
   return { message: { kind: 'message', role: 'user', messageId: 'm-1', parts }, configuration: { blocking } };
 }
 
+resolve();
 const client = await new ClientFactory(
   ClientFactoryOptions.createFrom(ClientFactoryOptions.default, {
-    transports: [new JsonRpcTransportFactory(), new RestTransportFactory()],
+    transports: [new JsonRpcTransportFactory(), new RestTransportFactory(), new GrpcTransportFactory()],
     preferredTransports: [asked.binding],
   }),
 ).createFromUrl(asked.base);

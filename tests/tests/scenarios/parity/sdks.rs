@@ -41,13 +41,15 @@ async fn callers_of_the_0_3_line_see_the_same_of_a_current_agent() {
 #[tokio::test]
 async fn callers_by_grpc_see_the_same_at_the_agents_host() {
     let Some(stage) = Stage::with_host(Sdk::Python).await else { return };
-    compare_on(&stage, Sdk::Python, &[(Sdk::Python, "GRPC"), (Sdk::Python03, "GRPC")]).await;
+    let callers = [(Sdk::Python, "GRPC"), (Sdk::Python03, "GRPC"), (Sdk::Js, "GRPC")];
+    compare_on(&stage, Sdk::Python, &callers).await;
 }
 
 #[tokio::test]
 async fn callers_by_grpc_see_the_same_of_an_agent_of_the_0_3_line() {
     let Some(stage) = Stage::with_host(Sdk::Python03).await else { return };
-    compare_on(&stage, Sdk::Python03, &[(Sdk::Python03, "GRPC")]).await;
+    let callers = [(Sdk::Python03, "GRPC"), (Sdk::Js03, "GRPC")];
+    compare_on(&stage, Sdk::Python03, &callers).await;
 }
 
 #[tokio::test]
