@@ -99,6 +99,13 @@ async fn an_agents_token_and_a_callers_are_made_used_and_revoked() {
     assert_eq!(status_of(relay, &token, &state, None).await, 200);
     let turn = "document.querySelector('agent-panel [role=tab][aria-selected=true]').click()";
     operator.sees_use_of(&token, turn).await;
+    // Lines that stay the same stay in place while others come: nobody's click is lost.
+    operator.browser.eval(&format!("window.line = {}", row(&token))).await;
+    let make = format!("POST /workspaces/{id}/tokens");
+    let other = relay.api(&relay.admin_token(), &make, Some(&json!({}))).await.json();
+    let other = other["auth_token"].as_str().expect("a token");
+    operator.sees("another one", &format!("({turn}, {})", row(other))).await;
+    assert_eq!(operator.browser.eval(&format!("window.line === {}", row(&token))).await, true);
     operator.revokes(&token).await;
     assert_eq!(status_of(relay, &token, &state, None).await, 401);
 

@@ -15,7 +15,7 @@ export function list({ title, path, field, empty, show, extra }) {
     try {
       const answer = await call("GET", path);
       const all = Array.isArray(answer[field]) ? answer[field] : [];
-      rows.replaceChildren(...all.map(show));
+      update(rows, all, show);
       word.textContent = all.length ? "" : empty;
       word.hidden = all.length > 0;
     } catch (problem) {
@@ -26,6 +26,27 @@ export function list({ title, path, field, empty, show, extra }) {
     }
   };
   return { element, head, read };
+}
+
+/** Shows `all`. Lines that say the same as before stay in place: nobody's click or focus is lost. */
+function update(rows, all, show) {
+  const wanted = all.map((one) => JSON.stringify(one));
+  for (const row of [...rows.children]) if (!wanted.includes(row.says)) row.remove();
+  let next = rows.firstElementChild;
+  wanted.forEach((says, at) => {
+    if (next?.says === says) {
+      next = next.nextElementSibling;
+      return;
+    }
+    const row = show(all[at]);
+    row.says = says;
+    rows.insertBefore(row, next);
+  });
+  while (next) {
+    const after = next.nextElementSibling;
+    next.remove();
+    next = after;
+  }
 }
 
 /** A moment as people write it; what is no moment is empty. */
