@@ -92,6 +92,11 @@ async fn an_agent_that_the_platform_lost_registers_again_after_a_look() {
     let bridge = Bridge::start().await;
     let _agent = bridge.agent("wanderer").await;
     let row = bridge.platform.until_status("wanderer", "online").await;
+    // One that came now would lift the first of these by itself; the next one is far away.
+    until("its first heartbeat", SOON, async || {
+        bridge.platform.named("wanderer").unwrap().beats > 0
+    })
+    .await;
     for status in ["offline", "failed", "provisioning"] {
         let seen = bridge.platform.calls().len();
         bridge.platform.set_status(&row.id, status);
