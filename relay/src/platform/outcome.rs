@@ -150,8 +150,8 @@ impl Bridge {
             CallError::Unauthorized(_)
                 if matches!(step, Next::Look | Next::Register | Next::UpdateCard) =>
             {
-                self.refused(track, id, version, now);
                 track.wait(now, error.to_string());
+                self.refused(track, id, version, now);
             }
             CallError::Unauthorized(_) => track.wait(now, OPERATOR_REFUSED.to_owned()),
             error => track.wait(now, error.to_string()),

@@ -5,7 +5,7 @@ use serde_json::json;
 use std::time::Duration;
 use tests::{
     Platform,
-    platform::{Credential, Fault},
+    platform::{Credential, Fault, Oddity},
     until,
 };
 
@@ -215,4 +215,16 @@ async fn a_workspace_that_is_removed_here_is_deleted_there_even_by_a_500() {
     let deletions = bridge.platform.calls_of(&format!("DELETE /workspaces/{}", row.id));
     assert_eq!(deletions.len(), 1, "its row says that it was done");
     assert!(bridge.relay.show_workspace(&other.workspace_id).await["platform"].is_object());
+}
+
+#[tokio::test]
+async fn a_workspace_that_is_removed_while_it_is_made_there_leaves_nothing_behind() {
+    let bridge = Bridge::start().await;
+    let late = Oddity::Late(Duration::from_secs(1));
+    bridge.platform.oddly("POST /workspaces", 1, true, late);
+    bridge.relay.add_workspace("regretted", &[]).await;
+    until("it is being made", SOON, async || !bridge.platform.rows().is_empty()).await;
+    assert_eq!(bridge.relay.cli(&["workspace", "remove", "regretted"]).await.code, 0);
+    bridge.platform.until_status("regretted", "removed").await;
+    assert_eq!(bridge.platform.rows().len(), 1);
 }
