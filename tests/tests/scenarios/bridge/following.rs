@@ -228,3 +228,23 @@ async fn a_workspace_that_is_removed_while_it_is_made_there_leaves_nothing_behin
     bridge.platform.until_status("regretted", "removed").await;
     assert_eq!(bridge.platform.rows().len(), 1);
 }
+
+#[tokio::test]
+async fn a_pause_outlives_a_restart_without_the_platform() {
+    let mut bridge = Bridge::start().await;
+    let agent = bridge.agent("held").await;
+    let row = bridge.platform.until_status("held", "online").await;
+    bridge.platform.pause(&row.id);
+    until("the pause is seen", SOON, async || bridge.shown("held").await["paused"] == json!(true))
+        .await;
+    bridge.platform.stop();
+    let before = agent.connector.status().unwrap();
+    bridge.relay.start_again_on_same_ports().await;
+    agent.connector.until_online_again(&before, SOON).await;
+    let answer = bridge.call(&agent, "m-1").await;
+    assert_eq!(answer.header("x-relay-error"), Some("RELAY_AGENT_PAUSED"), "{answer:?}");
+    until("the connector is told again", SOON, async || {
+        agent.connector.status().is_some_and(|status| status.reason.as_deref() == Some("PAUSED"))
+    })
+    .await;
+}

@@ -113,6 +113,28 @@ async fn heartbeats_end_with_the_link() {
 }
 
 #[tokio::test]
+async fn heartbeats_end_with_the_agent_behind_a_link_that_stays() {
+    let bridge = quick().await;
+    let agent = bridge.agent("crashed").await;
+    bridge.platform.until_call("a heartbeat", is_beat).await;
+    drop(agent.agent);
+    until("a restart of it would have been over", Duration::from_secs(60), async || {
+        let shown = bridge.relay.show_workspace("crashed").await;
+        shown["status"] == json!("degraded") && shown["platform"]["next"] == json!(null)
+    })
+    .await;
+    let shown = bridge.relay.show_workspace("crashed").await;
+    assert_eq!(shown["connected"], json!(true), "{shown}");
+    let beats = bridge.platform.named("crashed").unwrap().beats;
+    let other = bridge.agent("alive").await;
+    for _ in 0..3 {
+        bridge.platform.until_call("a heartbeat of the other agent", is_beat).await;
+    }
+    assert!(bridge.platform.named("crashed").unwrap().beats <= beats + 1);
+    drop(other);
+}
+
+#[tokio::test]
 async fn an_agent_that_thinks_has_its_heartbeats_all_the_while() {
     let bridge = quick().await;
     let agent = bridge.agent("thinker").await;
