@@ -4,12 +4,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use quinn::{Endpoint, RecvStream, SendStream};
+use quinn::Endpoint;
 use shared::codes::CloseCode;
 use shared::control::{ToConnector, ToRelay};
 use shared::control_stream::{ControlEvent, ControlReader, ControlStreamError, ControlWriter};
 use shared::flow::LinkFlow;
 use tokio::task::JoinSet;
+use transport::{RecvStream, SendStream};
 
 use super::dial::{Relay, dial};
 use super::error::LinkError;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use certs::{CaFingerprint, Identity, RELAY_NAME, connector_tls};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
-    ClientConfig, Connection, Endpoint, EndpointConfig, TokioRuntime, TransportConfig, VarInt,
-    congestion,
+    ClientConfig, Endpoint, EndpointConfig, TokioRuntime, TransportConfig, VarInt, congestion,
 };
 use shared::limits::{
     ALPN, ALPN_REFUSAL, HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, IN_FLIGHT_MAX, QUIC_CONNECTION_WINDOW,
@@ -17,6 +16,7 @@ use shared::limits::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
+use transport::Connection;
 
 use super::error::LinkError;
 use crate::config::Congestion;
@@ -109,7 +109,7 @@ async fn dial_address(
         .connect_with(config.clone(), address, RELAY_NAME)
         .map_err(|error| LinkError::Lost(error.to_string()))?;
     match connecting.await {
-        Ok(connection) => Ok((connection, socket)),
+        Ok(connection) => Ok((connection.into(), socket)),
         Err(error) => Err(LinkError::of_handshake(&error, endpoint, ca)),
     }
 }

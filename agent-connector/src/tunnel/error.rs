@@ -3,9 +3,10 @@
 use std::io;
 
 use certs::{CaFingerprint, IdentityError, KeyError, TlsError};
-use quinn::{ConnectionError, TransportErrorCode, VarInt};
+use quinn::{ConnectionError, TransportErrorCode};
 use shared::codes::{CloseCode, RefusalCode};
 use shared::control::Refusal;
+use transport::ConnectionEnd;
 
 use super::reconnect::Trouble;
 
@@ -105,20 +106,18 @@ impl LinkError {
             }
             ConnectionError::VersionMismatch => Self::Version { endpoint },
             ConnectionError::TimedOut => Self::NoAnswer { endpoint },
-            other => Self::of_loss(other),
+            other => Self::of_loss(&other.clone().into()),
         }
     }
 
     /// Names the end of a connection.
-    pub(crate) fn of_loss(error: &ConnectionError) -> Self {
-        match error {
-            ConnectionError::ApplicationClosed(close) => match close_code(close.error_code) {
+    pub(crate) fn of_loss(end: &ConnectionEnd) -> Self {
+        match end {
+            ConnectionEnd::Closed { code, reason } => match CloseCode::from_number(*code) {
                 // REVOKED travels with the close itself, so its sentence stands there too.
-                Some(CloseCode::Revoked) if !close.reason.is_empty() => {
-                    Self::Revoked(plain_text(&close.reason))
-                }
+                Some(CloseCode::Revoked) if !reason.is_empty() => Self::Revoked(plain_text(reason)),
                 Some(code) => Self::Closed(code),
-                None => Self::Lost(error.to_string()),
+                None => Self::Lost(end.to_string()),
             },
             other => Self::Lost(other.to_string()),
         }
@@ -197,8 +196,4 @@ const fn help(code: CloseCode) -> &'static str {
         CloseCode::Overloaded => "it has no room for another link now",
         CloseCode::Timeout => "a message came too late; check the network",
     }
-}
-
-fn close_code(code: VarInt) -> Option<CloseCode> {
-    CloseCode::from_number(code.into_inner())
 }

@@ -2,13 +2,14 @@
 
 use certs::CaFingerprint;
 use data_encoding::BASE64URL_NOPAD;
-use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
+use quinn::Endpoint;
 use rustls::pki_types::CertificateDer;
 use shared::codes::CloseCode;
 use shared::control::{ToConnector, ToRelay, Version};
 use shared::control_stream::{ControlEvent, ControlReader, ControlStreamError, ControlWriter};
 use shared::limits::{HANDSHAKE_TIMEOUT, VERSION_MAJOR, VERSION_MINOR};
 use tokio::time::timeout;
+use transport::{Connection, RecvStream, SendStream};
 
 use super::dial::Dialed;
 use super::error::LinkError;
@@ -71,7 +72,7 @@ async fn open_and_ask(
 
 /// Ends a connection for a reason of our own.
 pub(crate) fn close(connection: &Connection, code: CloseCode) {
-    connection.close(VarInt::from_u32(code.number()), code.name().as_bytes());
+    connection.close(code, code.name());
 }
 
 pub(crate) fn of_control(error: ControlStreamError) -> LinkError {

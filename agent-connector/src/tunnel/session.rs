@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use certs::{Identity, PendingKey, StateDir};
-use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use quinn::Endpoint;
 use shared::codes::CloseCode;
 use shared::control::{ToConnector, ToRelay, Welcome};
 use shared::control_stream::{ControlEvent, ControlReader, ControlWriter};
@@ -15,6 +15,7 @@ use shared::flow::LinkFlow;
 use shared::ids::InstanceId;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use transport::{Connection, RecvStream, SendStream};
 
 use super::dial::Dialed;
 use super::error::LinkError;
