@@ -9,13 +9,15 @@ use quinn::crypto::rustls::HandshakeData;
 use rustls::pki_types::CertificateDer;
 use shared::codes::CloseCode;
 
-use crate::{ConnectionEnd, RecvStream, SendStream};
+use crate::{ConnectionEnd, RecvStream, SendStream, tcp};
 
 /// Which transport carries a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// QUIC, over UDP.
     Quic,
+    /// TLS over TCP.
+    Tcp,
 }
 
 impl Kind {
@@ -23,6 +25,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Quic => "quic",
+            Self::Tcp => "tcp",
         }
     }
 }
@@ -38,11 +41,19 @@ impl fmt::Display for Kind {
 pub enum Connection {
     /// Over QUIC.
     Quic(quinn::Connection),
+    /// Over TLS over TCP.
+    Tcp(tcp::Connection),
 }
 
 impl From<quinn::Connection> for Connection {
     fn from(connection: quinn::Connection) -> Self {
         Self::Quic(connection)
+    }
+}
+
+impl From<tcp::Connection> for Connection {
+    fn from(connection: tcp::Connection) -> Self {
+        Self::Tcp(connection)
     }
 }
 
@@ -56,6 +67,10 @@ impl Connection {
                 let (send, recv) = connection.open_bi().await?;
                 Ok((SendStream::Quic(send), RecvStream::Quic(recv)))
             }
+            Self::Tcp(connection) => {
+                let (send, recv) = connection.open_bi().await?;
+                Ok((SendStream::Tcp(send), RecvStream::Tcp(recv)))
+            }
         }
     }
 
@@ -67,6 +82,10 @@ impl Connection {
                 let (send, recv) = connection.accept_bi().await?;
                 Ok((SendStream::Quic(send), RecvStream::Quic(recv)))
             }
+            Self::Tcp(connection) => {
+                let (send, recv) = connection.accept_bi().await?;
+                Ok((SendStream::Tcp(send), RecvStream::Tcp(recv)))
+            }
         }
     }
 
@@ -77,6 +96,7 @@ impl Connection {
             Self::Quic(connection) => {
                 connection.close(VarInt::from_u32(code.number()), reason.as_bytes());
             }
+            Self::Tcp(connection) => connection.close(code, reason),
         }
     }
 
@@ -84,6 +104,7 @@ impl Connection {
     pub fn close_reason(&self) -> Option<ConnectionEnd> {
         match self {
             Self::Quic(connection) => connection.close_reason().map(ConnectionEnd::from),
+            Self::Tcp(connection) => connection.close_reason(),
         }
     }
 
@@ -91,6 +112,7 @@ impl Connection {
     pub fn is_closed(&self) -> bool {
         match self {
             Self::Quic(connection) => connection.close_reason().is_some(),
+            Self::Tcp(connection) => connection.is_closed(),
         }
     }
 
@@ -98,6 +120,7 @@ impl Connection {
     pub fn remote_address(&self) -> SocketAddr {
         match self {
             Self::Quic(connection) => connection.remote_address(),
+            Self::Tcp(connection) => connection.peer().remote,
         }
     }
 
@@ -105,6 +128,7 @@ impl Connection {
     pub fn rtt(&self) -> Duration {
         match self {
             Self::Quic(connection) => connection.rtt(),
+            Self::Tcp(connection) => connection.peer().rtt,
         }
     }
 
@@ -112,6 +136,7 @@ impl Connection {
     pub fn heard(&self) -> u64 {
         match self {
             Self::Quic(connection) => connection.stats().udp_rx.datagrams,
+            Self::Tcp(connection) => connection.heard(),
         }
     }
 
@@ -119,6 +144,7 @@ impl Connection {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Quic(_) => Kind::Quic,
+            Self::Tcp(_) => Kind::Tcp,
         }
     }
 
@@ -129,6 +155,7 @@ impl Connection {
                 let chain = connection.peer_identity().and_then(|chain| chain.downcast().ok());
                 chain.map_or_else(Vec::new, |chain| *chain)
             }
+            Self::Tcp(connection) => connection.peer().certificates.clone(),
         }
     }
 
@@ -140,6 +167,7 @@ impl Connection {
                 let data = data.and_then(|data| data.downcast::<HandshakeData>().ok());
                 data.is_some_and(|data| data.protocol.as_deref() == Some(protocol))
             }
+            Self::Tcp(connection) => connection.peer().protocol.as_deref() == Some(protocol),
         }
     }
 }

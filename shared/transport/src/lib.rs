@@ -11,6 +11,7 @@ mod connection;
 mod error;
 mod recv;
 mod send;
+pub mod tcp;
 
 pub use connection::{Connection, Kind};
 pub use error::{ConnectionEnd, ReadError, WriteError};

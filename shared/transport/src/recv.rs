@@ -10,13 +10,15 @@ use quinn::VarInt;
 use shared::codes::StreamCode;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::ReadError;
+use crate::{ReadError, tcp};
 
 /// The receiving half of a stream. Dropped before its end, it stops the stream.
 #[derive(Debug)]
 pub enum RecvStream {
     /// Over QUIC.
     Quic(quinn::RecvStream),
+    /// Over TCP.
+    Tcp(tcp::RecvStream),
 }
 
 impl RecvStream {
@@ -33,6 +35,7 @@ impl RecvStream {
                 let read = pin!(recv.read_chunk(most, true)).poll(cx);
                 read.map_ok(|chunk| chunk.map(|chunk| chunk.bytes)).map_err(ReadError::from)
             }
+            Self::Tcp(recv) => recv.poll_chunk(cx, most),
         }
     }
 
@@ -42,6 +45,7 @@ impl RecvStream {
         match self {
             // An error means that the stream is over already.
             Self::Quic(recv) => drop(recv.stop(VarInt::from_u32(code.number()))),
+            Self::Tcp(recv) => recv.stop(code),
         }
     }
 }
@@ -54,6 +58,7 @@ impl AsyncRead for RecvStream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Quic(recv) => AsyncRead::poll_read(Pin::new(recv), cx, buffer),
+            Self::Tcp(recv) => Pin::new(recv).poll_read(cx, buffer),
         }
     }
 }

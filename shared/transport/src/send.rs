@@ -11,7 +11,7 @@ use shared::codes::StreamCode;
 use tokio::io::AsyncWrite;
 
 use crate::error::stream_code;
-use crate::{ConnectionEnd, WriteError};
+use crate::{ConnectionEnd, WriteError, tcp};
 
 /// The sending half of a stream. Whoever drops it should have finished or reset it: over QUIC a drop
 /// finishes.
@@ -19,6 +19,13 @@ use crate::{ConnectionEnd, WriteError};
 pub enum SendStream {
     /// Over QUIC.
     Quic(quinn::SendStream),
+    /// Over TCP.
+    Tcp(tcp::SendStream),
+}
+
+enum Either<Q, T> {
+    Quic(Q),
+    Tcp(T),
 }
 
 impl SendStream {
@@ -28,6 +35,10 @@ impl SendStream {
     pub async fn write_chunks(&mut self, chunks: &mut [Bytes]) -> Result<usize, WriteError> {
         match self {
             Self::Quic(send) => Ok(send.write_chunks(chunks).await?.chunks),
+            Self::Tcp(send) => {
+                send.write_chunks(chunks).await?;
+                Ok(chunks.len())
+            }
         }
     }
 
@@ -36,6 +47,7 @@ impl SendStream {
     pub async fn write_all_chunks(&mut self, chunks: &mut [Bytes]) -> Result<(), WriteError> {
         match self {
             Self::Quic(send) => Ok(send.write_all_chunks(chunks).await?),
+            Self::Tcp(send) => send.write_chunks(chunks).await,
         }
     }
 
@@ -45,6 +57,7 @@ impl SendStream {
         match self {
             // An error means that the other end stopped the stream or the connection is lost.
             Self::Quic(send) => drop(send.finish()),
+            Self::Tcp(send) => send.finish(),
         }
     }
 
@@ -54,6 +67,7 @@ impl SendStream {
         match self {
             // An error means that the stream is over already.
             Self::Quic(send) => drop(send.reset(VarInt::from_u32(code.number()))),
+            Self::Tcp(send) => send.reset(code),
         }
     }
 
@@ -63,13 +77,17 @@ impl SendStream {
         &self,
     ) -> impl Future<Output = Result<Option<StreamCode>, ConnectionEnd>> + Send + Sync + use<> {
         let stopped = match self {
-            Self::Quic(send) => send.stopped(),
+            Self::Quic(send) => Either::Quic(send.stopped()),
+            Self::Tcp(send) => Either::Tcp(send.stopped()),
         };
         async move {
-            match stopped.await {
-                Ok(code) => Ok(code.map(stream_code)),
-                Err(quinn::StoppedError::ConnectionLost(lost)) => Err(lost.into()),
-                Err(error) => Err(ConnectionEnd::Lost(error.to_string())),
+            match stopped {
+                Either::Quic(stopped) => match stopped.await {
+                    Ok(code) => Ok(code.map(stream_code)),
+                    Err(quinn::StoppedError::ConnectionLost(lost)) => Err(lost.into()),
+                    Err(error) => Err(ConnectionEnd::Lost(error.to_string())),
+                },
+                Either::Tcp(stopped) => stopped.await,
             }
         }
     }
@@ -78,6 +96,7 @@ impl SendStream {
     pub fn id(&self) -> u64 {
         match self {
             Self::Quic(send) => send.id().into(),
+            Self::Tcp(send) => send.id(),
         }
     }
 }
@@ -90,18 +109,21 @@ impl AsyncWrite for SendStream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Quic(send) => AsyncWrite::poll_write(Pin::new(send), cx, bytes),
+            Self::Tcp(send) => Pin::new(send).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Quic(send) => Pin::new(send).poll_flush(cx),
+            Self::Tcp(send) => Pin::new(send).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Quic(send) => Pin::new(send).poll_shutdown(cx),
+            Self::Tcp(send) => Pin::new(send).poll_shutdown(cx),
         }
     }
 }
