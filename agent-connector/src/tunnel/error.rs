@@ -4,6 +4,7 @@ use std::io;
 
 use certs::{CaFingerprint, IdentityError, KeyError, TlsError};
 use quinn::{ConnectionError, TransportErrorCode};
+use rustls::AlertDescription;
 use shared::codes::{CloseCode, RefusalCode};
 use shared::control::Refusal;
 use transport::ConnectionEnd;
@@ -32,6 +33,17 @@ pub enum LinkError {
     NoAnswer {
         /// What was dialled.
         endpoint: String,
+    },
+    /// Nobody answers there over TCP.
+    #[error(
+        "No answer from the relay at {endpoint} over TCP ({source}); check that it runs, that the \
+         port is right, and that no firewall blocks it."
+    )]
+    NoConnection {
+        /// What was dialled.
+        endpoint: String,
+        /// What the system says.
+        source: io::Error,
     },
     /// Somebody else answers there.
     #[error(
@@ -110,6 +122,20 @@ impl LinkError {
         }
     }
 
+    /// Names the failed handshake with `endpoint` over TCP.
+    pub(crate) fn of_tls(error: io::Error, endpoint: &str, ca: CaFingerprint) -> Self {
+        let endpoint = endpoint.to_owned();
+        let told = error.get_ref().and_then(|told| told.downcast_ref::<rustls::Error>());
+        match told {
+            Some(told) if certs::is_wrong_authority(told) => Self::WrongAuthority { endpoint, ca },
+            Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+                Self::Version { endpoint }
+            }
+            Some(rustls::Error::NoApplicationProtocol) => Self::Version { endpoint },
+            _ => Self::NoConnection { endpoint, source: error },
+        }
+    }
+
     /// Names the end of a connection.
     pub(crate) fn of_loss(end: &ConnectionEnd) -> Self {
         match end {
@@ -133,6 +159,7 @@ impl LinkError {
             Self::Closed(code) => Trouble::Closed(*code),
             Self::Unresolved { .. }
             | Self::NoAnswer { .. }
+            | Self::NoConnection { .. }
             | Self::Lost(_)
             | Self::Malformed(_)
             | Self::Socket(_) => Trouble::Network,
@@ -144,7 +171,7 @@ impl LinkError {
     pub fn reason(&self) -> String {
         let name = match self {
             Self::Unresolved { .. } => "UNRESOLVED",
-            Self::NoAnswer { .. } => "NO_ANSWER",
+            Self::NoAnswer { .. } | Self::NoConnection { .. } => "NO_ANSWER",
             Self::WrongAuthority { .. } => "WRONG_AUTHORITY",
             Self::Version { .. } => "VERSION",
             Self::Refused(refusal) => return refusal.code.to_string(),

@@ -2,7 +2,6 @@
 
 use certs::CaFingerprint;
 use data_encoding::BASE64URL_NOPAD;
-use quinn::Endpoint;
 use rustls::pki_types::CertificateDer;
 use shared::codes::CloseCode;
 use shared::control::{ToConnector, ToRelay, Version};
@@ -11,7 +10,7 @@ use shared::limits::{HANDSHAKE_TIMEOUT, VERSION_MAJOR, VERSION_MINOR};
 use tokio::time::timeout;
 use transport::{Connection, RecvStream, SendStream};
 
-use super::dial::Dialed;
+use super::dial::{Dialed, Socket};
 use super::error::LinkError;
 
 /// Name and version of this software, for the relay's log.
@@ -20,7 +19,7 @@ pub(crate) const SOFTWARE: &str = concat!("agent-connector/", env!("CARGO_PKG_VE
 /// A connection whose control stream is open.
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
-    pub(crate) socket: Endpoint,
+    pub(crate) socket: Socket,
     pub(crate) endpoint: String,
     pub(crate) reader: ControlReader<RecvStream>,
     pub(crate) writer: ControlWriter<SendStream>,

@@ -25,7 +25,7 @@ use shared::ids::WorkspaceId;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::config::Congestion;
+use crate::config::Way;
 use crate::status::{Reporter, State};
 use dial::Relay;
 use error::LinkError;
@@ -72,7 +72,7 @@ impl Credential {
 pub(crate) struct Wishes {
     pub(crate) relay: Option<String>,
     pub(crate) relay_ca: Option<certs::CaFingerprint>,
-    pub(crate) congestion: Congestion,
+    pub(crate) way: Way,
     pub(crate) once: bool,
     /// Beside an identity: for when that is refused for good.
     pub(crate) join: Option<Box<JoinString>>,
@@ -190,26 +190,26 @@ impl Tunnel {
         tracing::debug!(attempt = self.attempt, "dialling the relay");
         let who = self.who().await?;
         let relay = self.relay(who.endpoints(), who.ca());
-        let congestion = self.wishes.congestion;
-        let dialed = dial::dial(&relay, who.certificate().map(Arc::as_ref), congestion).await?;
+        let identity = who.certificate().map(Arc::as_ref);
+        let dialed = dial::dial(&relay, identity, self.wishes.way).await?;
         let process = Arc::clone(&self.process);
         let opened = Session::open(dialed, process, who.clone(), self.attempt).await;
         let (session, welcome, endpoint) = opened?;
-        self.note_welcome(&who, &welcome, &endpoint);
+        self.note_welcome(&who, &welcome, &endpoint, session.kind());
         Ok(session)
     }
 
     /// Who to dial as: with a certificate that is joined for, or renewed, if need be.
     async fn who(&mut self) -> Result<Who, LinkError> {
-        let (state, congestion) = (&self.process.state, self.wishes.congestion);
+        let (state, way) = (&self.process.state, self.wishes.way);
         let identity = match &self.credential {
             Credential::Join(join) => {
                 let relay = self.relay(&join.endpoints, join.ca);
-                Arc::new(enrol::join(state, join, &relay, congestion).await?)
+                Arc::new(enrol::join(state, join, &relay, way).await?)
             }
             Credential::Identity(old) if self.must_renew || old.is_expired(SystemTime::now()) => {
                 let relay = self.relay(&old.endpoints, old.ca);
-                Arc::new(enrol::renew(state, old, &relay, congestion).await?)
+                Arc::new(enrol::renew(state, old, &relay, way).await?)
             }
             Credential::Identity(identity) => return Ok(Who::Certificate(Arc::clone(identity))),
             Credential::Token(token) => return Ok(Who::Token(Arc::clone(token))),

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use certs::{Identity, PendingKey, StateDir};
-use quinn::Endpoint;
 use shared::codes::CloseCode;
 use shared::control::{ToConnector, ToRelay, Welcome};
 use shared::control_stream::{ControlEvent, ControlReader, ControlWriter};
@@ -15,9 +14,9 @@ use shared::flow::LinkFlow;
 use shared::ids::InstanceId;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
-use transport::{Connection, RecvStream, SendStream};
+use transport::{Connection, Kind, RecvStream, SendStream};
 
-use super::dial::Dialed;
+use super::dial::{Dialed, Socket};
 use super::error::LinkError;
 use super::first::{Opened, ask, close, of_control};
 use super::liveness::Vigil;
@@ -54,7 +53,7 @@ pub(crate) struct Session {
     process: Arc<Process>,
     who: Who,
     connection: Connection,
-    _socket: Endpoint,
+    socket: Socket,
     reader: ControlReader<RecvStream>,
     writer: ControlWriter<SendStream>,
     flow: LinkFlow,
@@ -147,7 +146,7 @@ impl Session {
             acks: BytesMut::new(),
             pings: 0,
             renewal: None,
-            _socket: socket,
+            socket,
             process,
             who,
             connection,
@@ -158,6 +157,11 @@ impl Session {
             description,
         };
         Ok((session, *welcome, endpoint))
+    }
+
+    /// What carries the link.
+    pub(crate) const fn kind(&self) -> Kind {
+        self.connection.kind()
     }
 
     /// Serves the link until it takes no new exchanges. `news` is told what changes meanwhile.

@@ -67,7 +67,7 @@ pub async fn run(connection: Connection, newcomer: Newcomer, tunnel: Arc<Tunnel>
     if writer.send(&ready).await.is_err() {
         return;
     }
-    let _up = tunnel.metrics.bootstrap_links.up();
+    let _up = tunnel.metrics.bootstrap_links.up(connection.kind());
     let remote = connection.remote_address();
     tracing::info!(%remote, "a link without a credential is up, for a registration");
     let flow = LinkFlow::default();

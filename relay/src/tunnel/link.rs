@@ -217,4 +217,9 @@ impl Link {
     pub fn round_trip(&self) -> Duration {
         self.connection.rtt()
     }
+
+    /// The name of what carries it.
+    pub fn transport(&self) -> &'static str {
+        self.connection.kind().name()
+    }
 }

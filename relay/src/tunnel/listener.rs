@@ -1,4 +1,5 @@
-//! Accepts links on one shard's endpoint, and carries each through its first message.
+//! Accepts links over QUIC on one shard's endpoint, and carries each, and those over TCP, through its
+//! first message.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,11 +31,11 @@ use crate::registry::Registry;
 use crate::shard::Home;
 
 /// Handshakes that run at a time: each costs about a millisecond of one core.
-const HANDSHAKES_MAX: usize = 64;
+pub(super) const HANDSHAKES_MAX: usize = 64;
 /// Handshakes under way above which an unproven source address must come back with a Retry token.
 const RETRY_ABOVE: usize = 128;
 /// Handshakes waiting or running, above which new ones are refused.
-const PENDING_MAX: usize = 1024;
+pub(super) const PENDING_MAX: usize = 1024;
 
 /// What every link of the relay shares. One for the process.
 #[derive(Debug)]
@@ -125,6 +126,12 @@ async fn accept(
             }
         }
     };
+    carry(connection, tunnel, place, home).await;
+}
+
+/// Carries a connection, whose handshake is over, through its first message and its life. `place` is
+/// what it holds until that message has come.
+pub(super) async fn carry<P>(connection: Connection, tunnel: Arc<Tunnel>, place: P, home: Home) {
     let first = timeout(HANDSHAKE_TIMEOUT, first_message(&connection, &tunnel)).await;
     drop(place);
     match first {

@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod bootstrap;
 pub mod connection_ids;
+pub mod door;
 pub mod endpoint;
 pub mod enrolment;
 pub mod exchange;

@@ -75,9 +75,9 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
     if writer.send(&welcome).await.is_err() {
         return;
     }
-    let up = tunnel.metrics.links.up();
+    let up = tunnel.metrics.links.up(connection.kind());
     tracing::info!(workspace = %link.workspace, link = link.generation.0, remote = %link.remote,
-        software = %hello.software, "link up");
+        transport = %connection.kind(), software = %hello.software, "link up");
     note(&tunnel, &link, "link.up", &hello.software);
 
     let ended = serve(&link, &proof, reader, writer, outbox, &tunnel).await;
