@@ -14,7 +14,8 @@ use transport::tcp::Driver;
 use transport::{Connection, Kind};
 
 use super::error::LinkError;
-use crate::config::{Transport, Way};
+use super::race::race;
+use crate::config::Way;
 
 mod quic;
 mod tcp;
@@ -78,15 +79,11 @@ pub(crate) async fn dial(
     identity: Option<&Identity>,
     way: Way,
 ) -> Result<Dialed, LinkError> {
-    let kind = match way.transport {
-        Transport::Auto | Transport::Quic => Kind::Quic,
-        Transport::Tcp => Kind::Tcp,
-    };
-    dial_over(kind, relay, identity, way).await
+    race(way.transport, |kind| dial_over(kind, relay, identity, way)).await
 }
 
 /// Dials over one transport.
-async fn dial_over(
+pub(crate) async fn dial_over(
     kind: Kind,
     relay: &Relay,
     identity: Option<&Identity>,

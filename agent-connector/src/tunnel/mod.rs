@@ -1,5 +1,6 @@
 //! The tunnel: keeps one link to the relay, for ever, unless the relay says that it is over.
 
+mod better;
 pub(crate) mod bootstrap;
 pub(crate) mod call;
 pub(crate) mod dial;
@@ -8,6 +9,7 @@ pub mod error;
 pub(crate) mod first;
 mod known;
 pub(crate) mod liveness;
+mod race;
 pub mod reconnect;
 pub(crate) mod session;
 pub(crate) mod streams;
@@ -15,8 +17,9 @@ pub(crate) mod uplink;
 pub(crate) mod who;
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use certs::{Identity, JoinString};
@@ -27,8 +30,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::Way;
 use crate::status::{Reporter, State};
+use better::{Opened, Opener};
 use dial::Relay;
 use error::LinkError;
+use race::race;
 use reconnect::{End, Pace, Trouble, Verdict, judge, wait};
 use session::{Departure, News, Process, Session};
 use who::{Token, Who};
@@ -93,7 +98,7 @@ pub(crate) struct Tunnel {
     credential: Credential,
     wishes: Wishes,
     reporter: Arc<Reporter>,
-    attempt: u64,
+    attempts: Arc<AtomicU64>,
     failures: u32,
     welcomed: bool,
     must_renew: bool,
@@ -117,7 +122,7 @@ impl Tunnel {
             credential,
             wishes,
             reporter,
-            attempt: 0,
+            attempts: Arc::default(),
             failures: 0,
             welcomed: false,
             must_renew: false,
@@ -132,11 +137,15 @@ impl Tunnel {
         mut self,
         mut shutdown: Pin<&mut F>,
     ) -> Result<(), TunnelEnd> {
+        let mut moved = None;
         loop {
-            let opened = tokio::select! {
-                biased;
-                () = shutdown.as_mut() => return self.leave().await,
-                opened = self.try_open() => opened,
+            let opened = match moved.take() {
+                Some(session) => Ok(session),
+                None => tokio::select! {
+                    biased;
+                    () = shutdown.as_mut() => return self.leave().await,
+                    opened = self.try_open() => opened,
+                },
             };
             let pause = match opened {
                 Ok(mut session) => {
@@ -149,6 +158,12 @@ impl Tunnel {
                         Departure::Shutdown => {
                             self.retired.spawn(session.drain());
                             return self.leave().await;
+                        }
+                        Departure::Moved(opened) => {
+                            tracing::info!("QUIC gets through again, and takes what is new");
+                            self.retired.spawn(session.retire());
+                            moved = Some(self.begin(*opened));
+                            continue;
                         }
                         Departure::Retire(after) => {
                             self.retired.spawn(session.retire());
@@ -186,17 +201,24 @@ impl Tunnel {
 
     /// One attempt: an identity, a certificate that is still good, a link.
     async fn try_open(&mut self) -> Result<Session, LinkError> {
-        self.attempt += 1;
-        tracing::debug!(attempt = self.attempt, "dialling the relay");
+        let attempt = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::debug!(attempt, "dialling the relay");
         let who = self.who().await?;
+        let opener = self.opener(who);
+        let opened = race(self.wishes.way.transport, |kind| opener.open(kind, attempt)).await?;
+        Ok(self.begin(opened))
+    }
+
+    fn opener(&self, who: Who) -> Opener {
         let relay = self.relay(who.endpoints(), who.ca());
-        let identity = who.certificate().map(Arc::as_ref);
-        let dialed = dial::dial(&relay, identity, self.wishes.way).await?;
-        let process = Arc::clone(&self.process);
-        let opened = Session::open(dialed, process, who.clone(), self.attempt).await;
-        let (session, welcome, endpoint) = opened?;
-        self.note_welcome(&who, &welcome, &endpoint, session.kind());
-        Ok(session)
+        let (process, attempts) = (Arc::clone(&self.process), Arc::clone(&self.attempts));
+        Opener { process, who, relay, way: self.wishes.way, attempts }
+    }
+
+    fn begin(&mut self, opened: Opened) -> Session {
+        let Opened { session, welcome, endpoint } = opened;
+        self.note_welcome(&session.who().clone(), &welcome, &endpoint, session.kind());
+        session
     }
 
     /// Who to dial as: with a certificate that is joined for, or renewed, if need be.
@@ -232,8 +254,10 @@ impl Tunnel {
     ) -> Departure {
         let mut heard = Vec::new();
         let reporter = Arc::clone(&self.reporter);
+        let opener = self.opener(session.who().clone());
+        let better = pin!(opener.better_than(session.kind()));
         let departure = session
-            .serve(shutdown, |news| {
+            .serve(shutdown, better, |news| {
                 if let News::PublicUrls { public_url, host_url } = &news {
                     reporter.public_urls(public_url, host_url.as_deref());
                 }

@@ -30,5 +30,6 @@ mod revocation;
 mod state_files;
 mod streams;
 mod tls;
+mod transports;
 mod tutorial;
 mod versions;
