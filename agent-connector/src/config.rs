@@ -21,6 +21,27 @@ pub enum Congestion {
     Cubic,
 }
 
+/// What may carry a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Transport {
+    /// QUIC, or TCP where UDP does not get through
+    #[default]
+    Auto,
+    /// QUIC alone
+    Quic,
+    /// TLS over TCP alone
+    Tcp,
+}
+
+/// How links are dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Way {
+    /// What may carry them.
+    pub transport: Transport,
+    /// How fast they send, over QUIC.
+    pub congestion: Congestion,
+}
+
 /// What a connector is told when it starts. [`Config::new`] has the defaults.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -40,8 +61,8 @@ pub struct Config {
     pub relay_ca: Option<CaFingerprint>,
     /// What crosses besides what the card implies.
     pub policy: Policy,
-    /// How fast to send.
-    pub congestion: Congestion,
+    /// How to dial.
+    pub way: Way,
     /// Where the agent finds the platform, on loopback.
     pub platform_listen: Option<SocketAddr>,
     /// Give up when the first attempt does not reach the relay.
@@ -67,7 +88,7 @@ impl Config {
             relay: None,
             relay_ca: None,
             policy,
-            congestion: Congestion::default(),
+            way: Way::default(),
             platform_listen: None,
             once: false,
             require_local: false,

@@ -6,7 +6,7 @@ use certs::{CaFingerprint, IdentityError, JoinString, StateDir};
 use shared::ids::WorkspaceId;
 use tokio::time::sleep;
 
-use crate::config::Congestion;
+use crate::config::Way;
 use crate::error::ConnectorError;
 use crate::identity;
 use crate::tunnel::dial::Relay;
@@ -27,8 +27,8 @@ pub struct JoinRequest {
     pub relay: Option<String>,
     /// Whom to expect there, over what the string says.
     pub relay_ca: Option<CaFingerprint>,
-    /// How fast to send.
-    pub congestion: Congestion,
+    /// How to dial.
+    pub way: Way,
 }
 
 /// When the workspace was joined.
@@ -56,7 +56,7 @@ pub async fn join(request: JoinRequest) -> Result<Joined, ConnectorError> {
     };
     let mut failures = 0;
     loop {
-        let error = match enrol::join(&state, &request.join, &relay, request.congestion).await {
+        let error = match enrol::join(&state, &request.join, &relay, request.way).await {
             Ok(identity) => return Ok(Joined::Now(identity.workspace)),
             Err(error) if joined_before => {
                 tracing::debug!(%error, "the join string is not good any more");

@@ -76,7 +76,7 @@ pub async fn run(
         Start::Awaited(relay) => {
             reporter.begin(None, None, None, platform_url.clone());
             let (links, state) = (uplinks.clone(), state.clone());
-            let (bootstrap, adopted) = Bootstrap::new(relay, config.congestion, links, state);
+            let (bootstrap, adopted) = Bootstrap::new(relay, config.way, links, state);
             parts.extend(serve(Some(bootstrap)));
             reporter.tell(State::Waiting, Some(REGISTRATION_AWAITED.into()));
             let adopted = tokio::select! {
@@ -122,7 +122,7 @@ pub async fn run(
     let wishes = Wishes {
         relay: config.relay,
         relay_ca: config.relay_ca,
-        congestion: config.congestion,
+        way: config.way,
         once: config.once,
         join,
     };

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use shared::ids::WorkspaceId;
 use tokio::sync::watch;
+use transport::Kind;
 
 use crate::clock::rfc3339;
 
@@ -157,12 +158,18 @@ impl Reporter {
     }
 
     /// There is a link, and this is whose.
-    pub(crate) fn online(&self, workspace: WorkspaceId, public_url: &str, host_url: Option<&str>) {
+    pub(crate) fn online(
+        &self,
+        workspace: WorkspaceId,
+        public_url: &str,
+        host_url: Option<&str>,
+        over: Kind,
+    ) {
         self.change(|report| {
             report.state = State::Online;
             report.workspace_id = Some(workspace);
             report.set_urls(public_url, host_url);
-            report.transport = Some("quic".to_owned());
+            report.transport = Some(over.name().to_owned());
             report.since = rfc3339(SystemTime::now());
             report.reason = None;
         });
@@ -239,7 +246,7 @@ mod tests {
         reporter.keep_in(own.clone());
         let workspace = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
         reporter.begin(Some(workspace), None, None, None);
-        reporter.online(workspace, "http://relay/agents/a_secret/", None);
+        reporter.online(workspace, "http://relay/agents/a_secret/", None, Kind::Quic);
         assert!(!format!("{:?}", *watchers.borrow()).contains("a_secret"));
 
         let online: serde_json::Value =
@@ -270,7 +277,9 @@ mod tests {
         for _ in 0..50 {
             reporter.tell(State::Waiting, None);
             std::thread::scope(|scope| {
-                scope.spawn(|| reporter.online(workspace, "http://relay/agents/a_secret/", None));
+                scope.spawn(|| {
+                    reporter.online(workspace, "http://relay/agents/a_secret/", None, Kind::Tcp)
+                });
                 while state(&wanted) != Some(State::Online) {
                     std::hint::spin_loop();
                 }

@@ -39,9 +39,8 @@ pub struct Sockets {
     pub http: Vec<TcpListener>,
     /// For connectors.
     pub tunnel: Vec<UdpSocket>,
-    /// Keeps the tunnel's TCP port, on which nothing listens yet, from anybody else; `None` where
-    /// the public listener has it.
-    pub tunnel_tcp: Option<Socket>,
+    /// For connectors that come over TCP; none where the public listener has that port.
+    pub tunnel_tcp: Vec<TcpListener>,
     /// For the operator.
     pub admin: TcpListener,
 }
@@ -74,7 +73,7 @@ pub fn bind(config: &Config) -> Result<(Sockets, Addresses), BindError> {
 fn tunnel(
     config: &Config,
     http: SocketAddr,
-) -> Result<((Vec<UdpSocket>, SocketAddr), Option<Socket>), BindError> {
+) -> Result<((Vec<UdpSocket>, SocketAddr), Vec<TcpListener>), BindError> {
     let mut tries = if config.tunnel.port() == 0 { PAIR_TRIES } else { 1 };
     loop {
         tries -= 1;
@@ -86,25 +85,15 @@ fn tunnel(
             UdpSocket::local_addr,
         )?;
         if udp.1.port() == http.port() && config.tunnel.port() != 0 {
-            return Ok((udp, None));
+            return Ok((udp, Vec::new()));
         }
-        match reserve(udp.1) {
-            Ok(tcp) => return Ok((udp, Some(tcp))),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
-            Err(source) => return Err(BindError { what: "tunnel", address: udp.1, source }),
+        let listen = |at| tcp(at, config.shards > 1);
+        match each(config, "tunnel", udp.1, listen, TcpListener::local_addr) {
+            Ok((tcp, _)) => return Ok((udp, tcp)),
+            Err(error) if error.source.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
+            Err(error) => return Err(error),
         }
     }
-}
-
-/// Takes a TCP port without listening on it: who dials it is refused at once.
-fn reserve(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // After a restart the ports of old connections must not be in the way, but once it is bound,
-    // whoever allows the same could listen here.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.set_reuse_address(false)?;
-    Ok(socket)
 }
 
 /// One socket per shard, all on the address of the first.
@@ -229,12 +218,12 @@ mod tests {
     fn the_tunnel_has_the_tcp_port_of_its_number_unless_callers_have_it() {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let (sockets, addresses) = bind(&config(free, free)).unwrap();
-        assert!(sockets.tunnel_tcp.is_some());
+        assert_eq!(sockets.tunnel_tcp.len(), 2);
         let other = TcpListener::bind(addresses.tunnel).unwrap_err();
         assert_eq!(other.kind(), io::ErrorKind::AddrInUse);
         drop(sockets);
         let (sockets, shared) = bind(&config(addresses.http, addresses.http)).unwrap();
-        assert!(sockets.tunnel_tcp.is_none());
+        assert!(sockets.tunnel_tcp.is_empty());
         assert_eq!(shared.http, shared.tunnel);
         let taken = TcpListener::bind(free).unwrap();
         let refused = bind(&config(free, taken.local_addr().unwrap())).unwrap_err();
@@ -251,7 +240,7 @@ mod tests {
         drop((listener.accept().unwrap(), listener));
         assert_eq!(caller.read(&mut [0]).unwrap(), 0);
         drop(caller);
-        let _reserved = reserve(address).unwrap();
+        let _again = tcp(address, false).unwrap();
         let other = TcpListener::bind(address).unwrap_err();
         assert_eq!(other.kind(), io::ErrorKind::AddrInUse);
     }

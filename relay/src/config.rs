@@ -120,7 +120,7 @@ pub struct ServeArgs {
     /// The public listener, for callers and the API
     #[arg(long, value_name = "ADDR", env = "RELAY_HTTP", default_value = "127.0.0.1:8080")]
     pub http: String,
-    /// The tunnel's listener, for connectors (UDP)
+    /// The tunnel's listener, for connectors (UDP, and TCP on the same number)
     #[arg(long, value_name = "ADDR", env = "RELAY_TUNNEL", default_value = "0.0.0.0:4433")]
     pub tunnel: String,
     /// The admin listener: health and metrics

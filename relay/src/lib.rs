@@ -39,7 +39,6 @@ use certs::{Authority, TunnelKeys};
 use shared::control::ToConnector;
 use shared::ids::InstanceId;
 use shared::limits::{ALPN, ALPN_REFUSAL};
-use socket2::Socket;
 use tokio::sync::{Barrier, Semaphore, watch};
 
 use crate::addresses::{Addresses, BindError, Sockets};
@@ -144,7 +143,6 @@ pub struct Relay {
     pages: Pages,
     tasks: Waiting,
     admin: std::net::TcpListener,
-    _tunnel_tcp: Option<Socket>,
     stop: watch::Sender<bool>,
     shards: Vec<JoinHandle<std::io::Result<()>>>,
 }
@@ -267,9 +265,11 @@ impl Relay {
             authority.certificate(),
             &[ALPN, ALPN_REFUSAL],
         )?;
-        let server = server_config(tls, &keys, config.congestion)?;
+        let server = server_config(tls.clone(), &keys, config.congestion)?;
+        let link_tls = Arc::new(tls);
         let (stop, stopping) = watch::channel(false);
         let Sockets { http, tunnel: tunnel_sockets, tunnel_tcp, admin } = sockets;
+        let mut tunnel_tcp = tunnel_tcp.into_iter();
         let answered = Arc::new(Barrier::new(http.len()));
         let mut shards = Vec::with_capacity(config.shards);
         let mailboxes = mailboxes(http.len(), keys.connection_id);
@@ -279,6 +279,8 @@ impl Relay {
                 number,
                 http,
                 tunnel_socket,
+                tunnel_tcp: tunnel_tcp.next(),
+                link_tls: Arc::clone(&link_tls),
                 mailbox,
                 endpoint: endpoint_config(&keys, number),
                 server: server.clone(),
@@ -292,19 +294,7 @@ impl Relay {
         if let Some(path) = &config.url_file {
             addresses.write_to(path)?;
         }
-        Ok(Self {
-            addresses,
-            registry,
-            live,
-            api,
-            edge,
-            pages,
-            tasks,
-            admin,
-            _tunnel_tcp: tunnel_tcp,
-            stop,
-            shards,
-        })
+        Ok(Self { addresses, registry, live, api, edge, pages, tasks, admin, stop, shards })
     }
 
     /// Where it is found.

@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use shared::wire::Binding;
+use transport::Kind;
 
 use self::platform::PlatformMetrics;
 use crate::methods::A2aMethod;
@@ -75,7 +76,8 @@ pub struct Handshakes {
 /// Counts links of one kind.
 #[derive(Debug)]
 pub struct Links {
-    live: Gauge,
+    live_over_quic: Gauge,
+    live_over_tcp: Gauge,
     ups: Counter,
     downs: Counter,
     breaches: Counter,
@@ -83,10 +85,14 @@ pub struct Links {
 
 impl Links {
     /// A link came up; it is down when the guard is dropped.
-    pub fn up(&self) -> LinkUp {
-        self.live.inc();
+    pub fn up(&self, over: Kind) -> LinkUp {
+        let live = match over {
+            Kind::Quic => &self.live_over_quic,
+            Kind::Tcp => &self.live_over_tcp,
+        };
+        live.inc();
         self.ups.inc();
-        LinkUp { live: self.live.clone(), downs: self.downs.clone() }
+        LinkUp { live: live.clone(), downs: self.downs.clone() }
     }
 
     /// A connector broke the protocol.
@@ -240,8 +246,12 @@ impl Default for Metrics {
         let links_of = |kind| {
             let event =
                 |event| link_events.get_or_create_owned(&[("event", event), ("kind", kind)]);
+            let live = |over: Kind| {
+                links.get_or_create_owned(&[("transport", over.name()), ("kind", kind)])
+            };
             Links {
-                live: links.get_or_create_owned(&[("transport", "quic"), ("kind", kind)]),
+                live_over_quic: live(Kind::Quic),
+                live_over_tcp: live(Kind::Tcp),
                 ups: event("up"),
                 downs: event("down"),
                 breaches: event("protocol_breach"),

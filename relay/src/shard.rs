@@ -13,9 +13,11 @@ use quinn::{Endpoint, EndpointConfig, Runtime, ServerConfig, TokioRuntime, VarIn
 use shared::codes::CloseCode;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Barrier, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::edge::{self, Edge};
+use crate::tunnel::door::Door;
 use crate::tunnel::listener::{self, Tunnel};
 use crate::tunnel::steering::Mailbox;
 
@@ -33,6 +35,10 @@ pub struct Parts {
     pub http: TcpListener,
     /// For connectors.
     pub tunnel_socket: UdpSocket,
+    /// For connectors that come over TCP; `None` where the public listener takes them.
+    pub tunnel_tcp: Option<TcpListener>,
+    /// How those are accepted.
+    pub link_tls: Arc<rustls::ServerConfig>,
     /// To the other shards' sockets.
     pub mailbox: Mailbox,
     /// The endpoint's keys.
@@ -88,6 +94,8 @@ async fn run(parts: Parts) -> std::io::Result<()> {
         number,
         http,
         tunnel_socket,
+        tunnel_tcp,
+        link_tls,
         mailbox,
         endpoint,
         server,
@@ -104,7 +112,15 @@ async fn run(parts: Parts) -> std::io::Result<()> {
     let endpoint = Endpoint::new_with_abstract_socket(endpoint, Some(server), socket, runtime)?;
     http.set_nonblocking(true)?;
     let http = tokio::net::TcpListener::from_std(http)?;
-    let links = tokio::spawn(listener::run(endpoint.clone(), tunnel, home));
+    let (close, closing) = watch::channel(false);
+    let door = Arc::new(Door::new(link_tls, Arc::clone(&tunnel), home.clone(), closing));
+    let mut links = JoinSet::new();
+    links.spawn(listener::run(endpoint.clone(), tunnel, home));
+    if let Some(listener) = tunnel_tcp {
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        links.spawn(Arc::clone(&door).run(listener));
+    }
     let mut stopping = stop.clone();
     let callers = edge::listener::run(http, edge, number, tls, stop);
     let all = async {
@@ -121,8 +137,10 @@ async fn run(parts: Parts) -> std::io::Result<()> {
         }
     }
     endpoint.close(VarInt::from_u32(CloseCode::Draining.number()), b"the relay shuts down");
+    // An error means that nobody waits for it.
+    let _ = close.send(true);
     // The links' own tasks end with their endpoint.
-    let _ = timeout(CLOSE_TIMEOUT, links).await;
+    let _ = timeout(CLOSE_TIMEOUT, async { while links.join_next().await.is_some() {} }).await;
     let _ = timeout(CLOSE_TIMEOUT, endpoint.wait_idle()).await;
     Ok(())
 }

@@ -27,9 +27,30 @@ pub struct ConnectorBuilder {
     env: Vec<(String, String)>,
     log_file: Option<PathBuf>,
     namespace: Option<String>,
+    transport: Option<&'static str>,
+}
+
+/// What carries links in this run, where a story leaves it open: `HARNESS_TRANSPORT`, or else QUIC.
+///
+/// # Panics
+/// When it is set to something else than `quic` or `tcp`.
+#[must_use]
+pub fn transport() -> &'static str {
+    match std::env::var("HARNESS_TRANSPORT").as_deref() {
+        Err(_) | Ok("quic") => "quic",
+        Ok("tcp") => "tcp",
+        Ok(other) => panic!("HARNESS_TRANSPORT is quic or tcp, and not {other}"),
+    }
 }
 
 impl ConnectorBuilder {
+    /// Carries its links so, whatever the run says: `auto`, `quic` or `tcp`.
+    #[must_use]
+    pub fn over(mut self, transport: &'static str) -> ConnectorBuilder {
+        self.transport = Some(transport);
+        self
+    }
+
     /// Adds an argument of `agent-connector http`.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<String>) -> ConnectorBuilder {
@@ -155,7 +176,17 @@ impl Connector {
         let (join, target) = (Some(join.to_owned()), port.to_string());
         let (args, env) = (Vec::new(), Vec::new());
         let (command, log_file, namespace) = (None, None, None);
-        ConnectorBuilder { join, token: None, target, command, args, env, log_file, namespace }
+        ConnectorBuilder {
+            join,
+            token: None,
+            target,
+            command,
+            args,
+            env,
+            log_file,
+            namespace,
+            transport: None,
+        }
     }
 
     /// A connector without a join string: by `--relay` and a token, or as it was enrolled.
@@ -282,6 +313,7 @@ fn spawn(builder: &ConnectorBuilder, folder: &Path) -> Process {
     if let Some(token) = &builder.token {
         command.arg("--token-file").arg(private_file(folder, token));
     }
+    command.env("AGENT_CONNECTOR_TRANSPORT", builder.transport.unwrap_or_else(transport));
     command.envs(builder.env.iter().map(|(name, value)| (name, value)));
     if let Some(agent) = &builder.command {
         command.arg("--").args(agent);

@@ -16,6 +16,7 @@ pub struct WorldBuilder {
     workspace: Vec<String>,
     connector: Vec<String>,
     connector_env: Vec<(String, String)>,
+    transport: Option<&'static str>,
     documents: Vec<Given>,
 }
 
@@ -123,6 +124,13 @@ impl WorldBuilder {
         self
     }
 
+    /// The connector's links are carried so, whatever the run says: `auto`, `quic` or `tcp`.
+    #[must_use]
+    pub fn over(mut self, transport: &'static str) -> WorldBuilder {
+        self.transport = Some(transport);
+        self
+    }
+
     /// Starts all of it and waits until the connector is online.
     pub async fn start(self) -> World {
         let agent = match self.agent {
@@ -146,6 +154,11 @@ impl WorldBuilder {
         let mut connector = Connector::builder(&workspace.join, agent.port()).args(self.connector);
         for (name, value) in &self.connector_env {
             connector = connector.env(name, value);
+        }
+        // The middleman's weather is one of UDP.
+        let transport = self.transport.or(self.middleman.as_ref().map(|_| "quic"));
+        if let Some(transport) = transport {
+            connector = connector.over(transport);
         }
         let connector = connector.start_online().await;
         let public_url = workspace.base();
@@ -180,6 +193,7 @@ impl World {
             workspace: Vec::new(),
             connector: Vec::new(),
             connector_env: Vec::new(),
+            transport: None,
             documents: Vec::new(),
         }
     }

@@ -32,6 +32,12 @@ const RULES: &[Rule] = &[
         why: "the protocol has no clock: whoever uses it says what time it is",
     },
     Rule {
+        sources: &["shared/transport/src"],
+        never: &["hyper", "hyper_util", "http", "certs"],
+        but: &[],
+        why: "what carries streams reads no HTTP, and is told whom to trust",
+    },
+    Rule {
         sources: &["certs/src"],
         never: &["hyper", "hyper_util", "http", "http_body", "quinn", "quinn_proto", "tokio"],
         but: &[],
@@ -51,7 +57,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         sources: &["relay/src/edge"],
-        never: &["quinn", "quinn_proto"],
+        never: &["quinn", "quinn_proto", "transport"],
         but: &[],
         why: "the edge sees request streams, whatever carries them",
     },
@@ -81,13 +87,13 @@ const RULES: &[Rule] = &[
     },
     Rule {
         sources: &["agent-connector/src/forward"],
-        never: &["crate::tunnel", "crate::identity", "certs"],
+        never: &["quinn", "quinn_proto", "crate::tunnel", "crate::identity", "certs"],
         but: &[],
         why: "what talks to the agent serves whatever link brings a request",
     },
     Rule {
         sources: &["agent-connector/src/platform"],
-        never: &["quinn", "quinn_proto", "crate::forward"],
+        never: &["quinn", "quinn_proto", "transport", "crate::forward"],
         but: &[],
         why: "the agent's own calls see streams of a link, whatever carries them",
     },
@@ -102,7 +108,12 @@ const RULES: &[Rule] = &[
 /// Crates that must not depend on one of these, directly, and why.
 const DEPENDENCIES: &[(&str, &[&str], &str)] = &[
     ("shared", &["quinn", "hyper", "rustls", "certs"], "the protocol depends on nobody here"),
-    ("certs", &["quinn", "hyper", "http", "tokio"], "identity is files and certificates"),
+    ("shared", &["transport", "yamux"], "the protocol is a codec, whatever carries it"),
+    (
+        "certs",
+        &["quinn", "hyper", "http", "tokio", "transport"],
+        "identity is files and certificates",
+    ),
     ("agent-connector", &["relay", "tests"], "the two programs meet on the wire only"),
     ("relay", &["tests"], "nobody depends on the tests"),
     ("shared", &["tests"], "nobody depends on the tests"),
@@ -119,6 +130,7 @@ const DATA_PATH: &[&str] = &[
     "agent-connector/src/platform",
     "agent-connector/src/tunnel",
     "shared/src",
+    "shared/transport/src",
 ];
 /// Where one file holds two ideas, lines.
 const LINES_MAX: usize = 450;

@@ -101,7 +101,6 @@ impl HttpArgs {
 impl ConnectArgs {
     /// Connects the agent at `target`.
     pub(super) fn config(self, target: LocalTarget) -> Result<Config, ConnectorError> {
-        self.relay.check_transport()?;
         let token = read_token(self.token_file.as_deref())?;
         let state_dir = match self.state.path() {
             // Who brings a token needs no place for an identity.
@@ -115,8 +114,8 @@ impl ConnectArgs {
         config.join = join.map(read_join).transpose()?;
         config.workspace = self.workspace;
         config.relay_ca = self.relay.relay_ca()?;
+        config.way = self.relay.way();
         config.relay = self.relay.relay;
-        config.congestion = self.relay.congestion;
         config.policy.local_path = self.local_path.or(config.policy.local_path);
         config.policy.allow = self.allow;
         if self.also.len() > ALSO_MAX {

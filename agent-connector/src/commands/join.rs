@@ -26,14 +26,13 @@ pub(crate) struct JoinArgs {
 const STDIN_BYTES_MAX: u64 = 16 * 1024;
 
 pub(super) async fn run(args: JoinArgs, shutdown: impl Future<Output = ()>) -> Done {
-    args.relay.check_transport()?;
     let text = if args.join == "-" { read_stdin()? } else { args.join.clone() };
     let request = JoinRequest {
         join: read_join(&text)?,
         state_dir: args.state.path()?,
         relay_ca: args.relay.relay_ca()?,
+        way: args.relay.way(),
         relay: args.relay.relay,
-        congestion: args.relay.congestion,
     };
     let shutdown = pin!(shutdown);
     tokio::select! {

@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 
 use shared::secret::Secret;
 
-use crate::config::Congestion;
+use crate::config::{Congestion, Transport, Way};
 use crate::error::ConnectorError;
 
 /// Holds the workspace token itself. It is no argument, or the token would stand in `ps`.
@@ -51,29 +51,17 @@ pub(crate) struct RelayArgs {
     /// The relay's authority: its fingerprint, or a PEM file with its certificate
     #[arg(long, value_name = "sha256:…|FILE", env = "AGENT_CONNECTOR_RELAY_CA")]
     relay_ca: Option<String>,
-    /// How the link is carried; only QUIC is there yet
+    /// What carries the link
     #[arg(long, default_value = "auto", env = "AGENT_CONNECTOR_TRANSPORT")]
     transport: Transport,
     /// How the link decides how fast to send
     #[arg(long, default_value = "bbr", env = "AGENT_CONNECTOR_CONGESTION")]
-    pub(crate) congestion: Congestion,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Transport {
-    Auto,
-    Quic,
-    Tcp,
+    congestion: Congestion,
 }
 
 impl RelayArgs {
-    pub(crate) fn check_transport(&self) -> Result<(), ConnectorError> {
-        match self.transport {
-            Transport::Auto | Transport::Quic => Ok(()),
-            Transport::Tcp => Err(ConnectorError::Config(
-                "Links over TCP are not built yet. Leave `--transport` away, or say quic.".into(),
-            )),
-        }
+    pub(crate) const fn way(&self) -> Way {
+        Way { transport: self.transport, congestion: self.congestion }
     }
 
     pub(crate) fn relay_ca(&self) -> Result<Option<CaFingerprint>, ConnectorError> {

@@ -136,6 +136,7 @@ mod tests {
     use super::*;
     use crate::status::{FILE, Report, Reporter};
     use tokio::sync::watch;
+    use transport::Kind;
 
     const ID: &str = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
@@ -151,7 +152,7 @@ mod tests {
         let reporter = Reporter::new(watchers, None);
         reporter.keep_in(own.join(FILE));
         reporter.begin(Some(workspace), None, None, None);
-        reporter.online(workspace, "http://relay/agents/a_x/", None);
+        reporter.online(workspace, "http://relay/agents/a_x/", None, Kind::Quic);
         (folder, state, workspace)
     }
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
-use quinn::{RecvStream, SendStream};
 use shared::codes::{AbortCode, Delivery, StreamCode};
 use shared::flow::{BodySender, LinkFlow};
 use shared::headers::remove_hop_by_hop;
 use shared::limits::ANSWER_HEAD_TIMEOUT;
 use shared::wire::{Abort, Binding, Frame, RequestHead};
 use tokio::time::{Instant, sleep};
+use transport::{RecvStream, SendStream};
 
 use super::answer::AnswerWay;
 use super::connection::{Connection, beside};

@@ -1,12 +1,12 @@
 //! The answer's half of a request stream: frames out, and a reset when it is dropped before its end.
 
 use bytes::Bytes;
-use quinn::{SendStream, VarInt, WriteError};
 use shared::codes::{AbortCode, Delivery, StreamCode};
 use shared::limits::LINK_WRITE_TIMEOUT;
 use shared::wire::frame::put_data_header;
 use shared::wire::{Abort, Chunks, Frame};
 use tokio::time::timeout;
+use transport::SendStream;
 
 /// Bytes gathered before they are written: what is at hand leaves together.
 const GATHERED_BYTES_MAX: usize = 64 * 1024;
@@ -59,9 +59,7 @@ impl Reply {
         let written = timeout(LINK_WRITE_TIMEOUT, send.write_all_chunks(&mut chunks)).await;
         match written {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(WriteError::Stopped(_) | WriteError::ConnectionLost(_))) | Ok(Err(_)) => {
-                Err(Ending::Abandon(StreamCode::Cancelled))
-            }
+            Ok(Err(_)) => Err(Ending::Abandon(StreamCode::Cancelled)),
             Err(_) => Err(Ending::Abandon(StreamCode::Slow)),
         }
     }
@@ -69,8 +67,7 @@ impl Reply {
     /// Ends the stream on purpose, behind END or ABORT.
     pub(crate) fn finish(&mut self) {
         if let Some(mut send) = self.send.take() {
-            // An error means that the relay stopped the stream or the link is gone.
-            let _ = send.finish();
+            send.finish();
             self.finished = Some(send);
         }
     }
@@ -95,8 +92,7 @@ impl Reply {
     /// Ends the exchange without words.
     pub(crate) fn abandon(&mut self, code: StreamCode) {
         if let Some(mut send) = self.send.take() {
-            // An error means that the stream is over already.
-            let _ = send.reset(VarInt::from_u32(code.number()));
+            send.reset(code);
         }
     }
 }

@@ -1,19 +1,18 @@
 //! The request as it comes down a stream, and its body as hyper takes it.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, SizeHint};
-use quinn::{ReadError, RecvStream, VarInt};
 use shared::codes::StreamCode;
 use shared::flow::BodyReceiver;
 use shared::headers::remove_forbidden_trailers;
 use shared::wire::{Direction, Frame, Joined, MessageReader, WireError};
+use transport::{ReadError, RecvStream};
 
 /// Why an upload ended before its end. The agent never sees it whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -91,17 +90,12 @@ impl RequestStream {
     }
 
     fn broken(&mut self, error: WireError) -> UploadError {
-        // An error means that the stream is over already.
-        let _ = self.recv.stop(VarInt::from_u32(StreamCode::Protocol.number()));
+        self.recv.stop(StreamCode::Protocol);
         UploadError::Protocol(error)
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, UploadError>> {
-        // The future keeps no state of its own: a new one each time is the same as the old one.
-        let read = self.joined.poll(|most| {
-            let read = pin!(self.recv.read_chunk(most, true)).poll(cx);
-            read.map_ok(|chunk| chunk.map(|chunk| chunk.bytes))
-        });
+        let read = self.joined.poll(|most| self.recv.poll_chunk(cx, most));
         read.map(|read| match read {
             Ok(bytes) => Ok(bytes),
             Err(_) => Err(UploadError::Cut(Left)),

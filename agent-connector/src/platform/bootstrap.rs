@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::answer::AnswerBody;
 use super::carry::carry;
 use super::refusal::Refusal;
-use crate::config::Congestion;
+use crate::config::Way;
 use crate::identity;
 use crate::taken::Held;
 use crate::tunnel::Credential;
@@ -41,7 +41,7 @@ const REGISTER: &str = "/registry/register";
 /// Waits for the agent's registration, and carries it.
 pub(crate) struct Bootstrap {
     relay: Relay,
-    congestion: Congestion,
+    way: Way,
     uplinks: Uplinks,
     state: StateDir,
     link: tokio::sync::Mutex<Option<BootstrapLink>>,
@@ -60,13 +60,13 @@ impl Bootstrap {
     /// Waits for a registration at `relay`; the receiver is told what comes of it.
     pub(crate) fn new(
         relay: Relay,
-        congestion: Congestion,
+        way: Way,
         uplinks: Uplinks,
         state: StateDir,
     ) -> (Self, oneshot::Receiver<Result<Held, IdentityError>>) {
         let (tell, told) = oneshot::channel();
         let (link, adopted) = (tokio::sync::Mutex::default(), Mutex::new(Some(tell)));
-        (Self { relay, congestion, uplinks, state, link, adopted }, told)
+        (Self { relay, way, uplinks, state, link, adopted }, told)
     }
 
     /// Whether the connector has its workspace.
@@ -105,7 +105,7 @@ impl Bootstrap {
         if let Some(uplink) = link.as_mut().and_then(BootstrapLink::take) {
             return Ok(uplink);
         }
-        let opened = open(&self.relay, self.congestion, &self.uplinks).await.map_err(|error| {
+        let opened = open(&self.relay, self.way, &self.uplinks).await.map_err(|error| {
             tracing::warn!(%error, "the agent's registration cannot cross");
             Refusal::no_bootstrap(&error)
         })?;

@@ -4,18 +4,18 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use quinn::{Endpoint, RecvStream, SendStream};
 use shared::codes::CloseCode;
 use shared::control::{ToConnector, ToRelay};
 use shared::control_stream::{ControlEvent, ControlReader, ControlStreamError, ControlWriter};
 use shared::flow::LinkFlow;
 use tokio::task::JoinSet;
+use transport::{RecvStream, SendStream};
 
-use super::dial::{Relay, dial};
+use super::dial::{Relay, Socket, dial};
 use super::error::LinkError;
 use super::first::{Opened, ask, close, version};
 use super::uplink::{Uplink, Uplinks};
-use crate::config::Congestion;
+use crate::config::Way;
 
 /// A link for a registration. Dropping it closes it.
 #[derive(Debug)]
@@ -24,16 +24,16 @@ pub(crate) struct BootstrapLink {
     /// Calls that it still carries.
     left: u64,
     _driver: JoinSet<()>,
-    _socket: Endpoint,
+    _socket: Socket,
 }
 
 /// Dials `relay` without a credential.
 pub(crate) async fn open(
     relay: &Relay,
-    congestion: Congestion,
+    way: Way,
     uplinks: &Uplinks,
 ) -> Result<BootstrapLink, LinkError> {
-    let dialed = dial(relay, None, congestion).await?;
+    let dialed = dial(relay, None, way).await?;
     let (answer, opened) = ask(dialed, &ToRelay::Bootstrap { version: version() }).await?;
     let Opened { connection, socket, reader, writer, .. } = opened;
     let ToConnector::Ready { calls: left, .. } = answer else {

@@ -1,18 +1,16 @@
 //! One call of the agent on a link: its body goes up, its answer comes down.
 
-use std::future::Future;
-use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use quinn::{ReadError, RecvStream, SendStream, VarInt};
 use shared::codes::StreamCode;
 use shared::flow::{BodyReceiver, BodySender};
 use shared::limits::LINK_WRITE_TIMEOUT;
 use shared::wire::frame::put_data_header;
 use shared::wire::{Abort, Direction, Frame, Joined, MessageReader, WireError};
 use tokio::time::timeout;
+use transport::{ReadError, RecvStream, SendStream};
 
 use super::uplink::InFlight;
 
@@ -54,8 +52,7 @@ impl CallUpload {
         Frame::End { total: self.credit.sent(), trailers }.put(&mut out);
         self.write(&mut [out.freeze()]).await?;
         if let Some(mut send) = self.send.take() {
-            // An error means that the relay stopped the stream or the link is gone.
-            let _ = send.finish();
+            send.finish();
         }
         Ok(())
     }
@@ -75,7 +72,7 @@ impl CallUpload {
 
     fn abandon(&mut self, code: StreamCode) {
         if let Some(mut send) = self.send.take() {
-            let _ = send.reset(VarInt::from_u32(code.number()));
+            send.reset(code);
         }
     }
 }
@@ -169,23 +166,16 @@ impl CallAnswer {
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, AnswerCut>> {
-        // The future keeps no state of its own: a new one each time is the same as the old one.
-        let read = self.joined.poll(|most| {
-            let read = pin!(self.recv.read_chunk(most, true)).poll(cx);
-            read.map_ok(|chunk| chunk.map(|chunk| chunk.bytes))
-        });
+        let read = self.joined.poll(|most| self.recv.poll_chunk(cx, most));
         read.map(|read| match read {
             Ok(bytes) => Ok(bytes),
-            Err(ReadError::Reset(code)) => Err(of_reset(
-                StreamCode::from_number(code.into_inner()).unwrap_or(StreamCode::Cancelled),
-            )),
-            Err(_) => Err(AnswerCut::LinkLost),
+            Err(ReadError::Reset(code)) => Err(of_reset(code)),
+            Err(ReadError::Lost) => Err(AnswerCut::LinkLost),
         })
     }
 
     fn stop(&mut self, code: StreamCode) {
-        // An error means that the stream is over already.
-        let _ = self.recv.stop(VarInt::from_u32(code.number()));
+        self.recv.stop(code);
     }
 }
 

@@ -8,7 +8,7 @@ use shared::control::{ToConnector, ToRelay};
 use super::dial::{Relay, dial};
 use super::error::LinkError;
 use super::first::{ask, close, read_chain, version};
-use crate::config::Congestion;
+use crate::config::Way;
 
 /// Redeems `join` at `relay` and keeps the identity. The key outlives a lost answer, and the relay
 /// takes the token from the same key again.
@@ -16,7 +16,7 @@ pub(crate) async fn join(
     state: &StateDir,
     join: &JoinString,
     relay: &Relay,
-    congestion: Congestion,
+    way: Way,
 ) -> Result<Identity, LinkError> {
     let key = state.pending_key(&join.workspace)?;
     let message = ToRelay::Join {
@@ -25,7 +25,7 @@ pub(crate) async fn join(
         token: BASE64URL_NOPAD.encode(&join.token.0),
         csr: BASE64URL_NOPAD.encode(&key.csr_der()?),
     };
-    let dialed = dial(relay, None, congestion).await?;
+    let dialed = dial(relay, None, way).await?;
     let (answer, opened) = ask(dialed, &message).await?;
     close(&opened.connection, CloseCode::Done);
     let ToConnector::Certificate { chain, public_url, endpoints } = answer else {
@@ -48,11 +48,11 @@ pub(crate) async fn renew(
     state: &StateDir,
     identity: &Identity,
     relay: &Relay,
-    congestion: Congestion,
+    way: Way,
 ) -> Result<Identity, LinkError> {
     let pending = state.begin_renewal(&identity.workspace)?;
     let message = renewal(&pending)?;
-    let dialed = dial(relay, Some(identity), congestion).await?;
+    let dialed = dial(relay, Some(identity), way).await?;
     let (answer, opened) = ask(dialed, &message).await?;
     close(&opened.connection, CloseCode::Done);
     let ToConnector::Certificate { chain, .. } = answer else {

@@ -3,9 +3,11 @@
 use std::io;
 
 use certs::{CaFingerprint, IdentityError, KeyError, TlsError};
-use quinn::{ConnectionError, TransportErrorCode, VarInt};
+use quinn::{ConnectionError, TransportErrorCode};
+use rustls::AlertDescription;
 use shared::codes::{CloseCode, RefusalCode};
 use shared::control::Refusal;
+use transport::ConnectionEnd;
 
 use super::reconnect::Trouble;
 
@@ -31,6 +33,17 @@ pub enum LinkError {
     NoAnswer {
         /// What was dialled.
         endpoint: String,
+    },
+    /// Nobody answers there over TCP.
+    #[error(
+        "No answer from the relay at {endpoint} over TCP ({source}); check that it runs, that the \
+         port is right, and that no firewall blocks it."
+    )]
+    NoConnection {
+        /// What was dialled.
+        endpoint: String,
+        /// What the system says.
+        source: io::Error,
     },
     /// Somebody else answers there.
     #[error(
@@ -105,20 +118,32 @@ impl LinkError {
             }
             ConnectionError::VersionMismatch => Self::Version { endpoint },
             ConnectionError::TimedOut => Self::NoAnswer { endpoint },
-            other => Self::of_loss(other),
+            other => Self::of_loss(&other.clone().into()),
+        }
+    }
+
+    /// Names the failed handshake with `endpoint` over TCP.
+    pub(crate) fn of_tls(error: io::Error, endpoint: &str, ca: CaFingerprint) -> Self {
+        let endpoint = endpoint.to_owned();
+        let told = error.get_ref().and_then(|told| told.downcast_ref::<rustls::Error>());
+        match told {
+            Some(told) if certs::is_wrong_authority(told) => Self::WrongAuthority { endpoint, ca },
+            Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+                Self::Version { endpoint }
+            }
+            Some(rustls::Error::NoApplicationProtocol) => Self::Version { endpoint },
+            _ => Self::NoConnection { endpoint, source: error },
         }
     }
 
     /// Names the end of a connection.
-    pub(crate) fn of_loss(error: &ConnectionError) -> Self {
-        match error {
-            ConnectionError::ApplicationClosed(close) => match close_code(close.error_code) {
+    pub(crate) fn of_loss(end: &ConnectionEnd) -> Self {
+        match end {
+            ConnectionEnd::Closed { code, reason } => match CloseCode::from_number(*code) {
                 // REVOKED travels with the close itself, so its sentence stands there too.
-                Some(CloseCode::Revoked) if !close.reason.is_empty() => {
-                    Self::Revoked(plain_text(&close.reason))
-                }
+                Some(CloseCode::Revoked) if !reason.is_empty() => Self::Revoked(plain_text(reason)),
                 Some(code) => Self::Closed(code),
-                None => Self::Lost(error.to_string()),
+                None => Self::Lost(end.to_string()),
             },
             other => Self::Lost(other.to_string()),
         }
@@ -134,6 +159,7 @@ impl LinkError {
             Self::Closed(code) => Trouble::Closed(*code),
             Self::Unresolved { .. }
             | Self::NoAnswer { .. }
+            | Self::NoConnection { .. }
             | Self::Lost(_)
             | Self::Malformed(_)
             | Self::Socket(_) => Trouble::Network,
@@ -145,7 +171,7 @@ impl LinkError {
     pub fn reason(&self) -> String {
         let name = match self {
             Self::Unresolved { .. } => "UNRESOLVED",
-            Self::NoAnswer { .. } => "NO_ANSWER",
+            Self::NoAnswer { .. } | Self::NoConnection { .. } => "NO_ANSWER",
             Self::WrongAuthority { .. } => "WRONG_AUTHORITY",
             Self::Version { .. } => "VERSION",
             Self::Refused(refusal) => return refusal.code.to_string(),
@@ -197,8 +223,4 @@ const fn help(code: CloseCode) -> &'static str {
         CloseCode::Overloaded => "it has no room for another link now",
         CloseCode::Timeout => "a message came too late; check the network",
     }
-}
-
-fn close_code(code: VarInt) -> Option<CloseCode> {
-    CloseCode::from_number(code.into_inner())
 }

@@ -2,15 +2,15 @@
 
 use certs::CaFingerprint;
 use data_encoding::BASE64URL_NOPAD;
-use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
 use rustls::pki_types::CertificateDer;
 use shared::codes::CloseCode;
 use shared::control::{ToConnector, ToRelay, Version};
 use shared::control_stream::{ControlEvent, ControlReader, ControlStreamError, ControlWriter};
 use shared::limits::{HANDSHAKE_TIMEOUT, VERSION_MAJOR, VERSION_MINOR};
 use tokio::time::timeout;
+use transport::{Connection, RecvStream, SendStream};
 
-use super::dial::Dialed;
+use super::dial::{Dialed, Socket};
 use super::error::LinkError;
 
 /// Name and version of this software, for the relay's log.
@@ -19,7 +19,7 @@ pub(crate) const SOFTWARE: &str = concat!("agent-connector/", env!("CARGO_PKG_VE
 /// A connection whose control stream is open.
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
-    pub(crate) socket: Endpoint,
+    pub(crate) socket: Socket,
     pub(crate) endpoint: String,
     pub(crate) reader: ControlReader<RecvStream>,
     pub(crate) writer: ControlWriter<SendStream>,
@@ -71,7 +71,7 @@ async fn open_and_ask(
 
 /// Ends a connection for a reason of our own.
 pub(crate) fn close(connection: &Connection, code: CloseCode) {
-    connection.close(VarInt::from_u32(code.number()), code.name().as_bytes());
+    connection.close(code, code.name());
 }
 
 pub(crate) fn of_control(error: ControlStreamError) -> LinkError {

@@ -3,25 +3,34 @@
 use std::sync::Arc;
 
 use shared::control::Welcome;
+use transport::Kind;
 
 use super::session::News;
 use super::who::{Token, Who};
 use super::{Credential, Tunnel, enrol};
 
 impl Tunnel {
-    pub(super) fn note_welcome(&mut self, who: &Who, welcome: &Welcome, endpoint: &str) {
+    pub(super) fn note_welcome(
+        &mut self,
+        who: &Who,
+        welcome: &Welcome,
+        endpoint: &str,
+        over: Kind,
+    ) {
         self.welcomed = true;
         match self.outage.take() {
             None => tracing::info!(workspace = %welcome.workspace_id, relay = %welcome.software,
-                %endpoint, "link up"),
-            Some(since) => tracing::info!(workspace = %welcome.workspace_id, %endpoint,
-                after_ms = since.elapsed().as_millis() as u64, "link up again"),
+                %endpoint, transport = %over, "link up"),
+            Some(since) => {
+                tracing::info!(workspace = %welcome.workspace_id, %endpoint, transport = %over,
+                after_ms = since.elapsed().as_millis() as u64, "link up again")
+            }
         }
         let urls = std::iter::once(&welcome.public_url).chain(&welcome.host_url);
         self.process.agent.set_public_urls(urls.map(String::as_str));
         self.process.agent.card_crossed();
         let host_url = welcome.host_url.as_deref();
-        self.reporter.online(welcome.workspace_id, &welcome.public_url, host_url);
+        self.reporter.online(welcome.workspace_id, &welcome.public_url, host_url, over);
         let endpoints = enrol::with_proven(welcome.endpoints.clone(), endpoint);
         self.remember(who, |profile| {
             profile.endpoints = endpoints;

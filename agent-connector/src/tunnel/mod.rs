@@ -1,5 +1,6 @@
 //! The tunnel: keeps one link to the relay, for ever, unless the relay says that it is over.
 
+mod better;
 pub(crate) mod bootstrap;
 pub(crate) mod call;
 pub(crate) mod dial;
@@ -8,6 +9,7 @@ pub mod error;
 pub(crate) mod first;
 mod known;
 pub(crate) mod liveness;
+mod race;
 pub mod reconnect;
 pub(crate) mod session;
 pub(crate) mod streams;
@@ -15,8 +17,9 @@ pub(crate) mod uplink;
 pub(crate) mod who;
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use certs::{Identity, JoinString};
@@ -25,10 +28,12 @@ use shared::ids::WorkspaceId;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::config::Congestion;
+use crate::config::Way;
 use crate::status::{Reporter, State};
+use better::{Opened, Opener};
 use dial::Relay;
 use error::LinkError;
+use race::race;
 use reconnect::{End, Pace, Trouble, Verdict, judge, wait};
 use session::{Departure, News, Process, Session};
 use who::{Token, Who};
@@ -75,7 +80,7 @@ impl Credential {
 pub(crate) struct Wishes {
     pub(crate) relay: Option<String>,
     pub(crate) relay_ca: Option<certs::CaFingerprint>,
-    pub(crate) congestion: Congestion,
+    pub(crate) way: Way,
     pub(crate) once: bool,
     /// Beside an identity: for when that is refused for good.
     pub(crate) join: Option<Box<JoinString>>,
@@ -96,7 +101,7 @@ pub(crate) struct Tunnel {
     credential: Credential,
     wishes: Wishes,
     reporter: Arc<Reporter>,
-    attempt: u64,
+    attempts: Arc<AtomicU64>,
     failures: u32,
     welcomed: bool,
     must_renew: bool,
@@ -120,7 +125,7 @@ impl Tunnel {
             credential,
             wishes,
             reporter,
-            attempt: 0,
+            attempts: Arc::default(),
             failures: 0,
             welcomed: false,
             must_renew: false,
@@ -135,11 +140,15 @@ impl Tunnel {
         mut self,
         mut shutdown: Pin<&mut F>,
     ) -> Result<(), TunnelEnd> {
+        let mut moved = None;
         loop {
-            let opened = tokio::select! {
-                biased;
-                () = shutdown.as_mut() => return self.leave().await,
-                opened = self.try_open() => opened,
+            let opened = match moved.take() {
+                Some(session) => Ok(session),
+                None => tokio::select! {
+                    biased;
+                    () = shutdown.as_mut() => return self.leave().await,
+                    opened = self.try_open() => opened,
+                },
             };
             let pause = match opened {
                 Ok(mut session) => {
@@ -152,6 +161,12 @@ impl Tunnel {
                         Departure::Shutdown => {
                             self.retired.spawn(session.drain());
                             return self.leave().await;
+                        }
+                        Departure::Moved(opened) => {
+                            tracing::info!("QUIC gets through again, and takes what is new");
+                            self.retired.spawn(session.retire());
+                            moved = Some(self.begin(*opened));
+                            continue;
                         }
                         Departure::Retire(after) => {
                             self.retired.spawn(session.retire());
@@ -189,30 +204,37 @@ impl Tunnel {
 
     /// One attempt: an identity, a certificate that is still good, a link.
     async fn try_open(&mut self) -> Result<Session, LinkError> {
-        self.attempt += 1;
-        tracing::debug!(attempt = self.attempt, "dialling the relay");
+        let attempt = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::debug!(attempt, "dialling the relay");
         let who = self.who().await?;
+        let opener = self.opener(who);
+        let opened = race(self.wishes.way.transport, |kind| opener.open(kind, attempt)).await?;
+        Ok(self.begin(opened))
+    }
+
+    fn opener(&self, who: Who) -> Opener {
         let relay = self.relay(who.endpoints(), who.ca());
-        let congestion = self.wishes.congestion;
-        let dialed = dial::dial(&relay, who.certificate().map(Arc::as_ref), congestion).await?;
-        let process = Arc::clone(&self.process);
-        let opened = Session::open(dialed, process, who.clone(), self.attempt).await;
-        let (session, welcome, endpoint) = opened?;
-        self.note_welcome(&who, &welcome, &endpoint);
-        Ok(session)
+        let (process, attempts) = (Arc::clone(&self.process), Arc::clone(&self.attempts));
+        Opener { process, who, relay, way: self.wishes.way, attempts }
+    }
+
+    fn begin(&mut self, opened: Opened) -> Session {
+        let Opened { session, welcome, endpoint } = opened;
+        self.note_welcome(&session.who().clone(), &welcome, &endpoint, session.kind());
+        session
     }
 
     /// Who to dial as: with a certificate that is joined for, or renewed, if need be.
     async fn who(&mut self) -> Result<Who, LinkError> {
-        let (state, congestion) = (&self.process.state, self.wishes.congestion);
+        let (state, way) = (&self.process.state, self.wishes.way);
         let identity = match &self.credential {
             Credential::Join(join) => {
                 let relay = self.relay(&join.endpoints, join.ca);
-                Arc::new(enrol::join(state, join, &relay, congestion).await?)
+                Arc::new(enrol::join(state, join, &relay, way).await?)
             }
             Credential::Identity(old) if self.must_renew || old.is_expired(SystemTime::now()) => {
                 let relay = self.relay(&old.endpoints, old.ca);
-                Arc::new(enrol::renew(state, old, &relay, congestion).await?)
+                Arc::new(enrol::renew(state, old, &relay, way).await?)
             }
             Credential::Identity(identity) => return Ok(Who::Certificate(Arc::clone(identity))),
             Credential::Token(token) => return Ok(Who::Token(Arc::clone(token))),
@@ -235,8 +257,10 @@ impl Tunnel {
     ) -> Departure {
         let mut heard = Vec::new();
         let reporter = Arc::clone(&self.reporter);
+        let opener = self.opener(session.who().clone());
+        let better = pin!(opener.better_than(session.kind()));
         let departure = session
-            .serve(shutdown, |news| {
+            .serve(shutdown, better, |news| {
                 match &news {
                     News::PublicUrls { public_url, host_url } => {
                         reporter.public_urls(public_url, host_url.as_deref());

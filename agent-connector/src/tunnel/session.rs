@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use certs::{Identity, PendingKey, StateDir};
-use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use shared::codes::CloseCode;
 use shared::control::{ToConnector, ToRelay, Welcome};
 use shared::control_stream::{ControlEvent, ControlReader, ControlWriter};
@@ -15,10 +14,12 @@ use shared::flow::LinkFlow;
 use shared::ids::InstanceId;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use transport::{Connection, Kind, RecvStream, SendStream};
 
-use super::dial::Dialed;
+use super::better::Opened;
+use super::dial::{Dialed, Socket};
 use super::error::LinkError;
-use super::first::{Opened, ask, close, of_control};
+use super::first::{self, ask, close, of_control};
 use super::liveness::Vigil;
 use super::streams::Streams;
 use super::uplink::{Published, Uplinks};
@@ -53,7 +54,7 @@ pub(crate) struct Session {
     process: Arc<Process>,
     who: Who,
     connection: Connection,
-    _socket: Endpoint,
+    socket: Socket,
     reader: ControlReader<RecvStream>,
     writer: ControlWriter<SendStream>,
     flow: LinkFlow,
@@ -76,12 +77,13 @@ struct Ticks {
 }
 
 /// Why a link takes no new exchanges any more.
-#[derive(Debug)]
 pub(crate) enum Departure {
     /// It is gone, with everything on it.
     Lost(LinkError),
     /// What is open goes on; dial again after this time.
     Retire(Duration),
+    /// There is a better link, which takes what is new; what is open goes on.
+    Moved(Box<Opened>),
     /// Another connector took over; what is open goes on.
     Replaced,
     /// This process ends.
@@ -136,7 +138,7 @@ impl Session {
             close(&opened.connection, CloseCode::Protocol);
             return Err(LinkError::Malformed("HELLO was not answered by WELCOME".into()));
         };
-        let Opened { connection, socket, endpoint, reader, writer } = opened;
+        let first::Opened { connection, socket, endpoint, reader, writer } = opened;
         let flow = LinkFlow::default();
         let agent = Arc::clone(&process.agent);
         let uplink = process.uplinks.over(connection.clone(), flow.clone());
@@ -148,7 +150,7 @@ impl Session {
             acks: BytesMut::new(),
             pings: 0,
             renewal: None,
-            _socket: socket,
+            socket,
             process,
             who,
             connection,
@@ -161,16 +163,28 @@ impl Session {
         Ok((session, *welcome, endpoint))
     }
 
-    /// Serves the link until it takes no new exchanges. `news` is told what changes meanwhile.
-    pub(crate) async fn serve<F: Future<Output = ()>>(
+    /// What carries the link.
+    pub(crate) const fn kind(&self) -> Kind {
+        self.connection.kind()
+    }
+
+    /// As whom it was opened.
+    pub(crate) const fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// Serves the link until it takes no new exchanges, or there is a `better` one. `news` is told what changes meanwhile.
+    pub(crate) async fn serve<F: Future<Output = ()>, B: Future<Output = Opened>>(
         &mut self,
         mut shutdown: Pin<&mut F>,
+        mut better: Pin<&mut B>,
         mut news: impl FnMut(News),
     ) -> Departure {
         loop {
             let event = tokio::select! {
                 biased;
                 () = shutdown.as_mut() => return Departure::Shutdown,
+                opened = better.as_mut() => return Departure::Moved(Box::new(opened)),
                 event = self.next() => event,
             };
             match self.handle(event, &mut news).await {

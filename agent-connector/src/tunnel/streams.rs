@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quinn::{Connection, RecvStream, SendStream};
 use shared::codes::AbortCode;
 use shared::flow::LinkFlow;
 use shared::limits::IN_FLIGHT_MAX;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use transport::{Connection, RecvStream, SendStream};
 
 use crate::forward::{Agent, exchange};
 

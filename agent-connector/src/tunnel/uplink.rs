@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::BytesMut;
-use quinn::Connection;
 use shared::flow::LinkFlow;
 use shared::ids::{ExchangeId, InstanceId, OUTBOUND_COUNTER_MIN};
 use shared::limits::OUTBOUND_MAX;
 use shared::wire::RequestHead;
 use shared::wire::frame::put_request_head;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use transport::Connection;
 
 use super::call::{CallAnswer, CallUpload};
 
@@ -126,7 +126,7 @@ impl Drop for Published {
 impl Uplink {
     /// Whether the link has ended.
     pub(crate) fn is_closed(&self) -> bool {
-        self.connection.close_reason().is_some()
+        self.connection.is_closed()
     }
 
     /// Resolves when no call is open. Cancel safe.

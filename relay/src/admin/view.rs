@@ -77,7 +77,7 @@ impl Api {
         let registered = || workspace.card.as_deref().cloned().unwrap_or_default();
         Seen {
             standing,
-            transport: link.is_some().then_some("quic"),
+            transport: link.as_ref().map(|link| link.transport()),
             last_seen: [beat, left, self.looks.last_answer(workspace)].into_iter().flatten().min(),
             report,
             card: announced.filter(|card| !card.is_null()).unwrap_or_else(registered),

@@ -48,7 +48,7 @@ fn greet(addresses: &Addresses, data_dir: &str) {
     for text in [
         "The relay is up.".to_owned(),
         format!("  callers      {}", addresses.public_url),
-        format!("  connectors   {} (UDP)", addresses.tunnel),
+        format!("  connectors   {} (UDP and TCP)", addresses.tunnel),
         format!("  admin        http://{}", addresses.admin),
         format!("  data         {data_dir}"),
         format!("Next, in another terminal: {}", next_step(addresses, data_dir)),

@@ -35,7 +35,8 @@ pub(super) async fn tell(once: bool, mut signals: Signals) -> Result<(), Failure
         .map_err(|error| failed(&format!("The sample agent cannot listen ({error}).")))?;
     script.step("agent", &format!("listens on http://{}", agent.address()));
     let mut host = Host::start(&folder.path().join("relay"))?;
-    let doors = format!("callers {}, connectors {} (UDP)", host.public_url(), host.tunnel());
+    let doors =
+        format!("callers {}, connectors {} (UDP and TCP)", host.public_url(), host.tunnel());
     script.step("relay", &format!("listens: {doors}"));
     let mut connector = None;
     let mut told = tokio::select! {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use quinn::{Connection, RecvStream, SendStream, VarInt};
 use shared::codes::{CloseCode, RefusalCode};
 use shared::control::{Refusal, ToConnector, ToRelay, Version};
 use shared::control_stream::{ControlEvent, ControlReader, ControlStreamError, ControlWriter};
@@ -13,6 +12,7 @@ use shared::flow::LinkFlow;
 use shared::limits::LINK_WRITE_TIMEOUT;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
+use transport::{Connection, RecvStream, SendStream};
 
 use super::admission::{check_version, refusal, version};
 use super::listener::Tunnel;
@@ -67,7 +67,7 @@ pub async fn run(connection: Connection, newcomer: Newcomer, tunnel: Arc<Tunnel>
     if writer.send(&ready).await.is_err() {
         return;
     }
-    let _up = tunnel.metrics.bootstrap_links.up();
+    let _up = tunnel.metrics.bootstrap_links.up(connection.kind());
     let remote = connection.remote_address();
     tracing::info!(%remote, "a link without a credential is up, for a registration");
     let flow = LinkFlow::default();
@@ -81,7 +81,7 @@ pub async fn run(connection: Connection, newcomer: Newcomer, tunnel: Arc<Tunnel>
         }
         Ok(ControlStreamError::Ended | ControlStreamError::Lost(_)) | Err(_) => CloseCode::Done,
     };
-    connection.close(VarInt::from_u32(code.number()), code.name().as_bytes());
+    connection.close(code, code.name());
     tracing::debug!(%remote, "a link without a credential is down");
 }
 

@@ -1,8 +1,6 @@
 //! One exchange on a link: the request goes up, the answer comes down.
 
-use std::future::Future;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
@@ -10,7 +8,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use shared::codes::StreamCode;
 use shared::flow::{BodyReceiver, BodySender};
 use shared::ids::ExchangeId;
@@ -18,6 +15,7 @@ use shared::limits::{IN_FLIGHT_MAX, LINK_WRITE_TIMEOUT};
 use shared::wire::frame::{put_data_header, put_request_head};
 use shared::wire::{Chunks, Direction, Frame, Joined, MessageReader, RequestHead, WireError};
 use tokio::time::timeout;
+use transport::{ReadError, RecvStream, SendStream, WriteError};
 
 use super::link::Link;
 
@@ -189,7 +187,7 @@ impl Upload {
     async fn begin(&mut self, chunks: &mut [Bytes]) -> Result<(), OpenError> {
         let Some(send) = &mut self.send else { return Err(OpenError::Lost) };
         let written = match timeout(LINK_WRITE_TIMEOUT, send.write_chunks(chunks)).await {
-            Ok(Ok(written)) => written.chunks,
+            Ok(Ok(written)) => written,
             Ok(Err(WriteError::Stopped(_))) => return Ok(()),
             Ok(Err(_)) | Err(_) => return Err(OpenError::Lost),
         };
@@ -213,14 +211,13 @@ impl Upload {
 
     fn close(&mut self) {
         if let Some(mut send) = self.send.take() {
-            // An error means that the connector stopped the stream or the link is gone.
-            let _ = send.finish();
+            send.finish();
         }
     }
 
     fn abandon(&mut self, code: StreamCode) {
         if let Some(mut send) = self.send.take() {
-            let _ = send.reset(VarInt::from_u32(code.number()));
+            send.reset(code);
         }
     }
 }
@@ -314,17 +311,11 @@ impl Answer {
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, AnswerCut>> {
-        // The future keeps no state of its own: a new one each time is the same as the old one.
-        let read = self.joined.poll(|most| {
-            let read = pin!(self.recv.read_chunk(most, true)).poll(cx);
-            read.map_ok(|chunk| chunk.map(|chunk| chunk.bytes))
-        });
+        let read = self.joined.poll(|most| self.recv.poll_chunk(cx, most));
         Poll::Ready(match ready!(read) {
             Ok(bytes) => Ok(bytes),
-            Err(ReadError::Reset(code)) => Err(AnswerCut::Reset(
-                StreamCode::from_number(code.into_inner()).unwrap_or(StreamCode::Cancelled),
-            )),
-            Err(_) => Err(AnswerCut::LinkLost),
+            Err(ReadError::Reset(code)) => Err(AnswerCut::Reset(code)),
+            Err(ReadError::Lost) => Err(AnswerCut::LinkLost),
         })
     }
 
@@ -334,8 +325,7 @@ impl Answer {
     }
 
     fn stop(&mut self, code: StreamCode) {
-        // An error means that the stream is over already.
-        let _ = self.recv.stop(VarInt::from_u32(code.number()));
+        self.recv.stop(code);
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use quinn::VarInt;
 use serde_json::Value;
 use shared::codes::CloseCode;
 use shared::control::{Status, ToConnector};
@@ -13,6 +12,7 @@ use shared::exposure::Exposure;
 use shared::flow::LinkFlow;
 use shared::ids::{ExchangeId, Generation, InstanceId, WorkspaceId};
 use tokio::sync::mpsc;
+use transport::Connection;
 
 use crate::health::is_degraded;
 use crate::registry::CredentialId;
@@ -39,7 +39,7 @@ impl Announced {
     }
 }
 
-/// One link. It is registered at most once, and ends when its QUIC connection does.
+/// One link. It is registered at most once, and ends when its connection does.
 #[derive(Debug)]
 pub struct Link {
     /// Whose link it is, by its credential.
@@ -58,7 +58,7 @@ pub struct Link {
     pub home: Home,
     /// When it was registered.
     pub since: Instant,
-    pub(super) connection: quinn::Connection,
+    pub(super) connection: Connection,
     pub(super) flow: LinkFlow,
     pub(super) in_flight: AtomicUsize,
     pub(super) event_streams: AtomicUsize,
@@ -111,7 +111,7 @@ pub struct Founding {
 
 impl Link {
     /// A link over `connection`.
-    pub fn new(connection: quinn::Connection, founding: Founding) -> Self {
+    pub fn new(connection: Connection, founding: Founding) -> Self {
         let link = Self {
             workspace: founding.workspace,
             token: founding.token,
@@ -200,12 +200,12 @@ impl Link {
 
     /// Ends the link and every stream on it, at once.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        self.connection.close(VarInt::from_u32(code.number()), reason.as_bytes());
+        self.connection.close(code, reason);
     }
 
     /// Whether the link has ended.
     pub fn is_closed(&self) -> bool {
-        self.connection.close_reason().is_some()
+        self.connection.is_closed()
     }
 
     /// Exchanges that are open.
@@ -216,5 +216,10 @@ impl Link {
     /// The measured round trip.
     pub fn round_trip(&self) -> Duration {
         self.connection.rtt()
+    }
+
+    /// The name of what carries it.
+    pub fn transport(&self) -> &'static str {
+        self.connection.kind().name()
     }
 }

@@ -1,13 +1,12 @@
-//! Accepts links on one shard's endpoint, and carries each through its first message.
+//! Accepts links over QUIC on one shard's endpoint, and carries each, and those over TCP, through its
+//! first message.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use certs::{AgentIdentity, Authority};
-use quinn::crypto::rustls::HandshakeData;
-use quinn::rustls::pki_types::CertificateDer;
-use quinn::{Connection, Endpoint, Incoming, VarInt};
+use quinn::{Endpoint, Incoming};
 use shared::codes::{CloseCode, RefusalCode};
 use shared::control::{Hello, Refusal, ToConnector, ToRelay};
 use shared::control_stream::{ControlEvent, ControlReader, ControlWriter};
@@ -17,6 +16,7 @@ use shared::secret::Secret;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use transport::{Connection, RecvStream, SendStream};
 
 use super::admission::{check_hello, check_proof, no_common_version, refusal};
 use super::live::LiveLinks;
@@ -31,11 +31,11 @@ use crate::registry::Registry;
 use crate::shard::Home;
 
 /// Handshakes that run at a time: each costs about a millisecond of one core.
-const HANDSHAKES_MAX: usize = 64;
+pub(super) const HANDSHAKES_MAX: usize = 64;
 /// Handshakes under way above which an unproven source address must come back with a Retry token.
 const RETRY_ABOVE: usize = 128;
 /// Handshakes waiting or running, above which new ones are refused.
-const PENDING_MAX: usize = 1024;
+pub(super) const PENDING_MAX: usize = 1024;
 
 /// What every link of the relay shares. One for the process.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ async fn accept(
             Err(error) => return tracing::debug!(%remote, %error, "a handshake was malformed"),
         };
         match timeout(HANDSHAKE_TIMEOUT, connecting).await {
-            Ok(Ok(connection)) => connection,
+            Ok(Ok(connection)) => Connection::from(connection),
             Ok(Err(error)) => {
                 tunnel.metrics.handshakes.failed.inc();
                 return tracing::debug!(%remote, %error, "a handshake failed");
@@ -126,6 +126,12 @@ async fn accept(
             }
         }
     };
+    carry(connection, tunnel, place, home).await;
+}
+
+/// Carries a connection, whose handshake is over, through its first message and its life. `place` is
+/// what it holds until that message has come.
+pub(super) async fn carry<P>(connection: Connection, tunnel: Arc<Tunnel>, place: P, home: Home) {
     let first = timeout(HANDSHAKE_TIMEOUT, first_message(&connection, &tunnel)).await;
     drop(place);
     match first {
@@ -140,7 +146,7 @@ async fn accept(
         Ok(None) => {}
         Err(_) => {
             tunnel.metrics.handshakes.timed_out.inc();
-            close(&connection, CloseCode::Timeout, "no first message came in time");
+            connection.close(CloseCode::Timeout, "no first message came in time");
         }
     }
 }
@@ -161,9 +167,9 @@ pub struct Admitted {
     /// By what it showed that.
     pub proof: Proof,
     /// From the connector.
-    pub reader: ControlReader<quinn::RecvStream>,
+    pub reader: ControlReader<RecvStream>,
     /// To the connector.
-    pub writer: ControlWriter<quinn::SendStream>,
+    pub writer: ControlWriter<SendStream>,
 }
 
 /// Reads and answers the first message. `None`: the connection has done its work, or was refused.
@@ -173,7 +179,7 @@ async fn first_message(connection: &Connection, tunnel: &Tunnel) -> Option<First
     let identity = peer_identity(connection);
     let event = reader.next::<ToRelay>().await;
     let answer = match event {
-        first if speaks_no_version_of_ours(connection) => Err(no_common_version(match &first {
+        first if connection.speaks(ALPN_REFUSAL) => Err(no_common_version(match &first {
             Ok(ControlEvent::Message(message)) => Some(message),
             _ => None,
         })),
@@ -221,7 +227,7 @@ async fn first_message(connection: &Connection, tunnel: &Tunnel) -> Option<First
 /// Sends the answer to a first message that begins no session, and closes behind it.
 async fn conclude(
     connection: &Connection,
-    mut writer: ControlWriter<quinn::SendStream>,
+    mut writer: ControlWriter<SendStream>,
     answer: Result<ToConnector, Refusal>,
     tunnel: &Tunnel,
 ) {
@@ -247,24 +253,13 @@ async fn conclude(
     if writer.send(&message).await.is_ok() {
         let mut send = writer.into_inner();
         // Closing discards what is not delivered yet, so the answer is waited for.
-        if send.finish().is_ok() {
-            let _ = send.stopped().await;
-        }
+        send.finish();
+        let _ = send.stopped().await;
     }
-    close(connection, code, code.name());
-}
-
-fn close(connection: &Connection, code: CloseCode, reason: &str) {
-    connection.close(VarInt::from_u32(code.number()), reason.as_bytes());
+    connection.close(code, code.name());
 }
 
 /// The agent that the client certificate names, if one came and is an agent's.
 fn peer_identity(connection: &Connection) -> Option<AgentIdentity> {
-    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    AgentIdentity::from_certificate(chain.first()?).ok()
-}
-
-fn speaks_no_version_of_ours(connection: &Connection) -> bool {
-    let data = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
-    data.is_some_and(|data| data.protocol.as_deref() == Some(ALPN_REFUSAL))
+    AgentIdentity::from_certificate(connection.peer_certificates().first()?).ok()
 }

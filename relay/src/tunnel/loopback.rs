@@ -125,7 +125,7 @@ impl Wire {
             announced: Announced::default(),
             status: Status::default(),
         };
-        (Arc::new(Link::new(here, founding)), FarEnd(there.unwrap()))
+        (Arc::new(Link::new(here.into(), founding)), FarEnd(there.unwrap()))
     }
 }
 

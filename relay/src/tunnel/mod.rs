@@ -1,11 +1,12 @@
 //! Links: accepting them, admitting them, and carrying request streams on the newest one.
 //!
 //! Nothing in here reads HTTP. The edge sees a [`Link`], opens an exchange on it, and gets an
-//! [`Upload`] and an [`Answer`]; quinn does not show.
+//! [`Upload`] and an [`Answer`]; no transport shows.
 
 pub mod admission;
 pub mod bootstrap;
 pub mod connection_ids;
+pub mod door;
 pub mod endpoint;
 pub mod enrolment;
 pub mod exchange;

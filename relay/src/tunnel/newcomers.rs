@@ -53,7 +53,7 @@ impl Newcomers {
 }
 
 /// Who has one IPv6 address has the 2^64 of its network as well.
-fn network(source: IpAddr) -> IpAddr {
+pub(super) fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
         v4 => v4,

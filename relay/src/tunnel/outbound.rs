@@ -14,7 +14,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use quinn::{RecvStream, SendStream, VarInt};
 use shared::codes::StreamCode;
 use shared::flow::LinkFlow;
 use shared::ids::{Generation, InstanceId, OUTBOUND_COUNTER_MIN, WorkspaceId};
@@ -22,6 +21,7 @@ use shared::limits::{FIRST_CREDIT, OUTBOUND_MAX};
 use shared::wire::{Frame, FrameKind, RequestHead, Target, WireError};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use transport::{RecvStream, SendStream};
 
 pub use self::body::{BodyCut, CallBody, Part};
 pub use self::reply::{CallReply, ReplyEnd};
@@ -118,10 +118,8 @@ impl Calls {
     pub fn take(&mut self, (mut send, mut recv): (SendStream, RecvStream)) {
         while self.open.try_join_next().is_some() {}
         if self.open.len() >= OUTBOUND_MAX as usize {
-            let code = VarInt::from_u32(StreamCode::Refused.number());
-            // An error means that it has ended already.
-            let _ = send.reset(code);
-            let _ = recv.stop(code);
+            send.reset(StreamCode::Refused);
+            recv.stop(StreamCode::Refused);
             return;
         }
         self.open.spawn(run(Arc::clone(&self.shared), send, recv));

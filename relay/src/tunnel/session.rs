@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use quinn::{Connection, RecvStream, SendStream, VarInt};
 use serde_json::json;
 use shared::codes::CloseCode;
 use shared::control::{ToConnector, ToRelay, Welcome};
@@ -11,6 +10,7 @@ use shared::control_stream::{ControlEvent, ControlReader, ControlStreamError, Co
 use shared::limits::{ALSO_MAX, HEARTBEAT_INTERVAL, LINK_WRITE_TIMEOUT, PING_INTERVAL};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use transport::{Connection, RecvStream, SendStream};
 
 use super::admission::{Standing, version};
 use super::enrolment;
@@ -64,20 +64,20 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
         heartbeat_interval_ms: HEARTBEAT_INTERVAL.as_millis() as u64,
     }));
     let Some(_registration) = tunnel.live.register(&link) else {
-        return close(&connection, CloseCode::Done, "another link of this attempt came first");
+        return connection.close(CloseCode::Done, "another link of this attempt came first");
     };
     // A credential that ended while the link was being admitted ends the link.
     if proof.standing(&tunnel.registry) != Standing::Good(id) {
-        return close(&connection, CloseCode::Revoked, "the credential was revoked");
+        return connection.close(CloseCode::Revoked, "the credential was revoked");
     }
     // Requests may overtake WELCOME, since each stream keeps its own order only; a connector takes
     // them once it has read WELCOME.
     if writer.send(&welcome).await.is_err() {
         return;
     }
-    let up = tunnel.metrics.links.up();
+    let up = tunnel.metrics.links.up(connection.kind());
     tracing::info!(workspace = %link.workspace, link = link.generation.0, remote = %link.remote,
-        software = %hello.software, "link up");
+        transport = %connection.kind(), software = %hello.software, "link up");
     note(&tunnel, &link, "link.up", &hello.software);
 
     let ended = serve(&link, &proof, reader, writer, outbox, &tunnel).await;
@@ -93,7 +93,7 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
         tracing::warn!(workspace = %link.workspace, link = link.generation.0, error = %ended,
             "a connector broke the protocol");
     }
-    close(&connection, code, &reason);
+    connection.close(code, &reason);
     drop(up);
     let why = connection.close_reason().map_or_else(String::new, |reason| reason.to_string());
     tracing::info!(workspace = %link.workspace, link = link.generation.0, %why, "link down");
@@ -216,8 +216,4 @@ async fn handle(
         }
     }
     None
-}
-
-fn close(connection: &Connection, code: CloseCode, reason: &str) {
-    connection.close(VarInt::from_u32(code.number()), reason.as_bytes());
 }

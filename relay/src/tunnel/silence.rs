@@ -3,8 +3,8 @@
 use std::future::pending;
 use std::time::Duration;
 
-use quinn::Connection;
 use tokio::time::{Instant, sleep_until};
+use transport::Connection;
 
 /// From REPLACED to the first packet that comes back. A connector that was restarted leaves a link
 /// that nobody serves, and its callers should not wait for the idle limit; one that lives answers
@@ -18,29 +18,25 @@ pub(super) struct Silence(Option<Wait>);
 #[derive(Debug)]
 struct Wait {
     end: Instant,
-    /// Datagrams that had come when it began.
+    /// What had come when it began.
     heard: u64,
 }
 
 impl Silence {
     /// Begins the wait, as REPLACED goes out.
     pub(super) fn begin(&mut self, connection: &Connection) {
-        self.0 = Some(Wait { end: Instant::now() + SILENCE_MAX, heard: heard(connection) });
+        self.0 = Some(Wait { end: Instant::now() + SILENCE_MAX, heard: connection.heard() });
     }
 
     /// Resolves when nothing came back, and never otherwise. Cancel safe.
     pub(super) async fn lasted(&mut self, connection: &Connection) {
         if let Some(wait) = &self.0 {
             sleep_until(wait.end).await;
-            if heard(connection) == wait.heard {
+            if connection.heard() == wait.heard {
                 return;
             }
             self.0 = None;
         }
         pending().await
     }
-}
-
-fn heard(connection: &Connection) -> u64 {
-    connection.stats().udp_rx.datagrams
 }

@@ -76,7 +76,7 @@ async fn status_tells_a_running_a_killed_and_a_missing_connector_apart() {
         told["public_url"].as_str().map(|url| url.trim_end_matches('/')),
         Some(world.public_url.trim_end_matches('/'))
     );
-    assert_eq!(told["transport"], "quic");
+    assert_eq!(told["transport"], tests::connector::transport());
 
     world.connector.kill9();
     let killed = status().await;

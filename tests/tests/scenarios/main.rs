@@ -33,6 +33,7 @@ mod revocation;
 mod state_files;
 mod streams;
 mod tls;
+mod transports;
 mod tutorial;
 mod versions;
 mod webhooks;

@@ -78,7 +78,7 @@ async fn show_tells_all_that_a_script_needs() {
     for (field, expected) in [
         ("workspace_id", world.workspace.workspace_id.as_str()),
         ("status", "online"),
-        ("transport", "quic"),
+        ("transport", tests::connector::transport()),
         ("public_url", &world.public_url),
         ("tunnel", &world.relay.tunnel().to_string()),
         ("callers", "link"),
@@ -233,7 +233,7 @@ async fn health_readiness_and_metrics_have_their_promised_names() {
     assert_eq!(public.status, 404, "metrics are for the admin listener");
     let text = world.relay.metrics().await;
     for (name, labels) in [
-        ("relay_links", &[("transport", "quic")][..]),
+        ("relay_links", &[("transport", tests::connector::transport())][..]),
         ("relay_workspaces", &[("status", "online")]),
         ("relay_requests_total", &[("binding", "jsonrpc")]),
         ("relay_request_seconds_count", &[]),

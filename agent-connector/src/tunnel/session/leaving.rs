@@ -18,8 +18,6 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Bounds of the wait for the relay's PONG, behind which nothing old is on its way any more.
 const LAST_ROUND_MIN: Duration = Duration::from_millis(40);
 const LAST_ROUND_MAX: Duration = Duration::from_millis(500);
-/// For the last packet to leave.
-const LAST_PACKET: Duration = Duration::from_millis(5);
 
 impl Session {
     /// Lets what is open finish and closes the link: this process goes on, and so may each exchange.
@@ -96,9 +94,8 @@ impl Session {
         }
     }
 
-    async fn close_done(&self) {
+    async fn close_done(mut self) {
         close(&self.connection, CloseCode::Done);
-        // quinn sends it from a task of its own.
-        sleep(LAST_PACKET).await;
+        self.socket.closed().await;
     }
 }

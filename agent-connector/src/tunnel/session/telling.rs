@@ -24,7 +24,7 @@ impl Session {
 
     /// Looks whether the relay is silent while somebody waits.
     pub(super) async fn look(&mut self) -> Result<(), LinkError> {
-        let received = self.connection.stats().udp_rx.datagrams;
+        let received = self.connection.heard();
         let now = std::time::Instant::now();
         match self.vigil.look(now, received, self.streams.open() > 0) {
             Call::Nothing => Ok(()),

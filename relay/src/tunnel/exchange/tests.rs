@@ -1,6 +1,6 @@
 //! How many exchanges a link takes, and what becomes of one that it takes in part.
 
-use quinn::TransportConfig;
+use quinn::{TransportConfig, VarInt};
 
 use super::*;
 use crate::tunnel::LiveLinks;

@@ -1,15 +1,13 @@
 //! The connector's half of a call: its head, its body, its end.
 
-use std::future::Future;
-use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use quinn::{ReadError, RecvStream, VarInt};
 use shared::codes::StreamCode;
 use shared::flow::BodyReceiver;
 use shared::wire::{Direction, Frame, Joined, MessageReader, RequestHead, WireError};
+use transport::{ReadError, RecvStream};
 
 use super::part_of;
 
@@ -82,8 +80,7 @@ impl CallBody {
 
     /// Wants no more of it.
     pub fn stop(&mut self, code: StreamCode) {
-        // An error means that the stream is over already.
-        let _ = self.recv.stop(VarInt::from_u32(code.number()));
+        self.recv.stop(code);
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, BodyCut>> {
@@ -117,11 +114,7 @@ impl CallBody {
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyCut>> {
-        // The future keeps no state of its own: a new one each time is the same as the old one.
-        let read = self.joined.poll(|most| {
-            let read = pin!(self.recv.read_chunk(most, true)).poll(cx);
-            read.map_ok(|chunk| chunk.map(|chunk| chunk.bytes))
-        });
+        let read = self.joined.poll(|most| self.recv.poll_chunk(cx, most));
         read.map(|read| match read {
             Ok(bytes) => Ok(bytes),
             Err(_) => Err(BodyCut::Lost),

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use quinn::{SendStream, VarInt, WriteError};
 use shared::codes::{AbortCode, Delivery, StreamCode};
 use shared::flow::BodySender;
 use shared::limits::LINK_WRITE_TIMEOUT;
 use shared::wire::frame::put_data_header;
 use shared::wire::{Abort, Chunks, Frame, ResponseHead, WireError};
 use tokio::time::timeout;
+use transport::SendStream;
 
 /// Bytes gathered before they are written: what is at hand leaves together.
 const GATHERED_BYTES_MAX: usize = 64 * 1024;
@@ -91,7 +91,7 @@ impl CallReply {
         let send = self.send.as_mut().ok_or(ReplyEnd::Lost)?;
         match timeout(LINK_WRITE_TIMEOUT, send.write_all_chunks(&mut chunks)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(WriteError::Stopped(_))) | Ok(Err(_)) => Err(ReplyEnd::Lost),
+            Ok(Err(_)) => Err(ReplyEnd::Lost),
             Err(_) => Err(self.too_slow()),
         }
     }
@@ -153,14 +153,13 @@ impl CallReply {
 
     fn finish(&mut self) {
         if let Some(mut send) = self.send.take() {
-            // An error means that the connector stopped the stream or the link is gone.
-            let _ = send.finish();
+            send.finish();
         }
     }
 
     fn abandon(&mut self, code: StreamCode) {
         if let Some(mut send) = self.send.take() {
-            let _ = send.reset(VarInt::from_u32(code.number()));
+            send.reset(code);
         }
     }
 }

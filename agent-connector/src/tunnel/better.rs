@@ -1,0 +1,67 @@
+//! While a link is on TCP, QUIC is tried again and again, and the connector moves back to it.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use shared::control::Welcome;
+use tokio::time::sleep;
+use transport::Kind;
+
+use super::dial::{Relay, dial_over};
+use super::error::LinkError;
+use super::random_fraction;
+use super::session::{Process, Session};
+use super::who::Who;
+use crate::config::{Transport, Way};
+
+/// Between two attempts over QUIC: at least so long, and up to so much longer. Whoever lets UDP through
+/// again has everybody back within half a minute.
+const PROBE_WAIT_MIN: Duration = Duration::from_secs(12);
+const PROBE_WAIT_SPREAD: Duration = Duration::from_secs(6);
+
+/// A link that was welcomed.
+pub(crate) struct Opened {
+    pub(crate) session: Session,
+    pub(crate) welcome: Welcome,
+    pub(crate) endpoint: String,
+}
+
+/// Opens links of one process as one credential.
+#[derive(Clone)]
+pub(crate) struct Opener {
+    pub(crate) process: Arc<Process>,
+    pub(crate) who: Who,
+    pub(crate) relay: Relay,
+    pub(crate) way: Way,
+    /// Counts the attempts of the process.
+    pub(crate) attempts: Arc<AtomicU64>,
+}
+
+impl Opener {
+    /// Dials over one transport and says HELLO, as this attempt.
+    pub(crate) async fn open(&self, over: Kind, attempt: u64) -> Result<Opened, LinkError> {
+        let identity = self.who.certificate().map(Arc::as_ref);
+        let dialed = dial_over(over, &self.relay, identity, self.way).await?;
+        let (process, who) = (Arc::clone(&self.process), self.who.clone());
+        let (session, welcome, endpoint) = Session::open(dialed, process, who, attempt).await?;
+        Ok(Opened { session, welcome, endpoint })
+    }
+
+    /// Resolves with a link over QUIC in place of one over `over`, when there is one and it may be had.
+    pub(crate) async fn better_than(&self, over: Kind) -> Opened {
+        if over == Kind::Quic || self.way.transport != Transport::Auto {
+            return pending().await;
+        }
+        loop {
+            sleep(PROBE_WAIT_MIN + PROBE_WAIT_SPREAD.mul_f64(random_fraction())).await;
+            // The relay lets a higher attempt take what is new, while the older link finishes.
+            let attempt = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
+            match self.open(Kind::Quic, attempt).await {
+                Ok(opened) => return opened,
+                Err(error) => tracing::debug!(%error, "QUIC does not get through yet"),
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A connection over QUIC, to one address.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use certs::RELAY_NAME;
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{
+    ClientConfig, Endpoint, EndpointConfig, TokioRuntime, TransportConfig, VarInt, congestion,
+};
+use shared::limits::{IDLE_TIMEOUT, QUIC_CONNECTION_WINDOW, QUIC_STREAM_WINDOW};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{Reached, STREAMS_MAX, Target};
+use crate::config::Congestion;
+use crate::tunnel::error::LinkError;
+
+/// Asked of the kernel for each direction of the socket, bytes: a window of one fast link.
+const SOCKET_BUFFER_BYTES: usize = 2 * 1024 * 1024;
+/// Unacknowledged bytes that the link may keep in memory: what its agent sends at 100 ms.
+const SEND_WINDOW_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How QUIC is spoken, over this TLS.
+pub(super) fn config(
+    tls: rustls::ClientConfig,
+    congestion: Congestion,
+) -> Result<ClientConfig, LinkError> {
+    let tls =
+        QuicClientConfig::try_from(tls).map_err(|error| LinkError::Malformed(error.to_string()))?;
+    let mut config = ClientConfig::new(Arc::new(tls));
+    config.transport_config(Arc::new(transport(congestion)));
+    Ok(config)
+}
+
+/// Dials one address.
+pub(super) async fn dial(
+    config: &ClientConfig,
+    address: SocketAddr,
+    target: &Target<'_>,
+) -> Result<Reached, LinkError> {
+    let socket = bind(address).map_err(LinkError::Socket)?;
+    let runtime = Arc::new(TokioRuntime);
+    let socket = Endpoint::new(EndpointConfig::default(), None, socket, runtime)
+        .map_err(LinkError::Socket)?;
+    let connecting = socket
+        .connect_with(config.clone(), address, RELAY_NAME)
+        .map_err(|error| LinkError::Lost(error.to_string()))?;
+    match connecting.await {
+        Ok(connection) => Ok((connection.into(), super::Socket::Quic { _endpoint: socket })),
+        Err(error) => Err(LinkError::of_handshake(&error, target.endpoint, target.ca)),
+    }
+}
+
+fn bind(relay: SocketAddr) -> io::Result<UdpSocket> {
+    let local: SocketAddr = match relay {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    // The kernel clamps both to its limits; what it granted is logged.
+    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+    let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+    socket.bind(&local.into())?;
+    tracing::debug!(
+        receive_bytes = socket.recv_buffer_size()?,
+        send_bytes = socket.send_buffer_size()?,
+        asked_bytes = SOCKET_BUFFER_BYTES,
+        "the kernel granted the socket's buffers"
+    );
+    Ok(socket.into())
+}
+
+fn transport(choice: Congestion) -> TransportConfig {
+    let streams = u32::try_from(STREAMS_MAX).unwrap_or(u32::MAX);
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(streams))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .stream_receive_window(VarInt::from_u32(QUIC_STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(QUIC_CONNECTION_WINDOW))
+        .send_window(SEND_WINDOW_BYTES)
+        .max_idle_timeout(IDLE_TIMEOUT.try_into().ok());
+    match choice {
+        Congestion::Bbr => {
+            transport.congestion_controller_factory(Arc::new(congestion::BbrConfig::default()))
+        }
+        Congestion::Cubic => {
+            transport.congestion_controller_factory(Arc::new(congestion::CubicConfig::default()))
+        }
+    };
+    transport
+}
