@@ -14,6 +14,8 @@ use crate::tunnel::endpoint;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
+/// The port of an `https` URL that names none.
+const HTTPS_PORT: u16 = 443;
 /// Pairs of a UDP and a TCP port of one number that are tried, where any number will do.
 const PAIR_TRIES: u32 = 16;
 
@@ -140,7 +142,15 @@ fn describe(config: &Config, http: SocketAddr, tunnel: SocketAddr, admin: Socket
         Some(host) => format!("{host}:{}", tunnel.port()),
         None => format!("{}:{}", public_url.authority().host(), tunnel.port()),
     };
-    Addresses { http, tunnel, admin, public_url, endpoints: vec![host] }
+    let mut endpoints = vec![host];
+    // Links are taken where callers are, if both are shown who the relay is.
+    if config.tls.is_some() && public_url.as_str().starts_with("https://") {
+        let authority = public_url.authority();
+        let port = authority.port_u16().unwrap_or(HTTPS_PORT);
+        endpoints.push(format!("{}:{port}", authority.host()));
+        endpoints.dedup();
+    }
+    Addresses { http, tunnel, admin, public_url, endpoints }
 }
 
 /// An address that somebody on this host can use where the listener takes every one.

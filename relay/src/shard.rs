@@ -16,8 +16,9 @@ use tokio::sync::{Barrier, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::edge::connection::Tls;
 use crate::edge::{self, Edge};
-use crate::tunnel::door::Door;
+use crate::tunnel::door::{Door, Guests};
 use crate::tunnel::listener::{self, Tunnel};
 use crate::tunnel::steering::Mailbox;
 
@@ -116,12 +117,11 @@ async fn run(parts: Parts) -> std::io::Result<()> {
     let door = Arc::new(Door::new(link_tls, Arc::clone(&tunnel), home.clone(), closing));
     let mut links = JoinSet::new();
     links.spawn(listener::run(endpoint.clone(), tunnel, home));
-    if let Some(listener) = tunnel_tcp {
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        links.spawn(Arc::clone(&door).run(listener));
-    }
+    let tunnel_tcp = tunnel_tcp.map(tokio::net::TcpListener::from_std).transpose()?;
+    let (guests, inbox) = Guests::new();
+    links.spawn(door.run(tunnel_tcp, inbox));
     let mut stopping = stop.clone();
+    let tls = tls.map(|callers| Tls { callers, guests });
     let callers = edge::listener::run(http, edge, number, tls, stop);
     let all = async {
         callers.await;

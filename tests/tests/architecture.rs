@@ -33,7 +33,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         sources: &["shared/transport/src"],
-        never: &["hyper", "hyper_util", "http", "certs"],
+        never: &["hyper", "hyper_util", "certs"],
         but: &[],
         why: "what carries streams reads no HTTP, and is told whom to trust",
     },

@@ -1,4 +1,5 @@
-//! While a link is on TCP, QUIC is tried again and again, and the connector moves back to it.
+//! A link beside the one that there is: over QUIC while that one is on TCP, or by any way when its path
+//! has gone silent. The connector moves to it, and the older link finishes what it has.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -6,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use shared::control::Welcome;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use transport::Kind;
 
 use super::dial::{Relay, dial_over};
 use super::error::LinkError;
+use super::race::race;
 use super::random_fraction;
 use super::session::{Process, Session};
 use super::who::Who;
@@ -49,19 +52,28 @@ impl Opener {
         Ok(Opened { session, welcome, endpoint })
     }
 
-    /// Resolves with a link over QUIC in place of one over `over`, when there is one and it may be had.
-    pub(crate) async fn better_than(&self, over: Kind) -> Opened {
+    /// Resolves with a link that is better than one over `over`, once there is one. `suspected` tells that
+    /// the path of that one is silent.
+    pub(crate) async fn better_than(&self, over: Kind, suspected: Arc<Notify>) -> Opened {
+        loop {
+            let allowed = tokio::select! {
+                () = suspected.notified() => self.way.transport,
+                () = self.until_probe(over) => Transport::Quic,
+            };
+            // The relay lets a higher attempt take what is new, while the older link finishes.
+            let attempt = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
+            match race(allowed, |kind| self.open(kind, attempt)).await {
+                Ok(opened) => return opened,
+                Err(error) => tracing::debug!(%error, "there is no better link yet"),
+            }
+        }
+    }
+
+    /// Waits until QUIC is to be tried in place of TCP.
+    async fn until_probe(&self, over: Kind) {
         if over == Kind::Quic || self.way.transport != Transport::Auto {
             return pending().await;
         }
-        loop {
-            sleep(PROBE_WAIT_MIN + PROBE_WAIT_SPREAD.mul_f64(random_fraction())).await;
-            // The relay lets a higher attempt take what is new, while the older link finishes.
-            let attempt = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
-            match self.open(Kind::Quic, attempt).await {
-                Ok(opened) => return opened,
-                Err(error) => tracing::debug!(%error, "QUIC does not get through yet"),
-            }
-        }
+        sleep(PROBE_WAIT_MIN + PROBE_WAIT_SPREAD.mul_f64(random_fraction())).await;
     }
 }

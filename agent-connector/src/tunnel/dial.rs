@@ -1,4 +1,4 @@
-//! Dials the relay: each address of each endpoint in turn.
+//! Dials the relay: each endpoint a moment after the one before, each address of one in turn.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use certs::{CaFingerprint, Identity, connector_tls};
 use quinn::Endpoint;
 use shared::limits::{ALPN, ALPN_REFUSAL, HANDSHAKE_TIMEOUT, IN_FLIGHT_MAX};
 use tokio::net::lookup_host;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use transport::tcp::Driver;
 use transport::{Connection, Kind};
@@ -23,6 +24,8 @@ mod tcp;
 /// Streams that the relay may open: those that are served, and a few above, so that a relay hears BUSY
 /// instead of nothing.
 const STREAMS_MAX: usize = IN_FLIGHT_MAX + 64;
+/// The next endpoint is tried beside the one before, once that has not answered for so long.
+const NEXT_ENDPOINT: Duration = Duration::from_millis(250);
 /// For the last packet to leave.
 const LAST_PACKET: Duration = Duration::from_millis(5);
 
@@ -94,17 +97,34 @@ pub(crate) async fn dial_over(
         Kind::Quic => Speech::Quic(Box::new(quic::config(tls, way.congestion)?)),
         Kind::Tcp => Speech::Tcp(Arc::new(tls)),
     };
+    let speech = Arc::new(speech);
+    let mut dialling = JoinSet::new();
+    let mut rest = relay.endpoints.iter();
     let mut worst: Option<LinkError> = None;
-    for endpoint in &relay.endpoints {
-        let target = Target { endpoint, ca: relay.ca };
-        let error = match dial_endpoint(&speech, &target).await {
-            Ok(dialed) => return Ok(dialed),
-            Err(error) => error,
+    loop {
+        let ended = if let Some(endpoint) = rest.next() {
+            let (endpoint, speech, ca) = (endpoint.clone(), Arc::clone(&speech), relay.ca);
+            dialling.spawn(async move {
+                let dialed = dial_endpoint(&speech, &Target { endpoint: &endpoint, ca }).await;
+                dialed.inspect_err(|error| {
+                    tracing::debug!(%endpoint, %kind, %error, "an endpoint did not answer as it should");
+                })
+            });
+            timeout(NEXT_ENDPOINT, dialling.join_next()).await
+        } else {
+            Ok(dialling.join_next().await)
         };
-        tracing::debug!(%endpoint, %kind, %error, "an endpoint did not answer as it should");
-        // Somebody's wrong answer tells more than silence.
-        if worst.as_ref().is_none_or(|worst| !worst.reached_somebody()) {
-            worst = Some(error);
+        match ended {
+            Ok(Some(Ok(Ok(dialed)))) => return Ok(dialed),
+            // Somebody's wrong answer tells more than silence.
+            Ok(Some(Ok(Err(error)))) => {
+                if worst.as_ref().is_none_or(|worst| !worst.reached_somebody()) {
+                    worst = Some(error);
+                }
+            }
+            Ok(Some(Err(error))) => worst = Some(LinkError::Lost(error.to_string())),
+            Ok(None) => break,
+            Err(_) => {}
         }
     }
     Err(worst.unwrap_or_else(|| LinkError::Malformed("it has no endpoint to dial".into())))

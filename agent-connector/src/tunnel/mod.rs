@@ -163,7 +163,9 @@ impl Tunnel {
                             return self.leave().await;
                         }
                         Departure::Moved(opened) => {
-                            tracing::info!("QUIC gets through again, and takes what is new");
+                            tracing::info!(from = %session.kind(), to = %opened.session.kind(),
+                                "a better link takes what is new");
+                            while self.retired.try_join_next().is_some() {}
                             self.retired.spawn(session.retire());
                             moved = Some(self.begin(*opened));
                             continue;
@@ -258,7 +260,7 @@ impl Tunnel {
         let mut heard = Vec::new();
         let reporter = Arc::clone(&self.reporter);
         let opener = self.opener(session.who().clone());
-        let better = pin!(opener.better_than(session.kind()));
+        let better = pin!(opener.better_than(session.kind(), session.suspected()));
         let departure = session
             .serve(shutdown, better, |news| {
                 match &news {

@@ -12,7 +12,7 @@ use shared::control::{ToConnector, ToRelay, Welcome};
 use shared::control_stream::{ControlEvent, ControlReader, ControlWriter};
 use shared::flow::LinkFlow;
 use shared::ids::InstanceId;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use transport::{Connection, Kind, RecvStream, SendStream};
 
@@ -63,6 +63,7 @@ pub(crate) struct Session {
     answers: watch::Receiver<Option<bool>>,
     description: watch::Receiver<Arc<Description>>,
     vigil: Vigil,
+    suspected: Arc<Notify>,
     pings: u64,
     ticks: Ticks,
     acks: BytesMut,
@@ -147,6 +148,7 @@ impl Session {
             streams: Streams::accept(connection.clone(), flow.clone(), agent),
             ticks: Ticks::new(&welcome, process.heartbeat_interval),
             vigil: Vigil::new(std::time::Instant::now()),
+            suspected: Arc::default(),
             acks: BytesMut::new(),
             pings: 0,
             renewal: None,
@@ -166,6 +168,11 @@ impl Session {
     /// What carries the link.
     pub(crate) const fn kind(&self) -> Kind {
         self.connection.kind()
+    }
+
+    /// Notified when its path has gone silent while somebody waits.
+    pub(crate) fn suspected(&self) -> Arc<Notify> {
+        Arc::clone(&self.suspected)
     }
 
     /// As whom it was opened.

@@ -11,17 +11,19 @@ use bytes::{Bytes, BytesMut};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::forwarded::Caller;
 use super::http2;
 use super::service::Edge;
 use super::watch::{HEAD_TIMEOUT, IDLE_TIMEOUT, Watch, Watched};
+use crate::tunnel::door::Guests;
 
 /// Bytes of an answer that hyper may gather: more would hide from us that a caller has stopped.
 pub(super) const BUFFER_BYTES_MAX: usize = 128 * 1024;
@@ -38,6 +40,15 @@ const LINGER_BYTES_MAX: u64 = 256 * 1024;
 /// And for how long.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// TLS of the public listener, on which connectors may ask for a link as well.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// How callers are served.
+    pub callers: Arc<rustls::ServerConfig>,
+    /// Where connectors are handed to.
+    pub guests: Guests,
+}
+
 /// What a connection needs of its relay.
 #[derive(Clone)]
 pub(super) struct Host {
@@ -45,7 +56,7 @@ pub(super) struct Host {
     /// The shard that serves it.
     pub(super) shard: u8,
     /// How it shows who it is, where the listener has TLS.
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Tls>,
     /// Says when to stop.
     pub(super) stop: watch::Receiver<bool>,
     /// Whether the connection came during the drain.
@@ -74,17 +85,32 @@ pub(super) async fn serve(stream: TcpStream, remote: SocketAddr, mut host: Host)
     };
     let shaken = tokio::select! {
         biased;
-        shaken = timeout(TLS_TIMEOUT, tls.accept(stream)) => shaken,
+        shaken = timeout(TLS_TIMEOUT, shake(stream, remote, &tls)) => shaken,
         () = host.drains() => return,
     };
     match shaken {
-        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+        Ok(Ok(None)) => {}
+        Ok(Ok(Some(stream))) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
             serve_http2(stream, remote, host).await;
         }
-        Ok(Ok(stream)) => serve_http1(stream, Bytes::new(), remote, host).await,
+        Ok(Ok(Some(stream))) => serve_http1(stream, Bytes::new(), remote, host).await,
         Ok(Err(error)) => tracing::debug!(%remote, %error, "a caller's TLS handshake failed"),
         Err(_) => tracing::debug!(%remote, "a caller's TLS handshake took too long"),
     }
+}
+
+/// Shakes hands with a caller; `None`: it was a connector, which needs another certificate.
+async fn shake(
+    stream: TcpStream,
+    remote: SocketAddr,
+    tls: &Tls,
+) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    if Guests::asks_for_link(&start.client_hello()) {
+        tls.guests.send(start, remote);
+        return Ok(None);
+    }
+    start.into_stream(Arc::clone(&tls.callers)).await.map(Some)
 }
 
 /// Without TLS nothing is negotiated: whoever begins with the preface speaks HTTP/2 (RFC 9113, 3.3).

@@ -8,9 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
 
-use super::connection::{self, Host};
+use super::connection::{self, Host, Tls};
 use super::service::Edge;
 
 /// Connections of callers that one shard holds.
@@ -26,10 +25,9 @@ pub async fn run(
     listener: TcpListener,
     edge: Arc<Edge>,
     shard: u8,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Tls>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let tls = tls.map(TlsAcceptor::from);
     let host = Host { edge, shard, tls, stop: stop.clone(), late: false };
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut callers = Callers { room, host, complained: None };

@@ -24,7 +24,7 @@ pub mod card_request;
 mod card_tag;
 mod cards;
 mod chat;
-mod connection;
+pub mod connection;
 pub mod deadline;
 pub mod delegate;
 pub mod direct;

@@ -1,17 +1,21 @@
 //! Takes links over TLS over TCP in, for one shard: from the first byte to the first message.
 
 use std::collections::HashMap;
+use std::future::pending;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustls::server::Acceptor;
+use rustls::server::{Acceptor, ClientHello};
 use shared::codes::CloseCode;
-use shared::limits::{CONNECTOR_STREAMS_MAX, HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, IN_FLIGHT_MAX};
+use shared::limits::{
+    ALPN, ALPN_REFUSAL, CONNECTOR_STREAMS_MAX, HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, IN_FLIGHT_MAX,
+};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::LazyConfigAcceptor;
@@ -26,6 +30,8 @@ use crate::shard::Home;
 /// Connections of one source whose first message has not come: the connectors of a site behind one
 /// address, and never all that the shard takes.
 const PENDING_PER_SOURCE_MAX: usize = PENDING_MAX / 4;
+/// Connections that wait between the public listener and the door.
+const GUESTS_MAX: usize = 64;
 /// After accepting failed, which for want of descriptors it goes on doing.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -40,6 +46,40 @@ pub struct Door {
     sources: Arc<Sources>,
     /// Says that every link ends.
     closing: watch::Receiver<bool>,
+}
+
+/// A connection that came to the public listener and asks for a link.
+type Guest = (StartHandshake<TcpStream>, SocketAddr);
+
+/// The way from the public listener to the door of its shard.
+#[derive(Clone)]
+pub struct Guests(mpsc::Sender<Guest>);
+
+impl std::fmt::Debug for Guests {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Guests")
+    }
+}
+
+impl Guests {
+    /// For the public listener, and for the door.
+    pub fn new() -> (Self, mpsc::Receiver<Guest>) {
+        let (guests, inbox) = mpsc::channel(GUESTS_MAX);
+        (Self(guests), inbox)
+    }
+
+    /// Whether the ClientHello asks for a link: no caller offers a protocol of the tunnel.
+    pub fn asks_for_link(hello: &ClientHello<'_>) -> bool {
+        let mut offered = hello.alpn().into_iter().flatten();
+        offered.any(|protocol| protocol == ALPN || protocol == ALPN_REFUSAL)
+    }
+
+    /// Hands a connection on. Where too many wait it is closed, and its connector comes again.
+    pub fn send(&self, start: StartHandshake<TcpStream>, remote: SocketAddr) {
+        if self.0.try_send((start, remote)).is_err() {
+            tracing::debug!(%remote, "a connector found no room at the public listener");
+        }
+    }
 }
 
 /// A connection that has not said anything useful yet.
@@ -103,13 +143,24 @@ impl Door {
 
     /// Accepts links until the relay closes them all. Nothing heavy runs in the loop itself: port scans
     /// and half-open handshakes stall nobody.
-    pub async fn run(self: Arc<Self>, listener: TcpListener) {
+    ///
+    /// `guests` come from the public listener; there may be no listener besides.
+    pub async fn run(
+        self: Arc<Self>,
+        listener: Option<TcpListener>,
+        mut guests: mpsc::Receiver<Guest>,
+    ) {
         let mut all_close = pin!(self.all_close());
         let mut links = JoinSet::new();
         loop {
             tokio::select! {
                 () = &mut all_close => break,
-                accepted = listener.accept() => match accepted {
+                Some((start, remote)) = guests.recv() => {
+                    if let Some(place) = self.place(remote) {
+                        links.spawn(Box::pin(Arc::clone(&self).shake(start, remote, place)));
+                    }
+                }
+                accepted = accept(listener.as_ref()) => match accepted {
                     Ok((stream, remote)) => {
                         if let Some(place) = self.place(remote) {
                             // In a box: tokio moves a task's future about, and this one is large.
@@ -218,6 +269,13 @@ impl Door {
     fn late(&self, remote: SocketAddr) {
         self.tunnel.metrics.handshakes.timed_out.inc();
         tracing::debug!(%remote, "a handshake over TCP took too long");
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => pending().await,
     }
 }
 

@@ -270,10 +270,9 @@ async fn the_url_file_tells_where_everything_is() {
 }
 
 #[tokio::test]
-async fn the_tunnels_port_is_taken_on_tcp_too_and_nobody_listens_there() {
+async fn the_tunnels_port_is_the_relays_on_tcp_too() {
     let relay = Relay::start().await;
-    let refused = TcpStream::connect(relay.tunnel()).expect_err("nothing listens");
-    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    assert!(TcpStream::connect(relay.tunnel()).is_ok(), "links over TCP come in there");
     let taken = TcpListener::bind(relay.tunnel()).expect_err("the relay has it");
     assert_eq!(taken.kind(), ErrorKind::AddrInUse);
 }

@@ -23,7 +23,7 @@ use std::{
 };
 use tempfile::TempDir;
 use tests::{
-    Agent, Connector, Relay,
+    Agent, Connector, Direction, Middleman, Relay, Weather,
     http::Version,
     operator::{Output, WorkspaceHandle},
     refusal::call_with_id,
@@ -164,6 +164,37 @@ async fn callers_over_tls_agree_on_a_version_and_the_agent_is_told_https() {
         assert!(text.contains(&workspace.base()), "{offered:?}: {text}");
     }
     assert!(files.dial(&relay, &["spdy/3"]).await.is_err(), "there is no such version");
+}
+
+/// The tunnel's port is out of reach for both transports; the join string names the public one too.
+#[tokio::test]
+async fn the_public_port_alone_is_enough_for_callers_and_connectors() {
+    let (files, agent) = (Files::new(), Agent::start("a2a"));
+    let away = Middleman::start(Weather::default());
+    away.black_hole(Direction::Both, true);
+    let tunnel_host = away.address().to_string();
+    let relay = Relay::builder().args(files.args()).args(["--tunnel-host", &tunnel_host]);
+    let relay = relay.start().await;
+    let workspace = workspace(&relay, &files, &[]).await;
+    let connector = Connector::builder(&workspace.join, agent.port()).over("auto");
+    let connector = connector.start_online().await;
+    assert_eq!(connector.status().expect("a status").transport.as_deref(), Some("tcp"));
+    for (number, offered) in [&["h2"][..], &["http/1.1"]].into_iter().enumerate() {
+        let stream = files.dial(&relay, offered).await.expect("TLS");
+        let id = format!("beside-{number}");
+        let request = Request::post(workspace.endpoint())
+            .header("content-type", "application/json")
+            .header("x-test-id", &id);
+        let answer = exchange(stream, request, call_with_id("7")).await;
+        assert_eq!(answer.status().as_u16(), 200, "{answer:?}");
+        assert_eq!(agent.journal().of(&id).len(), 1);
+    }
+    // Whoever offers a protocol of the tunnel is shown the tunnel's certificate, which no caller trusts.
+    assert!(files.dial(&relay, &["a2a-tunnel/1"]).await.is_err());
+    // A link is no caller whom the relay waits for.
+    let began = Instant::now();
+    assert_eq!(relay.stop().await, 0);
+    assert!(began.elapsed() < Duration::from_secs(8), "it took {:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -70,6 +70,37 @@ async fn a_connector_goes_back_to_quic_and_no_event_of_an_open_stream_is_lost() 
 }
 
 #[tokio::test]
+async fn a_path_that_goes_silent_is_left_for_what_is_new_and_kept_for_what_is_open() {
+    const EVENTS: usize = 150;
+    let world = World::builder().middleman(Middleman::with_tcp(Weather::default())).over("auto");
+    let world = world.start().await;
+    // On a busy machine TCP may have been the first.
+    let on = async |name| transport(&world).as_deref() == Some(name);
+    until("the link is over QUIC", Duration::from_secs(30), async || on("quic").await).await;
+    let pace = [("x-test-events", "150"), ("x-test-interval-ms", "100")];
+    let mut streams = Vec::new();
+    for number in 0..20 {
+        let mut stream = world.open_stream(&format!("s-{number}"), &pace).await;
+        stream.head().await.expect("a head");
+        streams.push(stream);
+    }
+    let middleman = world.middleman.as_ref().expect("a middleman");
+    middleman.black_hole(Direction::Both, true);
+    until("a second link is up, over TCP", SOON, async || on("tcp").await).await;
+    assert_eq!(world.call(message("message/send", "s-new", "hello")).await.status, 200);
+    middleman.black_hole(Direction::Both, false);
+    for (number, stream) in streams.iter_mut().enumerate() {
+        for sequence in 0..EVENTS {
+            let event = stream.next_event().await.expect("an event");
+            assert_eq!(event.json()["result"]["metadata"]["sequence"], sequence, "{number}");
+        }
+        assert_eq!(stream.next_event().await.expect_err("the end"), Ending::Complete);
+    }
+    until("the link is over QUIC", Duration::from_secs(30), async || on("quic").await).await;
+    world.until_quiet().await;
+}
+
+#[tokio::test]
 async fn over_tcp_the_end_of_a_relay_is_noticed_at_once() {
     let mut world = World::builder().lasting_ports().over("tcp").start().await;
     let before = world.connector.until_online().await;

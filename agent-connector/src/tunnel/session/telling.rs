@@ -31,6 +31,7 @@ impl Session {
             Call::Ping => self.ping().await,
             Call::Suspect => {
                 tracing::warn!("the relay has not answered for 2 s; the path to it is suspect");
+                self.suspected.notify_one();
                 Ok(())
             }
         }

@@ -193,7 +193,7 @@ impl Entry {
             }
             let news = !std::mem::replace(&mut state.delivered, true);
             // STOP may have to follow while the other end's half goes on.
-            let may_finish = self.over || self.told_to_stop || self.told_reset || state.ended;
+            let may_finish = self.over || self.told_to_stop || state.ended;
             drop(state);
             if news {
                 self.stream.fate.notify_waiters();
@@ -214,7 +214,7 @@ impl Entry {
             return;
         };
         self.told_to_stop = true;
-        if self.over || state.ended || self.told_reset {
+        if self.over || state.ended {
             return;
         }
         drop(state);

@@ -150,6 +150,8 @@ async fn a_killed_relay_takes_the_open_call_with_it() {
     let (mut call, mut upload) =
         Http1.begin("POST", &url, &length, Some(1_000)).await.expect("the platform");
     upload.send(10).await.expect("a piece");
+    // Once a later call is answered, this one is on the link.
+    scene.call("GET", "/workspaces", None).await.expect("an answer");
     scene.world.relay.kill9();
     let cut = call.response().await.expect("an answer in words");
     assert_eq!((cut.status, cut.relay_error()), (502, Some("RELAY_TUNNEL_LOST")), "{cut:?}");

@@ -34,7 +34,7 @@ impl Scene {
         assert!(!reaches(&namespace, &health).await, "with it there is none for TCP");
 
         let tunnel = relay.tunnel().to_string();
-        let connector = Connector::without_join(AGENT).within(&namespace);
+        let connector = Connector::without_join(AGENT).within(&namespace).over("quic");
         let connector = connector
             .args(["--relay", &tunnel, "--relay-ca", &ca, "--platform-listen", PLATFORM])
             .start();
