@@ -17,7 +17,7 @@ pub(crate) mod uplink;
 pub(crate) mod who;
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -210,7 +210,9 @@ impl Tunnel {
         tracing::debug!(attempt, "dialling the relay");
         let who = self.who().await?;
         let opener = self.opener(who);
-        let opened = race(self.wishes.way.transport, |kind| opener.open(kind, attempt)).await?;
+        // In a box, as the one below: they are large, and seldom polled.
+        let opening = race(self.wishes.way.transport, |kind| opener.open(kind, attempt));
+        let opened = Box::pin(opening).await?;
         Ok(self.begin(opened))
     }
 
@@ -260,9 +262,9 @@ impl Tunnel {
         let mut heard = Vec::new();
         let reporter = Arc::clone(&self.reporter);
         let opener = self.opener(session.who().clone());
-        let better = pin!(opener.better_than(session.kind(), session.suspected()));
+        let mut better = Box::pin(opener.better_than(session.kind(), session.suspected()));
         let departure = session
-            .serve(shutdown, better, |news| {
+            .serve(shutdown, better.as_mut(), |news| {
                 match &news {
                     News::PublicUrls { public_url, host_url } => {
                         reporter.public_urls(public_url, host_url.as_deref());

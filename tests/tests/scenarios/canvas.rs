@@ -7,6 +7,7 @@ mod policies;
 use serde_json::{Value, json};
 use shared::control::{ToConnector, ToRelay};
 use std::{path::PathBuf, time::Duration};
+use tests::connector::transport;
 use tests::{
     Agent, Connector, RawIdentity, RawLink, Relay, World, browser::Browser, http::Version,
 };
@@ -138,7 +139,10 @@ async fn an_agent_shows_purple_goes_grey_and_comes_back() {
     operator.log_in(&world.relay.admin_token()).await;
     operator.sees("a purple badge", &is_purple("first")).await;
     operator
-        .sees("its transport", &format!("{}.textContent.includes('quic')", card("first")))
+        .sees(
+            "its transport",
+            &format!("{}.textContent.includes('{}')", card("first"), transport()),
+        )
         .await;
 
     assert_eq!(world.connector.stop().await, 0);
