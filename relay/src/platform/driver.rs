@@ -26,7 +26,7 @@ const BEATS_AT_A_TIME: usize = 24;
 /// Other calls under way at a time.
 const STEPS_AT_A_TIME: usize = 8;
 /// Heartbeats that are due this soon have their places kept.
-const SOON: Duration = Duration::from_secs(2);
+pub(super) const SOON: Duration = Duration::from_secs(2);
 /// Between two lists, however much one is wanted.
 const LIST_AFTER: Duration = Duration::from_secs(1);
 /// The longest wait after a list that failed.

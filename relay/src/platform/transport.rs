@@ -77,10 +77,11 @@ impl Transport {
         request: Request<Bytes>,
         bytes_max: usize,
         once: bool,
+        patience: Duration,
     ) -> Result<Response<Bytes>, Lost> {
         let kept = if once { None } else { self.kept() };
         if let Some(connection) = kept {
-            match self.on(connection, request.clone(), bytes_max).await {
+            match self.on(connection, request.clone(), bytes_max, patience).await {
                 Err(Lost::NoAnswer(_)) => {}
                 answered => return answered,
             }
@@ -89,7 +90,7 @@ impl Transport {
         let connection = connection.unwrap_or_else(|_| {
             Err(format!("no connection came about within {} s", CONNECT_TIMEOUT.as_secs()))
         });
-        self.on(connection.map_err(Lost::NotSent)?, request, bytes_max).await
+        self.on(connection.map_err(Lost::NotSent)?, request, bytes_max, patience).await
     }
 
     async fn on(
@@ -97,9 +98,10 @@ impl Transport {
         mut connection: Connection,
         request: Request<Bytes>,
         bytes_max: usize,
+        patience: Duration,
     ) -> Result<Response<Bytes>, Lost> {
         let request = request.map(Full::new);
-        let answered = timeout(ANSWER_TIMEOUT, async {
+        let answered = timeout(patience, async {
             let broke = |error: hyper::Error| format!("the connection broke ({error})");
             let answer = connection.sender.send_request(request).await.map_err(broke)?;
             let (parts, body) = answer.into_parts();
@@ -111,7 +113,7 @@ impl Transport {
             Ok(Response::from_parts(parts, body.to_bytes()))
         });
         let answered = answered.await.unwrap_or_else(|_| {
-            Err(format!("no whole answer came within {} s", ANSWER_TIMEOUT.as_secs()))
+            Err(format!("no whole answer came within {} s", patience.as_secs()))
         });
         if answered.is_ok() {
             self.keep(connection);
