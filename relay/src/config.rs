@@ -193,14 +193,17 @@ impl ServeArgs {
     /// The configuration that the flags, and the credentials in the environment, describe; or a
     /// sentence for each mistake. Nothing is opened.
     pub fn into_config(self) -> Result<Config, Vec<String>> {
-        let keys = std::env::var(SEALING_KEY_VARIABLE).ok();
-        self.with_credentials(std::env::var(ADMIN_TOKEN_VARIABLE).ok(), keys)
+        let given = |variable| std::env::var(variable).ok();
+        let [token, keys, platform_token] =
+            [ADMIN_TOKEN_VARIABLE, SEALING_KEY_VARIABLE, PLATFORM_TOKEN_VARIABLE].map(given);
+        self.with_credentials(token, keys, platform_token)
     }
 
     fn with_credentials(
         self,
         given: Option<String>,
         given_keys: Option<String>,
+        given_platform_token: Option<String>,
     ) -> Result<Config, Vec<String>> {
         let mut mistakes = Mistakes::default();
         if self.data_dir.as_os_str().is_empty() {
@@ -231,8 +234,7 @@ impl ServeArgs {
         let max_in_flight = mistakes.of(max_in_flight(filled(self.max_in_flight)));
         let direct_urls = mistakes.of(direct_urls(filled(self.direct_urls)));
         let foreign_urls = mistakes.of(foreign_urls(filled(self.foreign_urls)));
-        let platform_token = std::env::var(PLATFORM_TOKEN_VARIABLE).ok();
-        let platform = self.platform.build(platform_token);
+        let platform = self.platform.build(given_platform_token);
         let platform = platform.map_err(|more| mistakes.0.extend(more)).ok();
         let whole = (|| {
             Some(Config {

@@ -74,6 +74,12 @@ const RULES: &[Rule] = &[
         why: "the API answers calls, whoever took them in",
     },
     Rule {
+        sources: &["relay/src/platform"],
+        never: &["quinn", "quinn_proto", "crate::edge"],
+        but: &[],
+        why: "the bridge knows who is linked and what agents report, whatever carries it",
+    },
+    Rule {
         sources: &["agent-connector/src/forward"],
         never: &["crate::tunnel", "crate::identity", "certs"],
         but: &[],
@@ -104,9 +110,10 @@ const DEPENDENCIES: &[(&str, &[&str], &str)] = &[
     ("tests", &["relay", "agent-connector"], "stories run the binaries, as their users do"),
 ];
 
-/// Folders whose files carry data: there a reader must find the way quickly.
+/// Folders whose files carry data, or speak to others: there a reader must find the way quickly.
 const DATA_PATH: &[&str] = &[
     "relay/src/edge",
+    "relay/src/platform",
     "relay/src/tunnel",
     "agent-connector/src/forward",
     "agent-connector/src/platform",

@@ -15,7 +15,7 @@ fn args(words: &[&str]) -> ServeArgs {
 }
 
 fn config(words: &[&str]) -> Result<Config, Vec<String>> {
-    args(words).with_credentials(None, None)
+    args(words).with_credentials(None, None, None)
 }
 
 #[test]
@@ -82,19 +82,20 @@ fn a_tunnel_host_is_a_host_with_or_without_a_port() {
 #[test]
 fn a_token_file_wins_over_the_environment() {
     let given = || Some("a-token-of-the-operator".to_owned());
-    let source =
-        |words: &[&str], given| args(words).with_credentials(given, None).unwrap().admin_token;
+    let source = |words: &[&str], given| {
+        args(words).with_credentials(given, None, None).unwrap().admin_token
+    };
     assert!(matches!(source(&[], given()), AdminTokenSource::Given(_)));
     assert!(matches!(source(&["--admin-token-file=x"], given()), AdminTokenSource::File(_)));
     assert!(matches!(source(&[], Some(String::new())), AdminTokenSource::DataDir));
-    let mistakes = args(&[]).with_credentials(Some("two words".into()), None).unwrap_err();
+    let mistakes = args(&[]).with_credentials(Some("two words".into()), None, None).unwrap_err();
     assert!(!mistakes[0].contains("two words"), "the token is in {mistakes:?}");
 }
 
 #[test]
 fn the_keys_of_secrets_come_from_a_file_or_the_environment_and_never_from_an_argument() {
     let key = "00".repeat(32);
-    let read = |words: &[&str], keys| args(words).with_credentials(None, keys);
+    let read = |words: &[&str], keys| args(words).with_credentials(None, keys, None);
     assert!(matches!(read(&[], None).unwrap().sealing, SealingSource::DataDir));
     assert!(matches!(read(&[], Some(key.clone())).unwrap().sealing, SealingSource::Given(_)));
     let file = read(&["--sealing-key-file", "/k"], Some(key)).unwrap();

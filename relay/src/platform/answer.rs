@@ -1,10 +1,13 @@
 //! Reads what the platform answers: tolerant of what is unknown, strict where a mistake would cost an
 //! agent its place. Pure.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::header::{HeaderName, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use shared::secret::Secret;
 
@@ -14,6 +17,8 @@ use super::transport::Lost;
 
 /// Without a word on how long, a call over the limit waits so long.
 const LIMITED: Duration = Duration::from_secs(10);
+/// The most workspaces that a list may have: many times what one platform runs.
+const ROWS_MAX: usize = 50_000;
 /// Characters of the platform's own words that are shown.
 const WORDS_MAX: usize = 200;
 
@@ -112,12 +117,18 @@ impl From<Lost> for CallError {
 
 /// The JSON of an answer that went well, or what went wrong.
 pub fn judge(status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Result<Value, CallError> {
+    judge_status(status, fields, body)?;
+    let json = serde_json::from_slice::<Value>(body).ok();
+    json.filter(|json| json.is_object() || json.is_array())
+        .ok_or(CallError::Strange(status.as_u16(), "its body is no JSON of the API"))
+}
+
+/// What went wrong with a call, if its answer says so.
+pub fn judge_status(status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Result<(), CallError> {
     let number = status.as_u16();
     let json = || serde_json::from_slice::<Value>(body).ok();
     match number {
-        200..=299 => json()
-            .filter(|json| json.is_object() || json.is_array())
-            .ok_or(CallError::Strange(number, "its body is no JSON of the API")),
+        200..=299 => Ok(()),
         300..=399 => Err(CallError::Redirect(number)),
         401 | 403 => Err(CallError::Unauthorized(number)),
         404 if body.is_empty() => Err(CallError::OrgMissing),
@@ -195,12 +206,53 @@ impl Row {
     }
 }
 
-/// Every row of a list.
-pub fn read_rows(json: &Value) -> Result<Vec<Row>, CallError> {
-    // A page of later versions may hold the list as one of its fields.
-    let listed = json.as_array().or_else(|| json.get("workspaces").and_then(Value::as_array));
-    let rows = listed.ok_or(CallError::Strange(200, "it is no list of workspaces"))?;
-    Ok(rows.iter().map(Row::read).collect())
+/// Every row of a list, as it is read: no more of it is held than the rows themselves.
+#[derive(Debug, Default)]
+struct Rows(Vec<Row>);
+
+impl<'de> Deserialize<'de> for Rows {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RowsVisitor)
+    }
+}
+
+struct RowsVisitor;
+
+impl<'de> Visitor<'de> for RowsVisitor {
+    type Value = Rows;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {ROWS_MAX} workspaces")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Rows, A::Error> {
+        let mut rows = Vec::new();
+        while let Some(row) = list.next_element::<Value>()? {
+            if rows.len() == ROWS_MAX {
+                return Err(A::Error::invalid_length(ROWS_MAX + 1, &self));
+            }
+            rows.push(Row::read(&row));
+        }
+        Ok(Rows(rows))
+    }
+
+    /// A page of later versions may hold the list as one of its fields.
+    fn visit_map<A: MapAccess<'de>>(self, mut page: A) -> Result<Rows, A::Error> {
+        let mut rows = None;
+        while let Some(field) = page.next_key::<String>()? {
+            match field == "workspaces" {
+                true => rows = Some(page.next_value()?),
+                false => drop(page.next_value::<IgnoredAny>()?),
+            }
+        }
+        rows.ok_or_else(|| A::Error::missing_field("workspaces"))
+    }
+}
+
+/// Reads a list of workspaces.
+pub fn read_rows(body: &[u8]) -> Result<Vec<Row>, CallError> {
+    let strange = |_| CallError::Strange(200, "it is no list of workspaces, or a list without end");
+    serde_json::from_slice(body).map(|Rows(rows)| rows).map_err(strange)
 }
 
 /// What a creation answers.
@@ -280,8 +332,19 @@ mod tests {
         assert_eq!(Row::read(&row), Row::default());
         assert_eq!(Row::read(&json!("row")), Row::default());
         assert_eq!(Row::read(&json!({"id": "../x"})).id, "");
-        assert!(read_rows(&json!({"workspaces": [{}]})).is_ok_and(|rows| rows.len() == 1));
-        assert!(read_rows(&json!({"rows": 1})).is_err());
+        for (list, rows) in [
+            ("[]", Some(0)),
+            ("[{\"id\":\"u-1\"},7,[]]", Some(3)),
+            ("{\"next\":{},\"workspaces\":[{}]}", Some(1)),
+            ("{\"rows\":1}", None),
+            ("{\"workspaces\":{\"workspaces\":7}}", None),
+            ("\"list\"", None),
+            ("[{}", None),
+        ] {
+            assert_eq!(read_rows(list.as_bytes()).ok().map(|rows| rows.len()), rows, "{list}");
+        }
+        let endless = format!("[{}{{}}]", "{},".repeat(ROWS_MAX));
+        assert!(read_rows(endless.as_bytes()).is_err());
         for id in [json!(null), json!(""), json!("../.."), json!("a b"), json!(3)] {
             assert!(read_created(&json!({ "id": id })).is_err(), "{id}");
         }

@@ -134,7 +134,9 @@ impl Client {
     /// Every workspace.
     pub async fn list(&self) -> Result<Vec<Row>, CallError> {
         let request = self.request(Method::GET, "/workspaces", As::Admin, None)?;
-        answer::read_rows(&self.call(request, LIST_BYTES_MAX, false).await?)
+        let answer = self.send(request, LIST_BYTES_MAX, false).await?;
+        answer::judge_status(answer.status(), answer.headers(), answer.body())?;
+        answer::read_rows(answer.body())
     }
 
     /// One workspace. Whoever asks needs no credential, so none is shown.

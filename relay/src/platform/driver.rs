@@ -10,11 +10,11 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::answer::{CallError, Row};
-use super::board::{Board, Track, chance};
+use super::board::{Board, chance};
 use super::budget::Purpose;
-use super::enrol::{self, Found};
-use super::reconcile::{Making, Next, Ours, Theirs, next};
-use super::steps::{Done, Failed, name_of};
+use super::reconcile::{Next, Ours, Theirs, next};
+use super::steps::{Done, Failed};
+use super::track::Track;
 use super::{Bridge, agent};
 use crate::admin::Api;
 use crate::registry::{Bond, BondStep, Workspace};
@@ -28,17 +28,10 @@ const STEPS_AT_A_TIME: usize = 8;
 /// Heartbeats that are due this soon have their places kept.
 pub(super) const SOON: Duration = Duration::from_secs(2);
 /// Between two lists, however much one is wanted.
-const LIST_AFTER: Duration = Duration::from_secs(1);
-/// The longest wait after a list that failed.
-const LIST_WAIT_MAX: Duration = Duration::from_secs(60);
-/// Between two looks at a workspace that the list leaves out.
-const LEFT_OUT: Duration = Duration::from_secs(60);
-/// Why nothing can be made, listed or deleted.
-const OPERATOR_REFUSED: &str = "The platform refuses the operator's token; check \
-    RELAY_PLATFORM_TOKEN or --platform-token-file.";
+pub(super) const LIST_AFTER: Duration = Duration::from_secs(1);
 
 /// What came of a call.
-enum Outcome {
+pub(super) enum Outcome {
     Listed { began: Instant, rows: Result<Vec<Row>, CallError> },
     Probed(Result<(), CallError>),
     Beat(Result<Option<u64>, Failed>),
@@ -47,7 +40,7 @@ enum Outcome {
 
 /// Which call it was.
 #[derive(Debug, Clone, Copy)]
-enum Key {
+pub(super) enum Key {
     List,
     Probe,
     Beat(WorkspaceId, i64),
@@ -55,22 +48,23 @@ enum Key {
     Step(WorkspaceId, i64),
 }
 
-struct Driver {
-    bridge: Bridge,
-    api: Arc<Api>,
+/// Both sides, and the calls under way.
+pub(super) struct Driver {
+    pub(super) bridge: Bridge,
+    pub(super) api: Arc<Api>,
     calls: JoinSet<Outcome>,
     keys: HashMap<Id, Key>,
-    list: List,
+    pub(super) list: List,
 }
 
 /// When the list of all workspaces is asked for.
-struct List {
-    at: Instant,
+pub(super) struct List {
+    pub(super) at: Instant,
     wanted: bool,
     last: Option<Instant>,
-    failures: u32,
+    pub(super) failures: u32,
     /// Whether one was answered, well or not.
-    tried: bool,
+    pub(super) tried: bool,
 }
 
 /// A step that is due.
@@ -123,6 +117,7 @@ impl Driver {
                 || bonds.get(id).is_some_and(|bond| bond.step == BondStep::Leaving);
             if !stays {
                 beats.end(id);
+                bridge.inner.tokens.remove(id);
             }
             stays
         });
@@ -325,99 +320,6 @@ impl Driver {
         }
     }
 
-    fn listed(
-        &mut self,
-        board: &mut Board,
-        rows: Result<Vec<Row>, CallError>,
-        began: Instant,
-        now: Instant,
-    ) {
-        self.list.tried = true;
-        self.bridge.count_call("list", rows.as_ref().err());
-        let rows = match rows {
-            Ok(rows) => rows,
-            Err(error) => {
-                let wait = LIST_AFTER.saturating_mul(1 << self.list.failures.min(8));
-                self.list.failures = self.list.failures.saturating_add(1);
-                self.list.at = now + wait.min(LIST_WAIT_MAX).mul_f64(0.5 + chance() / 2.0);
-                // A platform that cannot list may take heartbeats all the same.
-                if let CallError::Unreachable(_) = error {
-                    board.condition.hear(Err(&error), now);
-                }
-                board.condition.no_list = Some(match error {
-                    CallError::Unauthorized(_) => OPERATOR_REFUSED.to_owned(),
-                    error => error.to_string(),
-                });
-                return;
-            }
-        };
-        self.list.failures = 0;
-        board.condition.no_list = None;
-        self.list.at = now + self.bridge.inner.pace.look.mul_f64(0.9 + 0.2 * chance());
-        if board.condition.hear(Ok(()), now) {
-            board.resume(now);
-        }
-        let left_out = |track: &Track| {
-            track.looked.is_none_or(|at| now.saturating_duration_since(at) > LEFT_OUT)
-        };
-        let by_id: HashMap<&str, &Row> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
-        let bonds = self.bridge.inner.registry.bonds(&self.bridge.inner.name);
-        for bond in bonds.into_iter().filter(|bond| bond.step != BondStep::Gone) {
-            let Some(track) = board.tracks.get_mut(&bond.workspace) else { continue };
-            match bond.upstream.as_deref().map(|id| by_id.get(id)) {
-                // What an own look or a registration said since is newer.
-                Some(_) if track.seen.is_some_and(|seen| seen > began) => {}
-                Some(Some(row)) => {
-                    track.listed = true;
-                    track.see(row, &self.bridge.url(&bond), now);
-                }
-                Some(None) if std::mem::take(&mut track.listed) || left_out(track) => {
-                    track.theirs = Theirs::Unknown;
-                    track.looked = Some(now);
-                }
-                Some(None) => {}
-                None if track.busy || track.making == Making::Unsent => {}
-                None => self.search(track, bond, &rows, began, now),
-            }
-        }
-    }
-
-    /// Looks for a counterpart whose id was never seen.
-    fn search(
-        &mut self,
-        track: &mut Track,
-        bond: Arc<Bond>,
-        rows: &[Row],
-        began: Instant,
-        now: Instant,
-    ) {
-        let id = bond.workspace;
-        match enrol::find(rows, &id) {
-            Found::One(upstream) => {
-                track.busy = true;
-                let kept = self.bridge.clone().keep(bond, upstream);
-                let key = Key::Step(id, 0);
-                self.spawn(key, async move { Outcome::Step(Next::Search, kept.await) });
-            }
-            Found::Unusable => track.trouble = Some(
-                "The platform has a workspace with this one's mark, and no id of it that can be used."
-                    .to_owned(),
-            ),
-            Found::None if !track.is_settled(&bond, began) => {}
-            Found::None if bond.step == BondStep::Leaving => {
-                track.busy = true;
-                let buried = self.bridge.clone().bury(Arc::clone(&self.api), id);
-                let key = Key::Step(id, 0);
-                self.spawn(key, async move { Outcome::Step(Next::Bury, buried.await) });
-            }
-            Found::None if track.blind => {}
-            Found::None => {
-                track.making = Making::Unsent;
-                track.not_before = track.not_before.max(now);
-            }
-        }
-    }
-
     fn tell_metrics(&self, board: &Board, now: Instant) {
         let bridge = &self.bridge.inner;
         let (left, _) = bridge.client.limits();
@@ -430,7 +332,7 @@ impl Driver {
         self.bridge.bond(id).map(|bond| bond.version).unwrap_or_default()
     }
 
-    fn spawn(&mut self, key: Key, call: impl Future<Output = Outcome> + Send + 'static) {
+    pub(super) fn spawn(&mut self, key: Key, call: impl Future<Output = Outcome> + Send + 'static) {
         let task = self.calls.spawn(call);
         self.keys.insert(task.id(), key);
     }
@@ -453,171 +355,4 @@ fn tell_connector(api: &Api, track: &mut Track, id: &WorkspaceId, held: bool) {
         link.tell(ToConnector::Paused { paused: held, message: message.to_owned() });
         track.told = Some((link.generation, held));
     }
-}
-
-impl Bridge {
-    /// Takes what came of a heartbeat.
-    fn take_beat(
-        &self,
-        board: &mut Board,
-        id: WorkspaceId,
-        version: i64,
-        beaten: Result<Option<u64>, Failed>,
-        now: Instant,
-    ) {
-        let Board { tracks, beats, condition } = board;
-        let Some(track) = tracks.get_mut(&id) else { return };
-        match beaten {
-            Ok(Some(card)) => {
-                self.count_call("heartbeat", None);
-                track.note("heartbeat", "200".to_owned());
-                track.accept();
-                (track.heard, track.trouble) = (Some(now), None);
-                track.card_now = Some(card);
-                // Before the first registration of this process nobody knows what was registered.
-                track.card.get_or_insert(card);
-                beats.heard(&id, now, chance());
-                if condition.hear(Ok(()), now) {
-                    board.resume(now);
-                }
-            }
-            // It left; the next comparison takes it out.
-            Ok(None) => beats.failed(&id, now, chance()),
-            Err(Failed::Own(why)) => {
-                beats.failed(&id, now, chance());
-                track.trouble = Some(why);
-            }
-            Err(Failed::Call(error)) => {
-                self.count_call("heartbeat", Some(&error));
-                track.note("heartbeat", answered(&error));
-                beats.failed(&id, now, chance());
-                let back = condition.hear(Err(&error), now);
-                match error {
-                    CallError::Unauthorized(_) => self.refused(track, id, version, now),
-                    CallError::RateLimited(_) => {}
-                    error => track.trouble = Some(error.to_string()),
-                }
-                if back {
-                    board.resume(now);
-                }
-            }
-        }
-    }
-
-    /// Takes what came of a step.
-    fn take_step(
-        &self,
-        board: &mut Board,
-        id: WorkspaceId,
-        step: Next,
-        version: i64,
-        outcome: Result<Done, Failed>,
-        now: Instant,
-    ) {
-        let Some(track) = board.tracks.get_mut(&id) else { return };
-        track.busy = false;
-        let called = !matches!(step, Next::Hold | Next::Release | Next::Bury | Next::Search);
-        match outcome {
-            Ok(done) => {
-                let name = match done {
-                    Done::Registered(_) => "register",
-                    _ => name_of(step),
-                };
-                if called {
-                    self.count_call(name, None);
-                    track.note(name, "done".to_owned());
-                }
-                track.done(now);
-                self.finished(track, id, done, now);
-                if called && board.condition.hear(Ok(()), now) {
-                    board.resume(now);
-                }
-            }
-            Err(Failed::Own(why)) => track.wait(now, why),
-            Err(Failed::Call(error)) => {
-                self.count_call(name_of(step), Some(&error));
-                track.note(name_of(step), answered(&error));
-                self.failed(track, id, step, version, &error, now);
-                if board.condition.hear(Err(&error), now) {
-                    board.resume(now);
-                }
-            }
-        }
-    }
-
-    fn finished(&self, track: &mut Track, id: WorkspaceId, done: Done, now: Instant) {
-        match done {
-            Done::Made | Done::Minted => {
-                track.theirs = Theirs::Unknown;
-                track.accept();
-            }
-            Done::Looked(row) => {
-                track.looked = Some(now);
-                if let Some(bond) = self.bond(&id) {
-                    track.see(&row, &self.url(&bond), now);
-                }
-            }
-            Done::Registered(card) => {
-                track.accept();
-                track.registered(card, now);
-                tracing::info!(workspace = %id, "registered on the platform");
-            }
-            Done::CardSent(card) => (track.card, track.card_now) = (Some(card), Some(card)),
-            Done::Missing => {
-                track.theirs = Theirs::Missing;
-                (track.word, track.seen) = (Some("removed".to_owned()), Some(now));
-            }
-            Done::Stored => {}
-        }
-    }
-
-    fn failed(
-        &self,
-        track: &mut Track,
-        id: WorkspaceId,
-        step: Next,
-        version: i64,
-        error: &CallError,
-        now: Instant,
-    ) {
-        if step == Next::Create {
-            track.making = if error.may_be_done() { Making::Perhaps } else { Making::Unsent };
-            track.blind |= matches!(error, CallError::Strange(200..=299, _));
-        }
-        match error {
-            CallError::RateLimited(wait) => track.not_before = now + *wait,
-            // A look shows no credential; what refuses one there is the registration behind it.
-            CallError::Unauthorized(_)
-                if matches!(step, Next::Look | Next::Register | Next::UpdateCard) =>
-            {
-                self.refused(track, id, version, now);
-                track.wait(now, error.to_string());
-            }
-            CallError::Unauthorized(_) => track.wait(now, OPERATOR_REFUSED.to_owned()),
-            error => track.wait(now, error.to_string()),
-        }
-    }
-
-    /// A token was refused: it is read anew once, then it counts as no good.
-    fn refused(&self, track: &mut Track, id: WorkspaceId, version: i64, now: Instant) {
-        self.inner.tokens.remove(&id);
-        if track.refuse(version, now) {
-            track.trouble = Some(
-                "The platform refuses the workspace's token: it was revoked or rotated there. Give \
-                 the new one with relay workspace set --platform-token-file."
-                    .to_owned(),
-            );
-        }
-        // Whether it was deleted shows nowhere else than in its row.
-        track.theirs = Theirs::Unauthorized;
-    }
-
-    fn count_call(&self, call: &'static str, error: Option<&CallError>) {
-        self.inner.metrics.platform.call(call, error.map_or("ok", CallError::label));
-    }
-}
-
-/// What a call was answered, for people.
-fn answered(error: &CallError) -> String {
-    error.status().map_or_else(|| error.label().replace('_', " "), |status| status.to_string())
 }

@@ -2,8 +2,9 @@
 //!
 //! `config` says which platform, `client` speaks its API within its `budget`, `reconcile` decides what
 //! each agent needs and `driver` does it by `steps`; `beats` keeps the time of the heartbeats, `board`
-//! what is known, and `view` shows it. `outward` carries what agents ask of the platform; `sources` and
-//! `peers` say who may call them as it, or through its URLs. A bond in the registry is what of all that outlives the process.
+//! what is known, by `listing` and every other `outcome`, and `view` shows it. `outward` carries what agents
+//! ask of the platform; `sources` and `peers` say who may call them as it, or through its URLs. A bond in
+//! the registry is what of all that outlives the process.
 
 mod agent;
 pub mod answer;
@@ -11,15 +12,19 @@ pub mod beats;
 mod board;
 pub mod budget;
 pub mod client;
+mod condition;
 pub mod config;
 mod driver;
 pub mod enrol;
+mod listing;
+mod outcome;
 pub mod outward;
 pub mod peers;
 pub mod preflight;
 pub mod reconcile;
 pub mod sources;
 mod steps;
+mod track;
 mod transport;
 mod view;
 

@@ -163,6 +163,7 @@ fn change(
     by: Actor,
 ) -> Result<Bond, StoreError> {
     let before = select(work.connection, platform, id)?.ok_or(StoreError::NoBond { id })?;
+    let change = still_wanted(before.step, change);
     work.connection
         .prepare_cached(
             "UPDATE bonds SET step = coalesce(?3, step), begun_at = coalesce(?4, begun_at), \
@@ -206,6 +207,18 @@ fn change(
         }
     }
     Ok(now)
+}
+
+/// What is left of a change for a bond that is ending, or over: a call that was under way then may
+/// come back with news of a counterpart, which is to go all the same.
+fn still_wanted(step: BondStep, change: BondChange) -> BondChange {
+    match step {
+        BondStep::Leaving if change.step != Some(BondStep::Gone) => {
+            BondChange { upstream: change.upstream, ..BondChange::default() }
+        }
+        BondStep::Gone => BondChange::default(),
+        _ => change,
+    }
 }
 
 fn store_token(

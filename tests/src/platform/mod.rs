@@ -16,15 +16,20 @@
 //!   registration makes the key by whose end a silent workspace is seen to be offline; a beat extends it.
 //! - **Limits.** So many requests a minute of one address, with `X-RateLimit-*` on every answer, 429 and
 //!   `Retry-After`. Hosted for many, it answers an empty 404 without the organisation's id.
+//! - **Calls to agents**: see [`Platform::call`], [`Platform::delegate`] and [`Platform::queued`].
 //! - **Faults**, each switched on by a test: see [`Fault`], and [`Platform::oddly`] for hostile answers.
 
 mod api;
+mod calls;
 mod journal;
 mod oddity;
 mod rules;
 mod server;
 mod state;
+#[cfg(test)]
+mod tests;
 
+pub use calls::{Queued, Reached};
 pub use journal::{Call, Credential};
 pub use oddity::{Fault, Oddity};
 pub use state::{Row, Times};

@@ -71,6 +71,15 @@ impl State {
     }
 }
 
+/// Why the platform does not call this host, if it does not.
+pub(super) fn dispatch_refusal(host: &str, hosted: bool) -> Option<&'static str> {
+    let refused = "workspace URL is not publicly routable";
+    let unspecified = ["0.0.0.0", "[::]"].contains(&host);
+    let called =
+        host != "localhost" && !unspecified && takes_url(&format!("http://{host}"), hosted);
+    (!called).then_some(refused)
+}
+
 /// Whether the platform takes this URL at registration. Of names, only those below `example.com`
 /// resolve in this world, to public addresses.
 pub(super) fn takes_url(url: &str, hosted: bool) -> bool {

@@ -1,6 +1,7 @@
 //! The platform's HTTP server: counts, judges, answers, and breaks where a test wants it.
 
 use super::{
+    calls,
     journal::{Call, matches},
     oddity::{Answer, json, whole},
     rules::{Count, Head},
@@ -43,7 +44,7 @@ async fn connection(stream: TcpStream, state: Arc<Mutex<State>>) {
 }
 
 /// `None` cuts the connection.
-async fn answer(request: Request<Incoming>, state: &Mutex<State>) -> Option<Response<Answer>> {
+async fn answer(request: Request<Incoming>, state: &Arc<Mutex<State>>) -> Option<Response<Answer>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.ok()?.to_bytes();
     let body: Value =
@@ -56,7 +57,12 @@ async fn answer(request: Request<Incoming>, state: &Mutex<State>) -> Option<Resp
         origin: field(&parts.headers, "origin"),
         org: field(&parts.headers, "x-molecule-org-id"),
     };
+    let drained = drained(&head, &body);
     let (status, right, count, oddity) = decide(&mut lock(state), &head, body);
+    if let Some(workspace) = drained.filter(|_| status == 200) {
+        // The queued call may come before this answer.
+        tokio::spawn(calls::drain(state.clone(), workspace));
+    }
     let mut answer = match oddity {
         Some(oddity) => oddity.answer(status, right).await?,
         // Without the organisation's id nothing is said at all.
@@ -110,6 +116,14 @@ fn decide(
         status,
     });
     (status, right, count, odd.map(|odd| odd.oddity))
+}
+
+/// Whose queue a heartbeat drains: that of an agent with room for a task.
+fn drained(head: &Head, body: &Value) -> Option<String> {
+    let busy = body.get("active_tasks").and_then(Value::as_u64).unwrap_or_default() > 0;
+    let workspace = body.get("workspace_id").and_then(Value::as_str);
+    let beats = head.path == "/registry/heartbeat" && !busy;
+    workspace.filter(|_| beats).map(str::to_owned)
 }
 
 fn field(fields: &HeaderMap, name: &str) -> Option<String> {

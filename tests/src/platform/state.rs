@@ -1,6 +1,7 @@
 //! What the platform knows: its workspaces, their tokens, and what time makes of them.
 
 use super::{
+    calls::{Idle, Queued},
     journal::Call,
     oddity::{Fault, Odd},
 };
@@ -8,7 +9,8 @@ use certs::random::random_bytes;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde_json::{Value, json};
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -21,12 +23,22 @@ pub struct Times {
     pub key: Duration,
     /// How long a workspace may wait for its first registration.
     pub provisioning: Duration,
+    /// How long nothing may come from an agent that was called.
+    pub patience: Duration,
+    /// When a delegation is sent again after a 502.
+    pub delegate_again: Duration,
 }
 
 impl Default for Times {
     fn default() -> Times {
         let seconds = Duration::from_secs;
-        Times { silent: seconds(90), key: seconds(180), provisioning: seconds(600) }
+        Times {
+            silent: seconds(90),
+            key: seconds(180),
+            provisioning: seconds(600),
+            patience: seconds(300),
+            delegate_again: seconds(8),
+        }
     }
 }
 
@@ -193,6 +205,9 @@ pub(super) struct State {
     pub(super) journal: Vec<Call>,
     pub(super) faults: HashSet<Fault>,
     pub(super) oddities: Vec<Odd>,
+    pub(super) hosts: HashMap<String, SocketAddr>,
+    pub(super) queue: Vec<Queued>,
+    pub(super) idle: Option<Idle>,
     pub(super) per_minute: u32,
     pub(super) window: (Instant, u32),
 }
@@ -207,6 +222,9 @@ impl State {
             journal: Vec::new(),
             faults: HashSet::new(),
             oddities: Vec::new(),
+            hosts: HashMap::new(),
+            queue: Vec::new(),
+            idle: None,
             per_minute,
             window: (Instant::now(), 0),
         }

@@ -125,3 +125,25 @@ async fn a_removed_workspace_leaves_what_it_made_and_forgets_what_it_adopted() {
     again.adoption = Some(Adoption { platform, upstream: "other".into(), token });
     registry.create_workspace(again, None, NOW, admin()).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_comes_back_too_late_neither_revives_a_bond_nor_leaves_a_token() {
+    let (_folder, registry) = registry();
+    let one = made(&registry, "one").await;
+    registry.begin_bond(PLATFORM.into(), one.id, NOW).await.unwrap();
+    registry.remove_workspace(one.id, NOW, admin()).await.unwrap();
+    let answered = BondChange {
+        step: Some(BondStep::Made),
+        upstream: Some(UPSTREAM.into()),
+        token: token(),
+        ..BondChange::default()
+    };
+    let change = |change| registry.change_bond(PLATFORM.into(), one.id, change, NOW, admin());
+    let bond = change(answered.clone()).await.unwrap();
+    assert_eq!((bond.step, bond.has_token), (BondStep::Leaving, false));
+    assert_eq!(bond.upstream.as_deref(), Some(UPSTREAM), "so that it can be deleted");
+    let gone = BondChange { step: Some(BondStep::Gone), ..BondChange::default() };
+    assert_eq!(change(gone).await.unwrap().step, BondStep::Gone);
+    let bond = change(answered).await.unwrap();
+    assert_eq!((bond.step, bond.has_token), (BondStep::Gone, false));
+}

@@ -5,7 +5,7 @@ use serde_json::json;
 use std::time::Duration;
 use tests::{
     Platform,
-    platform::{Credential, Fault},
+    platform::{Credential, Fault, Oddity},
     until,
 };
 
@@ -92,6 +92,11 @@ async fn an_agent_that_the_platform_lost_registers_again_after_a_look() {
     let bridge = Bridge::start().await;
     let _agent = bridge.agent("wanderer").await;
     let row = bridge.platform.until_status("wanderer", "online").await;
+    // One that came now would lift the first of these by itself; the next one is far away.
+    until("its first heartbeat", SOON, async || {
+        bridge.platform.named("wanderer").unwrap().beats > 0
+    })
+    .await;
     for status in ["offline", "failed", "provisioning"] {
         let seen = bridge.platform.calls().len();
         bridge.platform.set_status(&row.id, status);
@@ -210,4 +215,36 @@ async fn a_workspace_that_is_removed_here_is_deleted_there_even_by_a_500() {
     let deletions = bridge.platform.calls_of(&format!("DELETE /workspaces/{}", row.id));
     assert_eq!(deletions.len(), 1, "its row says that it was done");
     assert!(bridge.relay.show_workspace(&other.workspace_id).await["platform"].is_object());
+}
+
+#[tokio::test]
+async fn a_workspace_that_is_removed_while_it_is_made_there_leaves_nothing_behind() {
+    let bridge = Bridge::start().await;
+    let late = Oddity::Late(Duration::from_secs(1));
+    bridge.platform.oddly("POST /workspaces", 1, true, late);
+    bridge.relay.add_workspace("regretted", &[]).await;
+    until("it is being made", SOON, async || !bridge.platform.rows().is_empty()).await;
+    assert_eq!(bridge.relay.cli(&["workspace", "remove", "regretted"]).await.code, 0);
+    bridge.platform.until_status("regretted", "removed").await;
+    assert_eq!(bridge.platform.rows().len(), 1);
+}
+
+#[tokio::test]
+async fn a_pause_outlives_a_restart_without_the_platform() {
+    let mut bridge = Bridge::start().await;
+    let agent = bridge.agent("held").await;
+    let row = bridge.platform.until_status("held", "online").await;
+    bridge.platform.pause(&row.id);
+    until("the pause is seen", SOON, async || bridge.shown("held").await["paused"] == json!(true))
+        .await;
+    bridge.platform.stop();
+    let before = agent.connector.status().unwrap();
+    bridge.relay.start_again_on_same_ports().await;
+    agent.connector.until_online_again(&before, SOON).await;
+    let answer = bridge.call(&agent, "m-1").await;
+    assert_eq!(answer.header("x-relay-error"), Some("RELAY_AGENT_PAUSED"), "{answer:?}");
+    until("the connector is told again", SOON, async || {
+        agent.connector.status().is_some_and(|status| status.reason.as_deref() == Some("PAUSED"))
+    })
+    .await;
 }

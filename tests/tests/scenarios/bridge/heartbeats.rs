@@ -2,8 +2,9 @@
 
 use super::Bridge;
 use serde_json::json;
+use shared::control::{Status, ToRelay};
 use std::time::Duration;
-use tests::{Platform, platform::Call, until};
+use tests::{Platform, RawIdentity, platform::Call, until};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -52,6 +53,40 @@ async fn what_an_agent_reports_is_replayed_whole_also_by_a_relay_that_restarted(
 }
 
 #[tokio::test]
+async fn what_a_connector_reports_is_sent_on_whole() {
+    let bridge = quick().await;
+    let workspace = bridge.relay.add_workspace("reporter", &[]).await;
+    let identity = RawIdentity::join(&workspace.join).await;
+    let mut hello = identity.hello();
+    hello.status.current_task = "thinking".to_owned();
+    hello.status.runtime_metadata = json!({"capabilities": {"status_mgmt": true}});
+    let mut link = identity.connect().await;
+    link.send(&ToRelay::Hello(Box::new(hello.clone()))).await;
+    let has = |task: &'static str, rate: f64, state: &'static str| {
+        move |call: &Call| {
+            is_beat(call)
+                && call.body["current_task"] == json!(task)
+                && call.body["error_rate"] == json!(rate)
+                && call.body["runtime_state"] == json!(state)
+                && call.body["runtime_metadata"]["capabilities"]["status_mgmt"] == json!(true)
+        }
+    };
+    bridge.platform.until_call("the report of HELLO", has("thinking", 0.0, "")).await;
+    let status = Status {
+        current_task: "stuck".to_owned(),
+        error_rate: 0.75,
+        runtime_state: "wedged".to_owned(),
+        ..hello.status
+    };
+    link.send(&ToRelay::Heartbeat(Box::new(status))).await;
+    bridge.platform.until_call("that of a heartbeat", has("stuck", 0.75, "wedged")).await;
+    bridge.platform.until_status("reporter", "degraded").await;
+    for _ in 0..3 {
+        bridge.platform.until_call("nothing lifts it", has("stuck", 0.75, "wedged")).await;
+    }
+}
+
+#[tokio::test]
 async fn heartbeats_end_with_the_link() {
     let bridge = quick().await;
     let agent = bridge.agent("leaver").await;
@@ -75,6 +110,28 @@ async fn heartbeats_end_with_the_link() {
     }
     assert!(bridge.platform.named("leaver").unwrap().beats <= before + 1);
     drop((agent.agent, other));
+}
+
+#[tokio::test]
+async fn heartbeats_end_with_the_agent_behind_a_link_that_stays() {
+    let bridge = quick().await;
+    let agent = bridge.agent("crashed").await;
+    bridge.platform.until_call("a heartbeat", is_beat).await;
+    drop(agent.agent);
+    until("a restart of it would have been over", Duration::from_secs(60), async || {
+        let shown = bridge.relay.show_workspace("crashed").await;
+        shown["status"] == json!("degraded") && shown["platform"]["next"] == json!(null)
+    })
+    .await;
+    let shown = bridge.relay.show_workspace("crashed").await;
+    assert_eq!(shown["connected"], json!(true), "{shown}");
+    let beats = bridge.platform.named("crashed").unwrap().beats;
+    let other = bridge.agent("alive").await;
+    for _ in 0..3 {
+        bridge.platform.until_call("a heartbeat of the other agent", is_beat).await;
+    }
+    assert!(bridge.platform.named("crashed").unwrap().beats <= beats + 1);
+    drop(other);
 }
 
 #[tokio::test]

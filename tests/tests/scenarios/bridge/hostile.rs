@@ -139,3 +139,39 @@ async fn agents_live_without_the_list() {
     bridge.platform.delete(&row.id);
     agent.connector.until_state("refused").await;
 }
+
+#[tokio::test]
+async fn a_decoy_token_of_a_deleted_workspace_is_never_kept() {
+    let bridge = Bridge::start().await;
+    let agent = bridge.agent("decoyed").await;
+    let row = bridge.platform.until_status("decoyed", "online").await;
+    // It is deleted between the look and the registration.
+    let before = json!({"id": row.id, "status": "offline", "url": row.url}).to_string();
+    bridge.platform.oddly(
+        &format!("GET /workspaces/{}", row.id),
+        1,
+        false,
+        Oddity::Is(200, before),
+    );
+    bridge.platform.delete(&row.id);
+    agent.connector.until_state("refused").await;
+    let registered = bridge.platform.named("decoyed").unwrap().registrations;
+    assert_eq!(registered, row.registrations, "what is deleted stays so");
+    until("it is over", SOON, async || bridge.shown("decoyed").await["step"] == json!("gone"))
+        .await;
+}
+
+#[tokio::test]
+async fn a_platform_that_fails_open_is_not_taken_at_its_word() {
+    let bridge =
+        Bridge::with(Platform::start(), |relay| relay.env("RELAY_PLATFORM_BEAT", "0.5")).await;
+    let _agent = bridge.agent("doubted").await;
+    let row = bridge.platform.until_status("doubted", "online").await;
+    let token = bridge.platform.rotate(&row.id);
+    bridge.platform.fault(Fault::FailsOpen, true);
+    bridge.platform.set_status(&row.id, "failed");
+    bridge.platform.until_status("doubted", "online").await;
+    bridge.platform.fault(Fault::FailsOpen, false);
+    shows(&bridge, "doubted", "refuses the workspace's token").await;
+    assert!(bridge.platform.is_live(&row.id, &token), "nothing was minted or revoked meanwhile");
+}
