@@ -131,6 +131,7 @@ pub(super) fn hello(
             also: process.agent.also(),
             card,
             status: status.clone(),
+            beats_itself: process.agent.beats_itself(),
         }))
     };
     let hello = with_card(known.card.clone());
