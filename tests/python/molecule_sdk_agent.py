@@ -1,11 +1,12 @@
 """An agent on the platform's SDK: serves at a port of its own, registers, pulls its secrets, beats.
 
-Prints one JSON line when it serves, one when it has registered, and one when its loop has ended.
+Prints one JSON line when it serves, one when it has registered, and one when its loop has ended. Without a
+workspace it only serves.
 """
 
 import json
 import os
-import sys
+import threading
 
 from molecule_agent import A2AServer, RemoteAgentClient
 
@@ -26,7 +27,9 @@ def tell(**what):
 server = A2AServer(answer, port=int(os.environ.get("PORT", "0")))
 server.start_in_background()
 tell(port=server.port)
-sys.stdin.readline()
+if "WORKSPACE_ID" not in os.environ:
+    # It knows no platform, and only serves.
+    threading.Event().wait()
 
 client = RemoteAgentClient(
     workspace_id=os.environ["WORKSPACE_ID"],

@@ -113,7 +113,9 @@ fn pass(scanner: &mut Scanner<'_>, way: &[&[u8]], found: &mut Option<MessageId>)
                 let text = serde_json::from_slice::<String>(scanner.slice(value)?);
                 *found = text.ok().filter(|text| !text.is_empty()).map(|text| MessageId::of(&text));
             }
-            _ => drop(scanner.value()?),
+            _ => {
+                scanner.value()?;
+            }
         }
         scanner.space();
         match scanner.peek()? {

@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dashmap::DashMap;
 use shared::ids::{Address, WorkspaceId};
 use shared::secret::Secret;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub use self::client::Client;
 pub use self::config::PlatformConfig;
@@ -60,6 +60,8 @@ struct Inner {
     pace: Pace,
     callers: Callers,
     peers: Peers,
+    /// Room for the calls of agents.
+    carried: Semaphore,
     /// Whether the platform is hosted for many.
     hosted: bool,
     registry: Registry,
@@ -99,6 +101,7 @@ impl Bridge {
             pace: config.pace,
             callers: config.callers.clone(),
             peers: Peers::default(),
+            carried: Semaphore::new(outward::CARRIED_MAX),
             hosted: config.org.is_some(),
             registry,
             public,

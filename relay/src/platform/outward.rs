@@ -29,6 +29,8 @@ pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 const ANSWER_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Patience for the answer to anything but a message.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Calls under way at a time, each with up to 1 MiB of an answer, or a place for a longer one.
+pub(super) const CARRIED_MAX: usize = 512;
 /// How long a call waits for its place in the rate limit.
 const PLACE_WITHIN: Duration = Duration::from_secs(5);
 /// What an agent gets for a token that registers anew: its calls go by its link, whatever they show.
@@ -242,6 +244,8 @@ impl Bridge {
         body: Bytes,
     ) -> Result<Response<Bytes>, NotAnswered> {
         let there = own.there.as_deref().ok_or(NoToken::None)?;
+        let room = self.inner.carried.try_acquire();
+        let _room = room.map_err(|_| NotAnswered::busy(PLACE_WITHIN))?;
         let mut tries = 0;
         loop {
             tries += 1;

@@ -125,12 +125,9 @@ async fn what_goes_wrong_is_said_so_that_nothing_is_sent_again_that_was_sent() {
     .await;
     assert_refused(&offline, 503, "RELAY_AGENT_OFFLINE");
     let agent = Agent::start("a2a");
-    let _connector = Connector::builder(
-        &bridge.relay.cli(&["workspace", "join", "resets"]).await.stdout.trim().to_owned(),
-        agent.port(),
-    )
-    .start_online()
-    .await;
+    let join = bridge.relay.cli(&["workspace", "join", "resets", "--json"]).await.json();
+    let join = join["join"].as_str().expect("a join string");
+    let _connector = Connector::builder(join, agent.port()).start_online().await;
     let answer = bridge.say(&row.url, "m-2", &[]).await;
     assert_eq!(answer.status, 200, "what was never sent may be sent again: {answer:?}");
     let redirect = bridge.say(&row.url, "m-3", &[("x-test-behaviour", "status:307")]).await;

@@ -2,52 +2,37 @@
 
 use super::Bridge;
 use serde_json::{Value, json};
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
-use tests::{Connector, Port, Process, platform::Call, sdk, until, world::message};
+use std::{path::Path, process::Command, time::Duration};
+use tests::{Connector, Port, Process, http, platform::Call, sdk, until, world::message};
+use tokio::task::JoinSet;
 
 const SOON: Duration = Duration::from_secs(20);
 /// Python reads a lot before it begins.
 const START: Duration = Duration::from_secs(60);
 
-/// Its process, which serves before it registers: only then is its connector started.
-struct SdkAgent {
-    process: Process,
-    go: std::fs::File,
-    _folder: tempfile::TempDir,
-}
+/// Its process.
+struct SdkAgent(Process);
 
 impl SdkAgent {
-    /// Starts it at this port; `None` where there is no Python for it.
+    /// Starts it at this port, and waits until it serves; `None` where there is no Python for it.
     async fn start(port: u16, env: &[(&str, &str)], tokens: &Path) -> Option<SdkAgent> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let pipe = folder.path().join("go");
-        let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
-        assert!(made.success());
-        let both = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).expect("a pipe");
         let mut command = Command::new(sdk::python().await?);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/molecule_sdk_agent.py");
         command.arg(script).env("PORT", port.to_string()).env("TOKEN_DIR", tokens);
         command.envs(env.iter().copied());
-        command.stdin(Stdio::from(both.try_clone().expect("a pipe")));
         let process = Process::spawn("molecule-agent", command);
         process.wait_for_line(|line| line.starts_with("{\"port\""), START).await;
-        Some(SdkAgent { process, go: both, _folder: folder })
+        Some(SdkAgent(process))
     }
 
-    /// Lets it register; yields what it was answered.
-    async fn begin(&mut self) -> Value {
-        use std::io::Write;
-        self.go.write_all(b"\n").expect("a pipe");
-        let line = self.process.wait_for_line(|line| line.starts_with("{\"secrets\""), START).await;
+    /// What it was answered when it registered and asked around.
+    async fn told(&self) -> Value {
+        let line = self.0.wait_for_line(|line| line.starts_with("{\"secrets\""), START).await;
         serde_json::from_str(&line).expect("its answers")
     }
 
     async fn until_ended(&self) -> String {
-        self.process.wait_for_line(|line| line.starts_with("{\"ended\""), SOON).await
+        self.0.wait_for_line(|line| line.starts_with("{\"ended\""), SOON).await
     }
 }
 
@@ -60,36 +45,19 @@ async fn quick() -> Bridge {
 
 /// Calls the agent through the platform, twenty times at once.
 async fn crowd(bridge: &Bridge, id: &str) {
-    let calls = (0..20).map(|n| async move {
+    let platform = bridge.platform.url();
+    let mut calls = JoinSet::new();
+    for n in 0..20 {
+        let url = format!("{platform}/workspaces/{id}/a2a");
         let body = message("message/send", &format!("crowd-{n}"), "hello");
-        bridge.platform.call(id, &body).await
-    });
-    for reached in futures_all(calls).await {
+        calls.spawn(async move { http::post_json(&url, &body).await });
+    }
+    for reached in calls.join_all().await {
+        let reached = reached.expect("an answer");
         let json = reached.json();
         assert_eq!((reached.status, &json["status"]), (200, &json!("ok")), "{json}");
         assert_eq!(json["result"], json!({"text": "you said: hello", "runs": 1}));
     }
-}
-
-async fn futures_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut open: Vec<_> = futures.map(Box::pin).map(Some).collect();
-    let mut done: Vec<Option<F::Output>> = open.iter().map(|_| None).collect();
-    std::future::poll_fn(|cx| {
-        for (future, place) in open.iter_mut().zip(&mut done) {
-            if let Some(polled) = future
-                && let std::task::Poll::Ready(output) = polled.as_mut().poll(cx)
-            {
-                (*place, *future) = (Some(output), None);
-            }
-        }
-        if open.iter().all(Option::is_none) {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
-    done.into_iter().flatten().collect()
 }
 
 fn is_beat_with(task: &'static str) -> impl Fn(&Call) -> bool {
@@ -101,12 +69,12 @@ async fn inbound_only_the_agent_speaks_to_the_platform_itself() {
     let bridge = quick().await;
     let workspace = bridge.relay.add_workspace("inbound", &[]).await;
     let tokens = tempfile::tempdir().unwrap();
-    let made = bridge.platform.until_status("inbound", "provisioning").await;
+    let made = until("it is made", SOON, async || bridge.platform.named("inbound")).await;
     // The platform's operator gives it a token of its own.
     let minted = until("it is made", SOON, async || {
         let path = format!("{}/workspaces/{}/tokens", bridge.platform.url(), made.id);
         let bearer = format!("Bearer {}", bridge.platform.admin_token());
-        let answer = tests::http::post(&path, &[("Authorization", &bearer)], b"").await.ok()?;
+        let answer = http::post(&path, &[("Authorization", &bearer)], b"").await.ok()?;
         Some(answer.json()["auth_token"].as_str()?.to_owned())
     })
     .await;
@@ -117,13 +85,13 @@ async fn inbound_only_the_agent_speaks_to_the_platform_itself() {
         ("AUTH_TOKEN", &minted),
         ("TASK", "itself"),
     ];
-    let Some(mut agent) = SdkAgent::start(port.number(), &env, tokens.path()).await else { return };
+    let Some(agent) = SdkAgent::start(port.number(), &env, tokens.path()).await else { return };
     let _connector = Connector::builder(&workspace.join, port.number())
         .args(["--local-path", "/a2a/inbound", "--close-connections", "--own-heartbeats"])
         .start_online()
         .await;
     bridge.platform.until_status("inbound", "online").await;
-    agent.begin().await;
+    agent.told().await;
     bridge.platform.until_call("its own heartbeat", is_beat_with("itself")).await;
     let seen = bridge.platform.calls().len();
     crowd(&bridge, &made.id).await;
@@ -162,10 +130,10 @@ async fn behind_the_facade_it_registers_at_every_start_and_a_pause_ends_its_loop
             ("PEER", &peer_row.id),
             ("TASK", task),
         ];
-        let Some(mut agent) = SdkAgent::start(port.number(), &env, tokens.path()).await else {
+        let Some(agent) = SdkAgent::start(port.number(), &env, tokens.path()).await else {
             return;
         };
-        let told = agent.begin().await;
+        let told = agent.told().await;
         assert_eq!(told["secrets"], json!({"KEY": "value"}), "{told}");
         assert_eq!(told["peers"], json!(["peer"]), "{told}");
         assert!(told["peer"]["result"].is_object(), "{told}");
