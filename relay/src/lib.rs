@@ -56,6 +56,7 @@ use crate::card::signing::{CardKeyError, CardSigner};
 use crate::config::{AdminTokenSource, Config, ForeignUrls, SealingSource};
 use crate::direct_url::Rules;
 use crate::edge::Edge;
+use crate::edge::bridged::Continued;
 use crate::edge::card_request::Cards;
 use crate::edge::delegate;
 use crate::edge::direct::{self, Direct};
@@ -240,6 +241,7 @@ impl Relay {
             load: Load::new(config.max_in_flight),
             guesses: Guesses::default(),
             paces: Paces::default(),
+            continued: Continued::default(),
             draining: Arc::clone(&draining),
         });
         let tunnel = Arc::new(Tunnel {

@@ -199,6 +199,9 @@ pub struct Hello {
     /// The agent's status.
     #[serde(default)]
     pub status: Status,
+    /// Whether the agent sends heartbeats to its platform itself, so that nobody else must.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beats_itself: bool,
 }
 
 /// The relay's answer to HELLO.

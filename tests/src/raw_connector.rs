@@ -94,6 +94,7 @@ impl RawIdentity {
             also: Vec::new(),
             card: Value::Null,
             status: Status::default(),
+            beats_itself: false,
         }
     }
 

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use shared::ids::WorkspaceId;
 use shared::limits::ALSO_MAX;
 use tokio::sync::watch;
@@ -64,6 +65,13 @@ pub(crate) struct ConnectArgs {
     /// Serves the platform on this address of loopback, for the agent's own calls: they cross the link
     #[arg(long, value_name = "ADDR", env = "AGENT_CONNECTOR_PLATFORM_LISTEN")]
     platform_listen: Option<String>,
+    /// Gives each request a connection of its own and says Connection: close on it, for an agent whose
+    /// server takes one connection at a time
+    #[arg(long, env = "AGENT_CONNECTOR_CLOSE_CONNECTIONS", value_parser = FalseyValueParser::new())]
+    close_connections: bool,
+    /// The agent sends heartbeats to its platform itself: a relay that brings agents to one sends none
+    #[arg(long, env = "AGENT_CONNECTOR_OWN_HEARTBEATS", value_parser = FalseyValueParser::new())]
+    own_heartbeats: bool,
     /// Reserved for the request inspector, which is not there yet; any address, or off
     #[arg(long, value_name = "ADDR", env = "AGENT_CONNECTOR_INSPECT")]
     inspect: Option<String>,
@@ -123,6 +131,8 @@ impl ConnectArgs {
             return Err(ConnectorError::Config(sentence));
         }
         config.policy.also = self.also;
+        config.policy.close_connections = self.close_connections;
+        config.policy.beats_itself = self.own_heartbeats;
         config.policy.all = self.expose == Expose::All;
         // An empty variable is none.
         let listen = self.platform_listen.as_deref().map(str::trim);

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TE, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use shared::codes::{AbortCode, Delivery, StreamCode};
@@ -175,6 +175,9 @@ fn build_request(
         server.uri(path)
     } else {
         fields.insert(HOST, server.authority.clone());
+        if agent.closes_connections() {
+            fields.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         Uri::from(path)
     };
     let length = content_length(&fields).map_err(|()| {

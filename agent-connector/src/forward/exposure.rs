@@ -26,6 +26,11 @@ pub struct Policy {
     pub all: bool,
     /// Further ports of the same agent.
     pub also: Vec<Also>,
+    /// Each request has a connection of its own, which ends with it: some servers serve one connection
+    /// until it ends, and nobody else meanwhile.
+    pub close_connections: bool,
+    /// The agent sends its heartbeats itself.
+    pub beats_itself: bool,
 }
 
 /// What crosses, and where it goes.

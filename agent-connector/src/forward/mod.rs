@@ -86,6 +86,16 @@ impl Agent {
         &self.server.origin
     }
 
+    /// Whether each request has a connection of its own.
+    pub(crate) const fn closes_connections(&self) -> bool {
+        self.policy.close_connections
+    }
+
+    /// Whether it sends its heartbeats itself.
+    pub const fn beats_itself(&self) -> bool {
+        self.policy.beats_itself
+    }
+
     /// Where else it listens, as URLs.
     pub fn also(&self) -> Vec<String> {
         self.also.iter().map(|server| server.origin.url()).collect()

@@ -33,7 +33,7 @@ pub fn admit(
         Some(_) => Err(Failure::Forbidden),
         None if open => Ok(()),
         None => match (workspace.callers, name) {
-            (CallerPolicy::Link, AgentName::Address(_)) => Ok(()),
+            (CallerPolicy::Link, AgentName::Address(_)) | (_, AgentName::Bridged(_)) => Ok(()),
             _ => Err(Failure::Unauthenticated),
         },
     }
@@ -110,7 +110,10 @@ impl Entry {
         match name {
             AgentName::Host(_) if dialect == Dialect::Grpc => Self::Grpc,
             AgentName::Host(_) => Self::Host,
-            AgentName::Address(_) | AgentName::Id(_) | AgentName::Alias(_) => Self::Base,
+            AgentName::Address(_)
+            | AgentName::Id(_)
+            | AgentName::Alias(_)
+            | AgentName::Bridged(_) => Self::Base,
         }
     }
 }
@@ -247,7 +250,7 @@ fn is_card(entry: Entry, rest: &str, announced: Option<&Exposure>) -> bool {
 
 const fn binding(dialect: Dialect) -> Binding {
     match dialect {
-        Dialect::JsonRpc | Dialect::JsonRpcOk => Binding::JsonRpc,
+        Dialect::JsonRpc | Dialect::JsonRpcOk | Dialect::Molecule => Binding::JsonRpc,
         Dialect::Grpc => Binding::Grpc,
         Dialect::HttpJson | Dialect::Problem => Binding::HttpJson,
     }

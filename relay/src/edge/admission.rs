@@ -11,6 +11,7 @@ use shared::wire::RequestHead;
 use shared::wire::fields::within_limits;
 
 use super::access::{self, Entry, Reach};
+use super::bridged;
 use super::called::Called;
 use super::card_request::{CardAsked, Document};
 use super::deadline::Deadline;
@@ -69,7 +70,10 @@ impl Edge {
         let card_asked =
             CardAsked::new(document, &parts.method, &self.cards, &asked.name, validators);
         let streams = takes_events(&parts.headers);
-        let keep_alive = workspace.keep_alive && keep_alive::is_wanted(&parts.headers);
+        // A platform takes every answer whole, comments and all.
+        let keep_alive = workspace.keep_alive
+            && dialect != Dialect::Molecule
+            && keep_alive::is_wanted(&parts.headers);
         let credential = asked.principal().and_then(Principal::credential);
         let of_token = credential.map(|credential| credential.allowance.methods);
         let allowed = workspace.allowance.methods.within(of_token.unwrap_or_default());
@@ -145,12 +149,14 @@ impl Edge {
     fn look_up(&self, name: &AgentName) -> Result<Arc<Workspace>, Failure> {
         let found = match name {
             AgentName::Address(address) => self.registry.by_address(address),
-            AgentName::Id(id) => self.registry.by_id(id),
+            AgentName::Id(id) | AgentName::Bridged(id) => self.registry.by_id(id),
             AgentName::Alias(alias) | AgentName::Host(alias) => self.registry.by_alias(alias),
         };
         match (found, name) {
             (Lookup::Live(workspace), _) => Ok(workspace),
-            (Lookup::Gone, AgentName::Id(id)) => Err(Failure::WorkspaceGone(*id)),
+            (Lookup::Gone, AgentName::Id(id) | AgentName::Bridged(id)) => {
+                Err(Failure::WorkspaceGone(*id))
+            }
             (Lookup::Gone | Lookup::Unknown, _) => Err(Failure::UnknownWorkspace),
         }
     }
@@ -175,7 +181,10 @@ impl Edge {
             (None, _) => None,
         };
         let entry = Entry::of(&asked.name, asked.dialect);
-        let reach = access::reach(entry, asked.rest, &parts.method, workspace.expose, list)?;
+        let reach = match asked.name {
+            AgentName::Bridged(_) => Some(bridged::REACH),
+            _ => access::reach(entry, asked.rest, &parts.method, workspace.expose, list)?,
+        };
         let last_seen = match presence {
             Presence::Left(since) => Some(since),
             Presence::Connected(_) | Presence::Never => None,

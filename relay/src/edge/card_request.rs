@@ -94,7 +94,7 @@ impl CardAsked {
         let public = &self.cards.public;
         let by_path = match &self.name {
             AgentName::Address(address) => public.base(&address.reveal()),
-            AgentName::Id(id) => public.base(&id.to_string()),
+            AgentName::Id(id) | AgentName::Bridged(id) => public.base(&id.to_string()),
             AgentName::Alias(alias) | AgentName::Host(alias) => public.base(alias.as_str()),
         };
         let (base, host) = match &self.name {

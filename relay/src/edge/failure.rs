@@ -93,6 +93,18 @@ pub enum Failure {
     Deadline(Duration),
     /// The store cannot do its work; the sentence says why.
     StoreUnavailable(String),
+    /// The platform sent the message before; what became of it ends the sentence.
+    Duplicate(WorkspaceId, &'static str),
+    /// The answer is longer than the platform reads, bytes.
+    AnswerTooLong(WorkspaceId, u64),
+    /// The agent answered with a redirect, which the platform would follow anywhere.
+    Redirected(WorkspaceId),
+    /// The address of whoever calls as the platform is none of the platform's.
+    SourceDenied,
+    /// The platform does not answer an agent's own call, or refuses the relay; the sentence says why.
+    PlatformAway(String, Delivery),
+    /// The platform takes no more calls for so many seconds.
+    PlatformBusy(u32),
 }
 
 /// What a caller is told.
@@ -157,22 +169,29 @@ impl Failure {
                 (403, "RELAY_FORBIDDEN")
             }
             Self::PathDenied => (403, "RELAY_PATH_DENIED"),
-            Self::RegistrationOnly | Self::PushDenied(_) => (403, "RELAY_FORBIDDEN"),
+            Self::RegistrationOnly | Self::PushDenied(_) | Self::SourceDenied => {
+                (403, "RELAY_FORBIDDEN")
+            }
             Self::UnknownWorkspace => (404, "RELAY_UNKNOWN_WORKSPACE"),
             Self::NotFound(_) => (404, "RELAY_NOT_FOUND"),
             Self::MethodNotAllowed(_) => (405, "RELAY_METHOD_NOT_ALLOWED"),
+            Self::Duplicate(..) => (409, "RELAY_DUPLICATE"),
             Self::WorkspaceGone(_) => (410, "RELAY_WORKSPACE_GONE"),
             Self::BodyTooLarge(_) => (413, "RELAY_BODY_TOO_LARGE"),
             Self::UriTooLong => (414, "RELAY_URI_TOO_LONG"),
             Self::UnsupportedMediaType => (415, "RELAY_UNSUPPORTED_MEDIA_TYPE"),
             Self::RateLimited
             | Self::PushedTooFast
+            | Self::PlatformBusy(_)
             | Self::CallerBusy(_)
             | Self::AgentLimited(..) => (429, "RELAY_RATE_LIMITED"),
             Self::HeadersTooLarge => (431, "RELAY_HEADERS_TOO_LARGE"),
             Self::NotImplemented(_) => (501, "RELAY_NOT_IMPLEMENTED"),
             Self::TunnelLost(_) => (502, "RELAY_TUNNEL_LOST"),
-            Self::Protocol(_) | Self::CardTooLong(_) => (502, "RELAY_UPSTREAM_PROTOCOL"),
+            Self::Protocol(_)
+            | Self::CardTooLong(_)
+            | Self::AnswerTooLong(..)
+            | Self::Redirected(_) => (502, "RELAY_UPSTREAM_PROTOCOL"),
             Self::AgentOffline(..) | Self::Uncalled(..) | Self::LinkLost(_) => {
                 (503, "RELAY_AGENT_OFFLINE")
             }
@@ -182,6 +201,7 @@ impl Failure {
             Self::Overloaded => (503, "RELAY_OVERLOADED"),
             Self::Draining => (503, "RELAY_DRAINING"),
             Self::StoreUnavailable(_) => (503, "RELAY_STORE_UNAVAILABLE"),
+            Self::PlatformAway(..) => (503, "RELAY_PLATFORM_UNAVAILABLE"),
             Self::Deadline(_) => (504, "RELAY_DEADLINE"),
             Self::HttpVersion | Self::GrpcVersion => (505, "RELAY_HTTP_VERSION"),
             Self::Aborted(_, abort) => match abort.code {
@@ -313,7 +333,25 @@ impl Failure {
                 "Agent {id} gets requests faster than its operator lets it. Try again in {seconds} s."
             ),
             Self::Draining => "The relay is shutting down. Try again in a moment.".into(),
-            Self::StoreUnavailable(why) => why.clone(),
+            Self::StoreUnavailable(why) | Self::PlatformAway(why, _) => why.clone(),
+            Self::Duplicate(id, became) => format!(
+                "Agent {id} was given a message with this `messageId` before, and {became}. It is \
+                 not run twice."
+            ),
+            Self::AnswerTooLong(id, limit) => format!(
+                "The answer of agent {id} is over {limit} bytes, where the platform would cut it in \
+                 silence. What was asked is done; ask for less of it at a time."
+            ),
+            Self::Redirected(id) => format!(
+                "Agent {id} answered with a redirect, which is not passed on to the platform. Its \
+                 owner can give agent-connector the right path with --local-path."
+            ),
+            Self::SourceDenied => "Calls of the platform are not taken from this address (relay \
+                serve --platform-sources)."
+                .into(),
+            Self::PlatformBusy(seconds) => format!(
+                "The platform's rate limit is reached, and heartbeats go first. Try again in {seconds} s."
+            ),
             Self::Deadline(waited) => {
                 format!("The agent did not begin its answer within {} s.", waited.as_secs_f64())
             }
@@ -330,7 +368,10 @@ impl Failure {
             | Self::Protocol(_)
             | Self::CardTooLong(_)
             | Self::CredentialEnded(_)
+            | Self::Duplicate(..)
             | Self::Deadline(_) => Delivery::Maybe,
+            Self::AnswerTooLong(..) | Self::Redirected(_) => Delivery::Delivered,
+            Self::PlatformAway(_, delivery) => *delivery,
             // Before the head, "delivered" is more than a connector can know.
             Self::Aborted(_, abort) => match abort.delivery {
                 Delivery::NotSent => Delivery::NotSent,
@@ -358,7 +399,8 @@ impl Failure {
             // Spread, so that those who were refused together do not come back together.
             Self::Overloaded => Some(1 + getrandom::u32().unwrap_or_default() % 5),
             Self::AgentPaused(_) | Self::AgentBusy(_) => Some(30),
-            Self::StoreUnavailable(_) => Some(5),
+            Self::StoreUnavailable(_) | Self::PlatformAway(..) => Some(5),
+            Self::PlatformBusy(seconds) => Some(*seconds),
             Self::Aborted(_, abort) => match abort.code {
                 AbortCode::Refused => Some(1),
                 AbortCode::Busy => Some(30),
@@ -384,6 +426,9 @@ impl Failure {
             | Self::CredentialEnded(id)
             | Self::Aborted(id, _)
             | Self::Protocol(id)
+            | Self::Duplicate(id, _)
+            | Self::AnswerTooLong(id, _)
+            | Self::Redirected(id)
             | Self::CardTooLong(id) => Some(*id),
             _ => None,
         }

@@ -19,10 +19,10 @@ use crate::shard::Home;
 use crate::tunnel::LiveLinks;
 
 /// Frames of an answer under way between two shards.
-const FRAMES_MAX: usize = 4;
+pub const FRAMES_MAX: usize = 4;
 
 /// One frame, or none at the end, and whether nothing follows it.
-type Piece = (Option<Result<Frame<Bytes>, Cut>>, bool);
+pub type Piece = (Option<Result<Frame<Bytes>, Cut>>, bool);
 
 /// The frames of an answer that comes from another shard. Dropping it ends the exchange there.
 #[derive(Debug)]
@@ -86,6 +86,12 @@ async fn pass_on(mut body: AnswerBody, frames: mpsc::Sender<Piece>) {
 }
 
 impl Handed {
+    /// The frames of an answer that somebody else reads to its end, whoever takes them; `over` where
+    /// its head is all.
+    pub fn taken(frames: mpsc::Receiver<Piece>, over: bool) -> Self {
+        Self { frames, over, _exchange: JoinSet::new() }
+    }
+
     /// The next frame. A task that ended without having told the end has cut the answer.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if self.over {

@@ -8,7 +8,9 @@
 //! first bytes of a request (`prefix`, `envelope`; all of it for its method, where a policy says which may be
 //! used: `called`, `method_guard`, `method_policy`) and an agent's card: `card_request` tells who asks
 //! for one, `card_answer` serves it, edited by [`crate::card`], with the validator of `card_tag`.
-//! `own_api` serves the registration API, and `send` what agents say to each other.
+//! `own_api` serves the registration API, and `send` what agents say to each other. Where the relay bridges
+//! to a platform, `bridged` takes its calls, by `message_id` and none twice (`remembered`), and `upstream`
+//! those of agents to it.
 
 pub mod access;
 mod admission;
@@ -16,6 +18,7 @@ pub mod answer_body;
 #[cfg(test)]
 pub(crate) mod arriving;
 pub mod body_source;
+pub mod bridged;
 pub mod budgets;
 pub mod called;
 pub mod caller_body;
@@ -44,6 +47,7 @@ pub mod last_event;
 pub mod listener;
 pub mod load;
 pub mod mark;
+pub mod message_id;
 pub mod method_guard;
 pub mod method_policy;
 pub mod observed;
@@ -53,6 +57,7 @@ mod own_call;
 pub mod prefix;
 pub mod push;
 pub mod record;
+pub mod remembered;
 pub mod render;
 pub mod request_name;
 pub mod route;
@@ -61,6 +66,7 @@ pub mod service;
 pub mod sse;
 pub mod trace;
 pub mod upload;
+mod upstream;
 pub mod watch;
 
 pub use service::Edge;

@@ -32,7 +32,9 @@ use super::push;
 use super::render::Dialect;
 use super::route::{Route, route};
 use super::service::{Asked, Edge, No};
+use super::upstream;
 use crate::admin::api::{self, Asker};
+use crate::platform::outward;
 use crate::principal::{BadCredential, Principal};
 use crate::tunnel::outbound::{BodyCut, Call, CallBody, CallReply, Part, ReplyEnd, Speaker};
 
@@ -103,6 +105,14 @@ impl Edge {
             return self.hear_push(speaker, head, body).await;
         }
         let judged = self.api.doorman.judge(&head.fields);
+        if let (Some(bridge), Some(workspace)) = (&self.api.platform, speaker.workspace)
+            && let Some((own, asked)) = upstream::asked(bridge, workspace, &judged, &head, &path)
+        {
+            let _place = self.load.enter()?;
+            let parts = parts_of(head, &path)?;
+            let body = whole(Some(body), outward::REQUEST_BYTES_MAX).await?;
+            return Ok(self.ask_platform(bridge, &own, asked, &parts, body).await?);
+        }
         let principal = whose_call(speaker.workspace, judged, &path);
         let mut parts = parts_of(head, &path)?;
         let caller = || Caller::new(speaker.remote.ip(), Some(speaker.home.shard()), &self.public);
@@ -130,7 +140,11 @@ impl Edge {
             Route::CardKeys => {
                 return self.card_keys().ok_or_else(|| no_card_keys().into());
             }
-            Route::Secrets | Route::MissingSlash | Route::NoAgent | Route::Nothing => {
+            Route::Bridged(_)
+            | Route::Secrets
+            | Route::MissingSlash
+            | Route::NoAgent
+            | Route::Nothing => {
                 return Err(Failure::NotFound("The relay has nothing at this path.").into());
             }
         };

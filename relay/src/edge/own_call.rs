@@ -148,6 +148,7 @@ fn form(path: &str) -> &'static str {
         Route::Send(None) => "/a2a",
         Route::Send(Some(_)) => "/workspaces/{id}/a2a",
         Route::Agent { .. } => "/agents/{name}/",
+        Route::Bridged(_) => "/molecule/{address}",
         Route::Secrets | Route::MissingSlash | Route::NoAgent | Route::Nothing => "(nothing)",
     }
 }

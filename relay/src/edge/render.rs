@@ -6,6 +6,7 @@ use http::header::{
 };
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
+use shared::codes::Delivery;
 
 use super::failure::Verdict;
 use super::grpc;
@@ -22,6 +23,9 @@ pub enum Dialect {
     HttpJson,
     /// gRPC: a status in trailers.
     Grpc,
+    /// As a platform reads it that is bridged to: of a refusal's body it keeps nothing but a string
+    /// `error`, and none of its fields; what was refused with 502 it sends again.
+    Molecule,
     /// Everything else: problem details (RFC 9457).
     Problem,
 }
@@ -41,10 +45,20 @@ impl Dialect {
     }
 
     /// The status of a refusal.
-    pub const fn status(self, verdict: &Verdict) -> StatusCode {
+    pub fn status(self, verdict: &Verdict) -> StatusCode {
         match self {
             Self::JsonRpcOk | Self::Grpc => StatusCode::OK,
             Self::JsonRpc | Self::HttpJson | Self::Problem => verdict.status,
+            Self::Molecule => match (verdict.status, verdict.delivery) {
+                // What surely never reached the agent may be sent again.
+                (_, Delivery::NotSent) if verdict.code == "RELAY_UPSTREAM_REFUSED" => {
+                    StatusCode::BAD_GATEWAY
+                }
+                (StatusCode::BAD_GATEWAY, Delivery::Maybe | Delivery::Delivered) => {
+                    StatusCode::GATEWAY_TIMEOUT
+                }
+                (status, _) => status,
+            },
         }
     }
 }
@@ -70,6 +84,7 @@ pub fn refusal(
             ("application/json", json_rpc(verdict, id, request))
         }
         Dialect::HttpJson => ("application/json", http_json(verdict, request).to_string()),
+        Dialect::Molecule => ("application/json", molecule(verdict).to_string()),
         Dialect::Problem => ("application/problem+json", problem(verdict, request).to_string()),
     };
     let body = Bytes::from(body);
@@ -137,6 +152,15 @@ fn http_json(verdict: &Verdict, request: &str) -> Value {
         "message": verdict.message,
         "details": details(verdict, request),
     }})
+}
+
+/// The code stands in the sentence too, which is all that the platform passes on.
+fn molecule(verdict: &Verdict) -> Value {
+    json!({
+        "error": format!("{} ({})", verdict.message, verdict.code),
+        "code": verdict.code,
+        "delivery": verdict.delivery.name(),
+    })
 }
 
 fn problem(verdict: &Verdict, request: &str) -> Value {
@@ -207,6 +231,7 @@ mod tests {
             (Dialect::JsonRpcOk, 200, "/error/message"),
             (Dialect::HttpJson, 503, "/error/message"),
             (Dialect::Problem, 503, "/detail"),
+            (Dialect::Molecule, 503, "/code"),
         ] {
             let response = refusal(&offline(1), dialect, None, "r-1");
             assert_eq!(response.status(), status);
@@ -214,7 +239,53 @@ mod tests {
             assert_eq!(response.headers()["x-relay-delivery"], "not-sent");
             assert_eq!(response.headers()["retry-after"], "5");
             let body: Value = serde_json::from_slice(response.body()).unwrap();
-            assert_eq!(body.pointer(pointer).unwrap(), &Value::from(offline(1).message));
+            let said = body.pointer(pointer).unwrap();
+            match dialect {
+                Dialect::Molecule => assert_eq!(said, "RELAY_AGENT_OFFLINE"),
+                _ => assert_eq!(said, &Value::from(offline(1).message)),
+            }
+        }
+    }
+
+    #[test]
+    fn the_platform_reads_a_sentence_and_sends_again_only_what_was_never_sent() {
+        use shared::codes::AbortCode::{Busy, Refused, UpstreamProtocol, UpstreamRefused};
+        use shared::codes::AbortCode::{UpstreamReset, UpstreamTimeout};
+        let id = WORKSPACE.parse().unwrap();
+        let aborted = |code, delivery| {
+            let message = "It says why.".to_owned();
+            Failure::Aborted(id, shared::wire::Abort { code, delivery, message })
+        };
+        let (maybe, not) = (Delivery::Maybe, Delivery::NotSent);
+        for (failure, status) in [
+            (aborted(UpstreamRefused, not), 502),
+            (aborted(UpstreamReset, maybe), 504),
+            (aborted(UpstreamReset, not), 502),
+            (aborted(UpstreamProtocol, maybe), 504),
+            (aborted(UpstreamTimeout, maybe), 504),
+            (aborted(Refused, not), 503),
+            (aborted(Busy, not), 503),
+            (Failure::TunnelLost(id), 504),
+            (Failure::Protocol(id), 504),
+            (Failure::AnswerTooLong(id, 10), 504),
+            (Failure::Redirected(id), 504),
+            (Failure::Deadline(Duration::from_secs(1)), 504),
+            (Failure::AgentOffline(id, None), 503),
+            (Failure::LinkLost(id), 503),
+            (Failure::AgentPaused(id), 503),
+            (Failure::AgentBusy(id), 503),
+            (Failure::Overloaded, 503),
+            (Failure::Draining, 503),
+            (Failure::Duplicate(id, "it still works on it"), 409),
+            (Failure::UnknownWorkspace, 404),
+            (Failure::SourceDenied, 403),
+        ] {
+            let verdict = failure.verdict();
+            let response = refusal(&verdict, Dialect::Molecule, None, "r-1");
+            assert_eq!(response.status(), status, "{failure:?}");
+            let body: Value = serde_json::from_slice(response.body()).unwrap();
+            let said = body["error"].as_str().unwrap();
+            assert!(said.ends_with(&format!("({})", verdict.code)), "{said}");
         }
     }
 }

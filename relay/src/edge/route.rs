@@ -27,6 +27,8 @@ pub enum Route<'p> {
         /// The path behind the name: empty, or beginning with a slash.
         rest: &'p str,
     },
+    /// An agent, as the platform calls it that the relay bridges to, by the address that it was told.
+    Bridged(Address),
     /// The keys with which the relay signs cards.
     CardKeys,
     /// A client that resolved a card's address against a base without its final slash.
@@ -48,6 +50,9 @@ pub enum AgentName {
     Alias(Alias),
     /// The alias, as the label of a host: the agent's whole origin is there, and nothing else.
     Host(Alias),
+    /// The address that the platform was told: knowing it is a credential too, whatever other callers
+    /// have to show.
+    Bridged(WorkspaceId),
 }
 
 /// Reads a host and a raw path: an agent's host has nothing of the relay's own.
@@ -77,6 +82,9 @@ pub fn route(path: &str) -> Route<'_> {
     if Api::owns(path) {
         return Route::Api;
     }
+    if let Some(below) = path.strip_prefix("/molecule/") {
+        return bridged(below);
+    }
     let Some(below) = path.strip_prefix("/agents/") else { return Route::Nothing };
     let (text, rest) = below.split_at(below.find('/').unwrap_or(below.len()));
     if text == ".well-known" {
@@ -85,6 +93,15 @@ pub fn route(path: &str) -> Route<'_> {
     match agent_name(text) {
         Some(name) => Route::Agent { name, rest },
         None => Route::Nothing,
+    }
+}
+
+/// The platform calls exactly the URL that it was told, or puts `/a2a` behind it.
+fn bridged(below: &str) -> Route<'_> {
+    let (address, rest) = below.split_at(below.find('/').unwrap_or(below.len()));
+    match address.parse() {
+        Ok(address) if matches!(rest, "" | "/a2a" | "//a2a") => Route::Bridged(address),
+        _ => Route::Nothing,
     }
 }
 
@@ -110,6 +127,14 @@ mod tests {
             let path = format!("{base}{rest}");
             let Route::Agent { name, rest: found, .. } = route(&path) else { panic!("{path}") };
             assert_eq!((name, found), (AgentName::Address(address), rest));
+        }
+        let bridged = format!("/molecule/{}", address.reveal());
+        for (rest, fits) in
+            [("", true), ("/a2a", true), ("//a2a", true), ("/", false), ("/x", false)]
+        {
+            let path = format!("{bridged}{rest}");
+            let expected = if fits { Route::Bridged(address) } else { Route::Nothing };
+            assert_eq!(route(&path), expected, "{path}");
         }
         assert!(matches!(
             route("/agents/my-agent/a2a"),

@@ -8,10 +8,12 @@ use http::header::{CONNECTION, EXPECT, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
+use shared::codes::Delivery;
 use shared::ids::InstanceId;
 
 use super::access::{self, Entry};
 use super::answer_body::AnswerBody;
+use super::bridged::Continued;
 use super::caller_body::CallerBody;
 use super::card_request::Cards;
 use super::cards::no_card_keys;
@@ -72,6 +74,8 @@ pub struct Edge {
     pub guesses: Guesses,
     /// How fast agents post to webhooks.
     pub paces: Paces,
+    /// What the platform's calls left, whose caller may have gone.
+    pub continued: Continued,
     /// Whether the relay shuts down; the tunnel knows it too.
     pub draining: Arc<AtomicBool>,
 }
@@ -91,12 +95,17 @@ impl No {
     pub(super) const fn new(failure: Failure, dialect: Dialect, id: Option<Vec<u8>>) -> Self {
         Self { failure, dialect, id, last: false, recorded: false }
     }
+
+    /// Whether the agent got the request.
+    pub(super) fn delivery(&self) -> Delivery {
+        self.failure.verdict().delivery
+    }
 }
 
 impl Edge {
     /// Answers one request. `caller` is the other end of the connection that it came on.
     pub async fn answer(
-        &self,
+        self: &Arc<Self>,
         request: Request<Incoming>,
         caller: &Caller,
     ) -> Response<AnswerBody> {
@@ -116,7 +125,7 @@ impl Edge {
     }
 
     async fn try_answer(
-        &self,
+        self: &Arc<Self>,
         parts: &mut request::Parts,
         body: Incoming,
         caller: &Caller,
@@ -137,6 +146,7 @@ impl Edge {
                 access::dialect(Entry::of(name, Dialect::Problem), rest, &parts.method)
             }
             Route::Send(_) => Dialect::JsonRpc,
+            Route::Bridged(_) if self.api.platform.is_some() => Dialect::Molecule,
             _ => Dialect::Problem,
         };
         let has_body = !body.is_end_stream();
@@ -171,7 +181,11 @@ impl Edge {
                 "No card is here. The base URL of an agent needs its final slash.",
             ))),
             Route::NoAgent => Err(No::new(Failure::UnknownWorkspace, dialect, None)),
-            Route::Nothing => Err(plain(Failure::NotFound(
+            Route::Bridged(address) if self.api.platform.is_some() => {
+                let body = CallerBody::new(body, parts.version, self.max_body_bytes);
+                Box::pin(self.called_by_platform(parts, body, address, caller, request_id)).await
+            }
+            Route::Bridged(_) | Route::Nothing => Err(plain(Failure::NotFound(
                 "Nothing is here. An agent's URL looks like /agents/{address}/.",
             ))),
             Route::Agent { name: AgentName::Host(alias), rest } => {

@@ -19,6 +19,11 @@ pub(super) fn is_here(api: &Api, workspace: &Workspace) -> bool {
     !workspace.paused && api.live.newest(&workspace.id).is_some_and(|link| takes(&link))
 }
 
+/// Whether an agent sends its heartbeats to the platform itself: one of the relay's says less than its own.
+pub(super) fn beats_itself(api: &Api, workspace: &Workspace) -> bool {
+    api.live.newest(&workspace.id).is_some_and(|link| link.announced().beats_itself)
+}
+
 /// The last full report of an agent, as the platform's heartbeat has it. What the agent said over HTTP
 /// wins over what its connector sees, and stays until it says something else: a heartbeat replaces
 /// everything that the platform knew.

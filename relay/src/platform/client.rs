@@ -14,7 +14,7 @@ use shared::secret::Secret;
 use super::answer::{self, CallError, Created, Row};
 use super::budget::{Budget, Purpose};
 use super::config::{PlatformConfig, PlatformUrl};
-use super::transport::Transport;
+use super::transport::{ANSWER_TIMEOUT, Transport};
 
 /// The longest list of workspaces, bytes: thousands of them with their cards.
 const LIST_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -241,7 +241,18 @@ impl Client {
         bytes_max: usize,
         once: bool,
     ) -> Result<Response<Bytes>, CallError> {
-        let answer = self.inner.transport.exchange(request, bytes_max, once).await?;
+        self.send_for(request, bytes_max, once, ANSWER_TIMEOUT).await
+    }
+
+    /// The same, for an answer that may take so long.
+    pub async fn send_for(
+        &self,
+        request: Request<Bytes>,
+        bytes_max: usize,
+        once: bool,
+        patience: Duration,
+    ) -> Result<Response<Bytes>, CallError> {
+        let answer = self.inner.transport.exchange(request, bytes_max, once, patience).await?;
         let told = answer::told(answer.status(), answer.headers());
         self.budget().hear(told, Instant::now());
         Ok(answer)

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use certs::files;
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use http::Uri;
 use http::uri::Authority;
 use shared::secret::Secret;
+
+use super::sources::{self, Network};
 
 /// The variable that holds the admin or org token itself.
 pub const PLATFORM_TOKEN_VARIABLE: &str = "RELAY_PLATFORM_TOKEN";
@@ -36,6 +39,13 @@ pub struct PlatformArgs {
     /// Requests a minute that the platform takes of the relay's address [default: 600]
     #[arg(long, value_name = "N", env = "RELAY_PLATFORM_RATE")]
     pub platform_rate: Option<String>,
+    /// Take the platform's calls, which show no credential, from these networks alone, between commas
+    /// [default: from everywhere]
+    #[arg(long, value_name = "CIDR,...", env = "RELAY_PLATFORM_SOURCES")]
+    pub platform_sources: Option<String>,
+    /// Ask the platform about peers who call an agent with a credential of the platform's
+    #[arg(long, env = "RELAY_PLATFORM_VERIFY", value_parser = FalseyValueParser::new())]
+    pub platform_verify: bool,
 }
 
 /// The platform, and how to speak to it.
@@ -49,6 +59,17 @@ pub struct PlatformConfig {
     pub org: Option<String>,
     /// How often it is called.
     pub pace: Pace,
+    /// Who may call as it.
+    pub callers: Callers,
+}
+
+/// Who may call agents at the URLs that the platform was told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Callers {
+    /// Where calls without a credential come from; `None` is from everywhere.
+    pub sources: Option<Vec<Network>>,
+    /// Whether the platform is asked about those who show one.
+    pub verify: bool,
 }
 
 /// How often the platform is called.
@@ -243,10 +264,20 @@ impl PlatformArgs {
                 usual.per_minute
             }
         };
+        let sources = filled(self.platform_sources).and_then(|text| {
+            let part = |part| {
+                mistakes.push(format!(
+                    "--platform-sources cannot have `{part}`; give networks like 192.0.2.0/24 \
+                     between commas."
+                ));
+            };
+            sources::read(&text).map_err(part).ok()
+        });
         match (url, source) {
             (Ok(url), Some(token)) if mistakes.is_empty() => {
                 let pace = Pace { beat, look, per_minute };
-                Ok(Some(PlatformConfig { url, token, org, pace }))
+                let callers = Callers { sources, verify: self.platform_verify };
+                Ok(Some(PlatformConfig { url, token, org, pace, callers }))
             }
             _ => Err(mistakes),
         }
@@ -290,11 +321,13 @@ mod tests {
             platform_beat: Some("31".into()),
             platform_look: Some("never".into()),
             platform_rate: Some("0".into()),
+            platform_sources: Some("10.0.0.0/99".into()),
             ..args("platform.example.com")
         };
         let mistakes = wrong.build(None).unwrap_err();
-        assert_eq!(mistakes.len(), 6, "{mistakes:#?}");
-        for (flag, mistake) in ["url", "TOKEN", "org", "beat", "look", "rate"].iter().zip(&mistakes)
+        assert_eq!(mistakes.len(), 7, "{mistakes:#?}");
+        for (flag, mistake) in
+            ["url", "TOKEN", "org", "beat", "look", "rate", "sources"].iter().zip(&mistakes)
         {
             assert!(mistake.contains(flag), "{mistake}");
         }

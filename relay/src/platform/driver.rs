@@ -26,7 +26,7 @@ const BEATS_AT_A_TIME: usize = 24;
 /// Other calls under way at a time.
 const STEPS_AT_A_TIME: usize = 8;
 /// Heartbeats that are due this soon have their places kept.
-const SOON: Duration = Duration::from_secs(2);
+pub(super) const SOON: Duration = Duration::from_secs(2);
 /// Between two lists, however much one is wanted.
 pub(super) const LIST_AFTER: Duration = Duration::from_secs(1);
 
@@ -156,11 +156,16 @@ impl Driver {
             (track.theirs, track.seen) = (Theirs::Unknown, None);
         }
         let here = workspace.is_some_and(|workspace| agent::is_here(&self.api, workspace));
-        let ours = track.ours(bond, workspace.is_none(), here, now);
+        let itself = workspace.is_some_and(|workspace| agent::beats_itself(&self.api, workspace));
+        let mut ours = track.ours(bond, workspace.is_none(), here, now);
+        // Its own heartbeats are not seen here.
+        ours.lapsed &= !itself;
         tell_connector(&self.api, track, &id, ours.held);
         let down = condition.down.is_some();
         let plan = next(ours, if down { Theirs::Unreachable } else { track.theirs }, false);
-        if plan.contains(&Next::Beat) {
+        if itself {
+            beats.end(&id);
+        } else if plan.contains(&Next::Beat) {
             beats.begin(id, now, chance());
         } else if !here || !down {
             beats.end(&id);

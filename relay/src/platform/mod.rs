@@ -2,7 +2,9 @@
 //!
 //! `config` says which platform, `client` speaks its API within its `budget`, `reconcile` decides what
 //! each agent needs and `driver` does it by `steps`; `beats` keeps the time of the heartbeats, `board`
-//! what is known, by `listing` and every other `outcome`, and `view` shows it. A bond in the registry is what of all that outlives the process.
+//! what is known, by `listing` and every other `outcome`, and `view` shows it. `outward` carries what agents
+//! ask of the platform; `sources` and `peers` say who may call them as it, or through its URLs. A bond in
+//! the registry is what of all that outlives the process.
 
 mod agent;
 pub mod answer;
@@ -16,26 +18,31 @@ mod driver;
 pub mod enrol;
 mod listing;
 mod outcome;
+pub mod outward;
+pub mod peers;
 pub mod preflight;
 pub mod reconcile;
+pub mod sources;
 mod steps;
 mod track;
 mod transport;
 mod view;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 use shared::ids::{Address, WorkspaceId};
 use shared::secret::Secret;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub use self::client::Client;
 pub use self::config::PlatformConfig;
 pub use self::driver::run;
 
 use self::board::Board;
-use self::config::Pace;
+use self::config::{Callers, Pace};
+use self::peers::Peers;
 use crate::metrics::Metrics;
 use crate::public::PublicUrl;
 use crate::registry::{Bond, BondStep, Registry, StoreError};
@@ -51,6 +58,10 @@ struct Inner {
     client: Client,
     name: Arc<str>,
     pace: Pace,
+    callers: Callers,
+    peers: Peers,
+    /// Room for the calls of agents.
+    carried: Semaphore,
     /// Whether the platform is hosted for many.
     hosted: bool,
     registry: Registry,
@@ -88,6 +99,9 @@ impl Bridge {
             client: Client::new(config, token)?,
             name: config.url.name(),
             pace: config.pace,
+            callers: config.callers.clone(),
+            peers: Peers::default(),
+            carried: Semaphore::new(outward::CARRIED_MAX),
             hosted: config.org.is_some(),
             registry,
             public,
@@ -135,6 +149,17 @@ impl Bridge {
         let bond = self.inner.registry.bond_at(address)?;
         let over = matches!(bond.step, BondStep::Leaving | BondStep::Gone);
         (bond.platform == self.inner.name && !over).then_some(bond.workspace)
+    }
+
+    /// Whether calls without a credential are taken from this address.
+    pub fn takes_from(&self, source: IpAddr) -> bool {
+        let sources = self.inner.callers.sources.as_ref();
+        sources.is_none_or(|networks| networks.iter().any(|network| network.has(source)))
+    }
+
+    /// Whether the platform is asked about callers who show a credential.
+    pub fn verifies_peers(&self) -> bool {
+        self.inner.callers.verify
     }
 
     /// The platform's API, with its budget.

@@ -5,16 +5,17 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -30,6 +31,10 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_MAX: usize = 16;
 /// A connection that was idle for longer may be closed by the other end at any moment.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Answers of up to so many bytes are read whenever they come.
+const SHORT_BYTES_MAX: usize = 1024 * 1024;
+/// Of longer ones, so many at a time: 256 MiB at the most, with 16 MiB each.
+const LONG_MAX: usize = 16;
 /// What of an answer's head is held before it is parsed, bytes.
 const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
@@ -62,11 +67,13 @@ pub(super) struct Transport {
     idle: Mutex<Vec<Idle>>,
     /// Read when it is first called over https.
     tls: OnceCell<Arc<ClientConfig>>,
+    /// For answers that are longer than [`SHORT_BYTES_MAX`].
+    long: Semaphore,
 }
 
 impl Transport {
     pub(super) fn new(url: PlatformUrl) -> Self {
-        Self { url, idle: Mutex::default(), tls: OnceCell::new() }
+        Self { url, idle: Mutex::default(), tls: OnceCell::new(), long: Semaphore::new(LONG_MAX) }
     }
 
     /// Sends `request` and reads its answer, of at most `bytes_max`. What must not be done twice goes
@@ -77,10 +84,11 @@ impl Transport {
         request: Request<Bytes>,
         bytes_max: usize,
         once: bool,
+        patience: Duration,
     ) -> Result<Response<Bytes>, Lost> {
         let kept = if once { None } else { self.kept() };
         if let Some(connection) = kept {
-            match self.on(connection, request.clone(), bytes_max).await {
+            match self.on(connection, request.clone(), bytes_max, patience).await {
                 Err(Lost::NoAnswer(_)) => {}
                 answered => return answered,
             }
@@ -89,7 +97,7 @@ impl Transport {
         let connection = connection.unwrap_or_else(|_| {
             Err(format!("no connection came about within {} s", CONNECT_TIMEOUT.as_secs()))
         });
-        self.on(connection.map_err(Lost::NotSent)?, request, bytes_max).await
+        self.on(connection.map_err(Lost::NotSent)?, request, bytes_max, patience).await
     }
 
     async fn on(
@@ -97,26 +105,40 @@ impl Transport {
         mut connection: Connection,
         request: Request<Bytes>,
         bytes_max: usize,
+        patience: Duration,
     ) -> Result<Response<Bytes>, Lost> {
         let request = request.map(Full::new);
-        let answered = timeout(ANSWER_TIMEOUT, async {
+        let answered = timeout(patience, async {
             let broke = |error: hyper::Error| format!("the connection broke ({error})");
             let answer = connection.sender.send_request(request).await.map_err(broke)?;
             let (parts, body) = answer.into_parts();
-            let body = Limited::new(body, bytes_max).collect().await;
-            let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
-                Ok(error) => broke(*error),
-                Err(_) => format!("the answer is over {bytes_max} bytes"),
-            })?;
-            Ok(Response::from_parts(parts, body.to_bytes()))
+            Ok(Response::from_parts(parts, self.whole(body, bytes_max).await?))
         });
         let answered = answered.await.unwrap_or_else(|_| {
-            Err(format!("no whole answer came within {} s", ANSWER_TIMEOUT.as_secs()))
+            Err(format!("no whole answer came within {} s", patience.as_secs()))
         });
         if answered.is_ok() {
             self.keep(connection);
         }
         answered.map_err(Lost::NoAnswer)
+    }
+
+    /// Reads a body to its end. Of the long ones there are few at a time: all are held in memory.
+    async fn whole(&self, mut body: Incoming, bytes_max: usize) -> Result<Bytes, String> {
+        let (mut whole, mut long) = (BytesMut::new(), None);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| format!("the connection broke ({error})"))?;
+            let Ok(bytes) = frame.into_data() else { continue };
+            let length = whole.len() + bytes.len();
+            if length > bytes_max {
+                return Err(format!("the answer is over {bytes_max} bytes"));
+            }
+            if length > SHORT_BYTES_MAX && long.is_none() {
+                long = self.long.acquire().await.ok();
+            }
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole.freeze())
     }
 
     fn kept(&self) -> Option<Connection> {

@@ -320,6 +320,7 @@ mod tests {
             also: Vec::new(),
             card: serde_json::Value::Null,
             status: Status::default(),
+            beats_itself: false,
         };
         let refused = check_hello(&hello, id(MINE)).unwrap_err();
         assert_eq!(refused.code, RefusalCode::WrongWorkspace);

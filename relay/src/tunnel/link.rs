@@ -29,6 +29,8 @@ pub struct Announced {
     pub also: Vec<String>,
     /// The agent's card as read locally, or null.
     pub card: Value,
+    /// Whether the agent sends heartbeats to its platform itself.
+    pub beats_itself: bool,
 }
 
 impl Announced {

@@ -46,6 +46,7 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
             origin: hello.origin,
             also: hello.also.into_iter().take(ALSO_MAX).collect(),
             card: hello.card,
+            beats_itself: hello.beats_itself,
         },
         status: hello.status,
     };

@@ -197,10 +197,11 @@ pub(crate) fn to_relay() -> impl Strategy<Value = ToRelay> {
             vec(text(), 0..3),
             json(),
             status(),
+            any::<bool>(),
         ),
     )
         .prop_map(|((version, software, instance, attempt, workspace_id), rest)| {
-            let (token, exposure, origin, also, card, status) = rest;
+            let (token, exposure, origin, also, card, status, beats_itself) = rest;
             ToRelay::Hello(Box::new(Hello {
                 version,
                 software,
@@ -213,6 +214,7 @@ pub(crate) fn to_relay() -> impl Strategy<Value = ToRelay> {
                 also,
                 card,
                 status,
+                beats_itself,
             }))
         });
     let join =

@@ -1,7 +1,9 @@
 //! The answers of the mock agent, one function for each behaviour.
 
 use super::{
-    Behaviour, Documents, Entry, documents,
+    Behaviour, Documents, Entry,
+    behaviour::HELD_UNTIL,
+    documents,
     feed::{Feed, Watch},
     server::{json, text},
 };
@@ -45,6 +47,12 @@ pub(super) async fn answer(
         Behaviour::Never => std::future::pending().await,
         Behaviour::SlowHead(delay) => {
             sleep(delay).await;
+            a2a(&head.headers, &bytes, entry, watch, documents)
+        }
+        Behaviour::Held => {
+            while documents.get(HELD_UNTIL).is_none() {
+                sleep(Duration::from_millis(10)).await;
+            }
             a2a(&head.headers, &bytes, entry, watch, documents)
         }
         Behaviour::Hash => finished(watch, |_| json!(print).to_string(), 200, entry),

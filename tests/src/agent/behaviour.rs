@@ -2,6 +2,9 @@
 
 use std::{str::FromStr, time::Duration};
 
+/// The document that lets answers go which are held.
+pub(super) const HELD_UNTIL: &str = "/released";
+
 /// One behaviour; the words are those of the agent's start, of the header `x-test-behaviour`, and of
 /// the path `/test/{words}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub enum Behaviour {
     },
     /// `slow-head:MS`: as `a2a`, but the head comes so much later.
     SlowHead(Duration),
+    /// `held`: as `a2a`, but the head comes once the document [`HELD_UNTIL`] is there.
+    Held,
     /// `early-answer`: 200 and the end of the connection before the body is read.
     EarlyAnswer,
     /// `never`: reads the body and never answers.
@@ -42,6 +47,7 @@ impl FromStr for Behaviour {
             "big" => Behaviour::Big { length: value()?, chunked: false },
             "big-chunked" => Behaviour::Big { length: value()?, chunked: true },
             "slow-head" => Behaviour::SlowHead(Duration::from_millis(value()?)),
+            "held" => Behaviour::Held,
             "early-answer" => Behaviour::EarlyAnswer,
             "never" => Behaviour::Never,
             "status" => Behaviour::Status(number.parse().map_err(|e| format!("{text}: {e}"))?),

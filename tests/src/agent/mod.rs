@@ -78,6 +78,11 @@ impl Agent {
         &self.journal
     }
 
+    /// Lets the answers go that are held.
+    pub fn release(&self) {
+        self.documents.put(behaviour::HELD_UNTIL, Document::json("{}"));
+    }
+
     /// What it serves besides.
     #[must_use]
     pub fn documents(&self) -> &Documents {

@@ -17,7 +17,7 @@ const FORBIDDEN: &str = "\n{}[]|>*&!";
 /// The most tokens of one workspace.
 const TOKENS_MAX: usize = 50;
 
-type Answer = (u16, Value);
+pub(super) type Answer = (u16, Value);
 
 impl State {
     /// Answers a call that is within the limit.
@@ -32,6 +32,9 @@ impl State {
             return (503, json!({"error": error, "code": "platform_unavailable"}));
         }
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        if let Some(answer) = self.of_agent(head, &segments, credential, body) {
+            return answer;
+        }
         match (head.method.as_str(), segments.as_slice()) {
             ("POST", ["registry", "register"]) => self.register(credential, body),
             ("POST", ["registry", "heartbeat"]) => self.beat(credential, body),
@@ -199,10 +202,10 @@ impl State {
     }
 }
 
-fn unknown() -> Answer {
+pub(super) fn unknown() -> Answer {
     (404, json!({"error": "workspace not found"}))
 }
 
-fn unauthorized() -> Answer {
+pub(super) fn unauthorized() -> Answer {
     (401, json!({"error": "missing or invalid workspace token"}))
 }

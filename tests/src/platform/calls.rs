@@ -125,7 +125,7 @@ impl Platform {
     }
 }
 
-async fn call(state: &Mutex<State>, workspace: &str, body: &Value) -> Reached {
+pub(super) async fn call(state: &Mutex<State>, workspace: &str, body: &Value) -> Reached {
     let (body, message_id) = normalised(body);
     let (url, status, session) = {
         let mut state = lock(state);

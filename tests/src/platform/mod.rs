@@ -14,11 +14,14 @@
 //! - **Heartbeats** replace the whole report, answer 200 for removed and unknown workspaces, lift
 //!   `offline`, `provisioning` and `degraded`, and never `failed`, `paused` or `hibernated`. Only a
 //!   registration makes the key by whose end a silent workspace is seen to be offline; a beat extends it.
+//! - **Agents' own calls.** A workspace's secrets open to its token alone, peers and discovery to its token
+//!   where it has one; so does a call to another agent that names its caller in `X-Workspace-ID`.
 //! - **Limits.** So many requests a minute of one address, with `X-RateLimit-*` on every answer, 429 and
 //!   `Retry-After`. Hosted for many, it answers an empty 404 without the organisation's id.
 //! - **Calls to agents**: see [`Platform::call`], [`Platform::delegate`] and [`Platform::queued`].
 //! - **Faults**, each switched on by a test: see [`Fault`], and [`Platform::oddly`] for hostile answers.
 
+mod agent_api;
 mod api;
 mod calls;
 mod journal;
@@ -238,6 +241,17 @@ impl Platform {
     #[must_use]
     pub fn is_live(&self, id: &str, token: &str) -> bool {
         self.state().row(id).is_live(token)
+    }
+
+    /// Gives a workspace a secret, as its operator does.
+    pub fn set_secret(&self, id: &str, key: &str, value: &str) {
+        self.state().row(id).secrets.insert(key.to_owned(), value.into());
+    }
+
+    /// Whether any call so far showed a credential that opens nothing, or was answered 401.
+    #[must_use]
+    pub fn refused_any(&self) -> bool {
+        self.calls().iter().any(|call| call.status == 401 || call.credential == Credential::Wrong)
     }
 
     /// Switches a fault on or off.

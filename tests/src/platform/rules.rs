@@ -19,6 +19,8 @@ pub(super) struct Head {
     pub(super) token: Option<String>,
     pub(super) origin: Option<String>,
     pub(super) org: Option<String>,
+    /// The field `X-Workspace-ID`.
+    pub(super) caller: Option<String>,
 }
 
 /// How many requests are left, and when there are more.

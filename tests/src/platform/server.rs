@@ -56,13 +56,22 @@ async fn answer(request: Request<Incoming>, state: &Arc<Mutex<State>>) -> Option
             .and_then(|value| Some(value.strip_prefix("Bearer ")?.to_owned())),
         origin: field(&parts.headers, "origin"),
         org: field(&parts.headers, "x-molecule-org-id"),
+        caller: field(&parts.headers, "x-workspace-id"),
     };
+    let called = called(&head).map(|workspace| (workspace, body.clone()));
     let drained = drained(&head, &body);
     let (status, right, count, oddity) = decide(&mut lock(state), &head, body);
     if let Some(workspace) = drained.filter(|_| status == 200) {
         // The queued call may come before this answer.
         tokio::spawn(calls::drain(state.clone(), workspace));
     }
+    let (status, right) = match called.filter(|_| status == 200) {
+        Some((workspace, body)) => {
+            let reached = calls::call(state, &workspace, &body).await;
+            (reached.status, reached.json())
+        }
+        None => (status, right),
+    };
     let mut answer = match oddity {
         Some(oddity) => oddity.answer(status, right).await?,
         // Without the organisation's id nothing is said at all.
@@ -116,6 +125,12 @@ fn decide(
         status,
     });
     (status, right, count, odd.map(|odd| odd.oddity))
+}
+
+/// Which agent is called.
+fn called(head: &Head) -> Option<String> {
+    let id = head.path.strip_prefix("/workspaces/")?.strip_suffix("/a2a")?;
+    (head.method == "POST" && !id.contains('/')).then(|| id.to_owned())
 }
 
 /// Whose queue a heartbeat drains: that of an agent with room for a task.

@@ -65,6 +65,8 @@ pub struct Row {
     pub beats: usize,
     /// How many registrations came.
     pub registrations: usize,
+    /// Its secrets.
+    pub secrets: serde_json::Map<String, Value>,
     tokens: Vec<Token>,
     made: Instant,
     heard: Option<Instant>,
@@ -91,6 +93,7 @@ impl Row {
             report: Value::Null,
             beats: 0,
             registrations: 0,
+            secrets: serde_json::Map::new(),
             tokens: Vec::new(),
             made: Instant::now(),
             heard: None,

@@ -1,11 +1,14 @@
 //! A relay that is no platform itself: its agents are workspaces of one that runs elsewhere.
 
+mod calls_in;
+mod calls_out;
 mod enrolment;
 mod following;
 mod heartbeats;
 mod hostile;
 mod kills;
 mod operator;
+mod sdk;
 
 use tests::{
     Agent, Connector, Platform, RawResponse, Relay, http, operator::WorkspaceHandle,

@@ -132,6 +132,7 @@ pub(super) fn hello(
             also: process.agent.also(),
             card,
             status: status.clone(),
+            beats_itself: process.agent.beats_itself(),
         }))
     };
     let hello = with_card(known.card.clone());
