@@ -4,6 +4,7 @@ mod child;
 mod exec;
 mod http;
 mod join;
+mod papers;
 mod shared_args;
 pub mod signals;
 mod status;
@@ -34,6 +35,8 @@ enum Command {
     Exec(Box<exec::ExecArgs>),
     Join(join::JoinArgs),
     Status(status::StatusArgs),
+    Completions(papers::CompletionsArgs),
+    Man(papers::ManArgs),
 }
 
 impl Cli {
@@ -42,7 +45,9 @@ impl Cli {
         match &self.command {
             Command::Http(args) => args.log_format(),
             Command::Exec(args) => args.log_format(),
-            Command::Join(_) | Command::Status(_) => None,
+            Command::Join(_) | Command::Status(_) | Command::Completions(_) | Command::Man(_) => {
+                None
+            }
         }
     }
 
@@ -53,6 +58,8 @@ impl Cli {
             Command::Exec(args) => exec::run(*args, signals).await,
             Command::Join(args) => join::run(args, signals.shutdown()).await,
             Command::Status(args) => status::run(&args),
+            Command::Completions(args) => papers::complete(&args),
+            Command::Man(args) => papers::describe(&args),
         };
         done.unwrap_or_else(|error| {
             terminal::complain(&error);

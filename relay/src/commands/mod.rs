@@ -10,6 +10,7 @@ pub mod expiry;
 pub mod key;
 pub mod operator;
 pub mod output;
+pub mod papers;
 mod private;
 pub mod secret;
 pub mod serve;
@@ -55,6 +56,10 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Read the configuration of `serve`, report every mistake, open nothing
     Check(Box<ServeArgs>),
+    /// Write the script with which a shell completes what is typed
+    Completions(papers::CompletionsArgs),
+    /// Write the manual page, or with --dir one for each command
+    Man(papers::ManArgs),
 }
 
 impl Cli {
@@ -70,6 +75,8 @@ impl Cli {
             Command::Backup(args) => backup::back_up(&args),
             Command::Restore(args) => backup::put_back(&args),
             Command::Check(args) => check::run(*args),
+            Command::Completions(args) => papers::complete(&args),
+            Command::Man(args) => papers::describe(&args),
         }
     }
 }

@@ -26,6 +26,7 @@ mod kills;
 mod links;
 mod observed;
 mod operator;
+mod papers;
 mod parity;
 mod refusals;
 mod replays;
