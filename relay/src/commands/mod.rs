@@ -14,11 +14,12 @@ pub mod papers;
 mod private;
 pub mod secret;
 pub mod serve;
+mod settings;
 pub mod signals;
 pub mod text;
 pub mod workspace;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::exit::Failure;
 use crate::config::ServeArgs;
@@ -63,6 +64,23 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads what was typed, over the environment, over `relay.toml` where there is one. Ends the
+    /// process with code 2 where that is no command.
+    pub fn read() -> Self {
+        let typed = Self::command().get_matches();
+        let (mut commands, laid) = settings::lay_file(Self::command(), &typed);
+        let Some(laid) = laid else {
+            return Self::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
+        };
+        let matches = commands.get_matches_mut();
+        let read = Self::from_arg_matches(&matches);
+        let mut cli = read.unwrap_or_else(|error| error.format(&mut commands).exit());
+        if let Command::Serve(args) | Command::Check(args) = &mut cli.command {
+            args.file = laid;
+        }
+        cli
+    }
+
     /// Runs the command to its end.
     pub fn run(self) -> Result<(), Failure> {
         match self.command {

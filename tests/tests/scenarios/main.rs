@@ -31,6 +31,7 @@ mod parity;
 mod refusals;
 mod replays;
 mod revocation;
+mod settings;
 mod state_files;
 mod streams;
 mod tls;
