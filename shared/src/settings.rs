@@ -1,9 +1,11 @@
 //! Configuration files of both programs: TOML, in which the keys are the long names of flags.
 //!
-//! Not part of the protocol, but what both programs share: so it is behind the feature `settings`, and
-//! as pure as the rest. Whoever uses it reads the file and the environment.
+//! Not part of the protocol, but what both programs share: so it is behind the feature `settings`.
 
 mod command;
+
+use std::io::{ErrorKind, Read};
+use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -11,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 pub use command::{Laid, Reference, lay};
 
 /// No file is larger, bytes: a thousand agents have room in it.
-pub const BYTES_MAX: u64 = 1024 * 1024;
+const BYTES_MAX: u64 = 1024 * 1024;
 
 /// Where something stands, both from 1; the column counts characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -81,7 +83,23 @@ pub struct Settings {
     pub tables: Vec<Table>,
 }
 
-/// Reads a file; what can be read of it is there beside the mistakes.
+/// The text of the file, or a sentence.
+pub fn open(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(BYTES_MAX + 1).read_to_string(&mut text));
+    let path = path.display();
+    match read {
+        Ok(_) if text.len() as u64 <= BYTES_MAX => Ok(text),
+        Ok(_) => Err(format!("The configuration {path} is over 1 MiB.")),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(format!(
+            "There is no configuration {path}; check what --config or the environment names."
+        )),
+        Err(error) => Err(format!("The configuration {path} cannot be read ({error}).")),
+    }
+}
+
+/// Reads a configuration; what can be read of it is there beside the mistakes.
 pub fn read(text: &str) -> (Settings, Vec<Mistake>) {
     let (whole, errors) = DeTable::parse_recoverable(text);
     let mut mistakes: Vec<Mistake> = errors

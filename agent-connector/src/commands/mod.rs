@@ -5,6 +5,7 @@ mod exec;
 mod http;
 mod join;
 mod papers;
+mod run;
 mod shared_args;
 pub mod signals;
 mod status;
@@ -32,6 +33,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Http(Box<http::HttpArgs>),
+    Run(Box<run::RunArgs>),
     Exec(Box<exec::ExecArgs>),
     Join(join::JoinArgs),
     Status(status::StatusArgs),
@@ -41,13 +43,16 @@ enum Command {
 
 impl Cli {
     /// How the log is to look, where the command has one.
-    pub const fn log_format(&self) -> Option<LogFormat> {
+    pub fn log_format(&self) -> Option<LogFormat> {
         match &self.command {
             Command::Http(args) => args.log_format(),
+            Command::Run(args) => args.log_format(),
             Command::Exec(args) => args.log_format(),
-            Command::Join(_) | Command::Status(_) | Command::Completions(_) | Command::Man(_) => {
-                None
-            }
+            Command::Join(_)
+            | Command::Status(_)
+           
+            | Command::Completions(_)
+            | Command::Man(_) => None,
         }
     }
 
@@ -55,6 +60,7 @@ impl Cli {
     pub async fn run(self, signals: Signals) -> ExitCode {
         let done = match self.command {
             Command::Http(args) => http::run(*args, signals.shutdown()).await,
+            Command::Run(args) => run::run(*args, signals.shutdown()).await,
             Command::Exec(args) => exec::run(*args, signals).await,
             Command::Join(args) => join::run(args, signals.shutdown()).await,
             Command::Status(args) => status::run(&args),

@@ -1,10 +1,9 @@
 //! `relay.toml`: which file it is, and how it comes below flags and environment.
 
-use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, Command};
-use shared::settings::{BYTES_MAX, Laid, Reference, lay, read};
+use shared::settings::{Laid, Reference, lay, open, read};
 
 use crate::admin::token::ADMIN_TOKEN_VARIABLE;
 use crate::config::SEALING_KEY_VARIABLE;
@@ -27,9 +26,9 @@ pub(super) fn lay_file(commands: Command, matches: &ArgMatches) -> (Command, Opt
     };
     let named = typed.get_one::<PathBuf>("config").filter(|path| !path.as_os_str().is_empty());
     let (path, text) = match named {
-        Some(path) => (path.clone(), read_file(path)),
+        Some(path) => (path.clone(), open(path)),
         None => match USUAL.map(Path::new).into_iter().find(|path| path.exists()) {
-            Some(path) => (path.to_owned(), read_file(path)),
+            Some(path) => (path.to_owned(), open(path)),
             None => return (commands, None),
         },
     };
@@ -52,21 +51,4 @@ pub(super) fn lay_file(commands: Command, matches: &ArgMatches) -> (Command, Opt
         lay(command, &settings.top.settings, &mut laid, &SECRETS, &[], variable)
     });
     (commands, Some(laid))
-}
-
-fn read_file(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(BYTES_MAX + 1).read_to_string(&mut text));
-    match read {
-        Ok(_) if text.len() as u64 <= BYTES_MAX => Ok(text),
-        Ok(_) => Err(format!("The configuration {} is over 1 MiB.", path.display())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(format!(
-            "There is no configuration {}; check --config and RELAY_CONFIG.",
-            path.display()
-        )),
-        Err(error) => {
-            Err(format!("The configuration {} cannot be read ({error}).", path.display()))
-        }
-    }
 }

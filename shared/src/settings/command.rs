@@ -38,12 +38,17 @@ impl Laid {
 
     /// Adds what is wrong.
     pub fn wrong(&mut self, mistake: &Mistake) {
-        self.mistakes.push(mistake.in_file(&self.file));
+        self.mistakes.push(self.placed(mistake));
+    }
+
+    /// What is wrong, with its place before it.
+    pub fn placed(&self, mistake: &Mistake) -> String {
+        mistake.in_file(&self.file)
     }
 
     /// The variable that the file names for this secret.
     pub fn variable(&self, key: &str) -> Option<&str> {
-        self.variables.iter().find(|(known, _)| *known == key).map(|(_, name)| name.as_str())
+        self.variables.iter().rev().find(|(known, _)| *known == key).map(|(_, name)| name.as_str())
     }
 
     /// A sentence about `--KEY` that the file set, with its place before it.

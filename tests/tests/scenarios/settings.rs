@@ -1,5 +1,7 @@
 //! Configuration files: what they say, what outweighs them, and how their mistakes are told.
 
+mod run;
+
 use crate::command;
 use std::{fs, path::Path};
 use tempfile::TempDir;
