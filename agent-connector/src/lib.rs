@@ -65,6 +65,7 @@ pub async fn run(
     };
     let platform_url = opened.as_ref().map(|opened| format!("http://{}", opened.address));
     let reporter = Arc::new(Reporter::new(reports, config.status_file));
+    let target_url = config.target.origin.url();
     let agent = Arc::new(Agent::new(config.target.origin, config.policy)?);
     let mut parts = JoinSet::new();
     let serve = |bootstrap| opened.map(|opened| opened.serve(uplinks.clone(), bootstrap));
@@ -92,7 +93,7 @@ pub async fn run(
         }
     };
     if let Some(workspace) = workspace.filter(|_| lock.is_some()) {
-        reporter.keep_in(status::own_file(state.path(), &workspace));
+        reporter.keep_in(status::own_file(state.path(), &workspace), target_url);
     }
     let kept_token = credential.kept_token();
     let (public_url, host_url) = credential.known_urls();

@@ -86,6 +86,9 @@ pub struct Report {
     /// Where the agent finds the platform, if it is served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
+    /// What is dialled, or was last; for the terminal alone.
+    #[serde(skip)]
+    pub dialled: Vec<String>,
 }
 
 impl Report {
@@ -100,6 +103,7 @@ impl Report {
             since: rfc3339(SystemTime::now()),
             reason: None,
             platform: None,
+            dialled: Vec::new(),
         }
     }
 
@@ -116,6 +120,9 @@ pub(crate) struct OwnFile {
     pub(crate) report: Report,
     pub(crate) pid: u32,
     pub(crate) updated_at: String,
+    /// Where the agent listens.
+    #[serde(default)]
+    pub(crate) agent: Option<String>,
 }
 
 /// Tells each change of the state, in order, to whoever watches and to the files.
@@ -123,7 +130,7 @@ pub(crate) struct OwnFile {
 pub(crate) struct Reporter {
     watchers: watch::Sender<Report>,
     /// Beside the identity, once there is one that is kept.
-    own_file: OnceLock<PathBuf>,
+    own_file: OnceLock<(PathBuf, String)>,
     /// Where the owner wants one.
     status_file: Option<PathBuf>,
 }
@@ -133,9 +140,10 @@ impl Reporter {
         Self { watchers, own_file: OnceLock::new(), status_file }
     }
 
-    /// Keeps the state in this file from now on, besides the owner's; the first one counts.
-    pub(crate) fn keep_in(&self, own_file: PathBuf) {
-        let _ = self.own_file.set(own_file);
+    /// Keeps the state in this file from now on, besides the owner's, with the agent's URL; the first
+    /// one counts.
+    pub(crate) fn keep_in(&self, own_file: PathBuf, agent: String) {
+        let _ = self.own_file.set((own_file, agent));
     }
 
     /// Begins with what an identity knows already.
@@ -155,6 +163,11 @@ impl Reporter {
                 ..Report::beginning()
             };
         });
+    }
+
+    /// These are dialled now.
+    pub(crate) fn dials(&self, endpoints: &[String]) {
+        self.change(|report| report.dialled = endpoints.to_vec());
     }
 
     /// There is a link, and this is whose.
@@ -210,11 +223,16 @@ impl Reporter {
 
     /// The owner's file comes last, since that is the one which is waited for.
     fn write(&self, report: &Report) {
-        if let Some(own_file) = self.own_file.get() {
+        if let Some((own_file, agent)) = self.own_file.get() {
             let updated_at = rfc3339(SystemTime::now());
             write(
                 own_file,
-                &OwnFile { report: report.clone(), pid: std::process::id(), updated_at },
+                &OwnFile {
+                    report: report.clone(),
+                    pid: std::process::id(),
+                    updated_at,
+                    agent: Some(agent.clone()),
+                },
             );
         }
         if let Some(status_file) = &self.status_file {
@@ -243,7 +261,7 @@ mod tests {
         let (own, wanted) = (folder.path().join(FILE), folder.path().join("wanted.json"));
         let watchers = watch::Sender::new(Report::beginning());
         let reporter = Reporter::new(watchers.clone(), Some(wanted.clone()));
-        reporter.keep_in(own.clone());
+        reporter.keep_in(own.clone(), "http://127.0.0.1:1".into());
         let workspace = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
         reporter.begin(Some(workspace), None, None, None);
         reporter.online(workspace, "http://relay/agents/a_secret/", None, Kind::Quic);
@@ -269,7 +287,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (own, wanted) = (folder.path().join(FILE), folder.path().join("wanted.json"));
         let reporter = Reporter::new(watch::Sender::new(Report::beginning()), Some(wanted.clone()));
-        reporter.keep_in(own.clone());
+        reporter.keep_in(own.clone(), "http://127.0.0.1:1".into());
         let workspace = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
         let state = |path: &Path| -> Option<State> {
             serde_json::from_slice::<Report>(&std::fs::read(path).ok()?).ok().map(|told| told.state)

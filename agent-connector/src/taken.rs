@@ -75,7 +75,10 @@ async fn take_identity(config: &Config) -> Result<Taken, ConnectorError> {
 }
 
 /// What is kept for a workspace: an identity, or a token in its place.
-fn stored(state: &StateDir, workspace: &WorkspaceId) -> Result<Credential, IdentityError> {
+pub(crate) fn stored(
+    state: &StateDir,
+    workspace: &WorkspaceId,
+) -> Result<Credential, IdentityError> {
     Ok(match state.load_token(workspace)? {
         Some((profile, token)) => Credential::Token(Arc::new(Token::kept(profile, token))),
         None => Credential::Identity(Arc::new(state.load(workspace)?)),
@@ -96,7 +99,7 @@ fn relay_of_platform(config: &Config) -> Result<Relay, ConnectorError> {
 }
 
 /// The token of the command line or the environment, and the relay that must stand beside it.
-fn given_token(config: &Config) -> Result<Option<Token>, ConnectorError> {
+pub(crate) fn given_token(config: &Config) -> Result<Option<Token>, ConnectorError> {
     let Some(text) = config.token.clone() else { return Ok(None) };
     if config.join.is_some() {
         return Err(ConnectorError::Config(

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use http::uri::Authority;
+use shared::settings::Laid;
 
 use crate::admin::token::{ADMIN_TOKEN_VARIABLE, AdminToken};
 use crate::direct_url::DirectUrls;
@@ -114,6 +115,13 @@ pub const SEALING_KEY_VARIABLE: &str = "RELAY_SEALING_KEY";
 /// The flags of `relay serve`, as they were typed. An empty text is no text.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServeArgs {
+    /// Read what is said neither here nor in the environment from this file: the long names of these
+    /// flags as keys [default: ./relay.toml, else /etc/relay/relay.toml, if present]
+    #[arg(long, value_name = "FILE", env = "RELAY_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// What the file said.
+    #[arg(skip)]
+    pub file: Laid,
     /// Where everything that lasts is kept; made for its owner alone
     #[arg(long, value_name = "DIR", env = "RELAY_DATA_DIR", default_value = "./relay-data")]
     pub data_dir: PathBuf,
@@ -193,10 +201,26 @@ impl ServeArgs {
     /// The configuration that the flags, and the credentials in the environment, describe; or a
     /// sentence for each mistake. Nothing is opened.
     pub fn into_config(self) -> Result<Config, Vec<String>> {
-        let given = |variable| std::env::var(variable).ok();
-        let [token, keys, platform_token] =
-            [ADMIN_TOKEN_VARIABLE, SEALING_KEY_VARIABLE, PLATFORM_TOKEN_VARIABLE].map(given);
-        self.with_credentials(token, keys, platform_token)
+        let keys = self.secret("sealing-key", SEALING_KEY_VARIABLE);
+        let token = self.secret("admin-token", ADMIN_TOKEN_VARIABLE);
+        let file = self.file.clone();
+        let platform_token = self.secret("platform-token", PLATFORM_TOKEN_VARIABLE);
+        let read = self.with_credentials(token, keys, platform_token);
+        let mut mistakes = file.mistakes.clone();
+        match read {
+            Ok(config) if mistakes.is_empty() => Ok(config),
+            Ok(_) => Err(mistakes),
+            Err(more) => {
+                mistakes.extend(more.into_iter().map(|sentence| file.located(sentence)));
+                Err(mistakes)
+            }
+        }
+    }
+
+    /// What the environment holds, in this variable or in the one that the file names.
+    fn secret(&self, key: &str, variable: &str) -> Option<String> {
+        let named = self.file.variable(key).unwrap_or(variable);
+        std::env::var(named).ok()
     }
 
     fn with_credentials(

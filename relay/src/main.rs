@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use relay::commands::{Cli, output};
 
 /// Requests allocate much that is large and short-lived, on which the system's own allocator spends an
@@ -11,7 +10,7 @@ use relay::commands::{Cli, output};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
+    match Cli::read().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             for sentence in &failure.sentences {

@@ -14,4 +14,6 @@ pub mod headers;
 pub mod ids;
 pub mod limits;
 pub mod secret;
+#[cfg(feature = "settings")]
+pub mod settings;
 pub mod wire;

@@ -26,7 +26,7 @@ pub fn mock_agent() -> PathBuf {
 
 /// Keeps the tester's own surroundings out of a program: its variables (by their prefix) and all
 /// proxies. `HARNESS_LOG=FILTER` becomes its log filter.
-pub(crate) fn isolate(command: &mut Command, prefix: &str) {
+pub fn isolate(command: &mut Command, prefix: &str) {
     const PROXIES: [&str; 4] = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"];
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

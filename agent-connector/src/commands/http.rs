@@ -10,14 +10,18 @@ use clap::builder::FalseyValueParser;
 use shared::ids::WorkspaceId;
 use shared::limits::ALSO_MAX;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
-use super::shared_args::{RelayArgs, StateArgs, read_join, read_token};
+use super::shared_args::{RelayArgs, StateArgs, TOKEN_VARIABLE, read_join, read_token};
 use super::{Done, LogFormat, terminal};
 use crate::config::Config;
 use crate::error::ConnectorError;
 use crate::forward::origin::{Also, LocalTarget};
 use crate::platform::listen_address;
 use crate::status::Report;
+
+/// Whoever started a connector is not left without a word for longer.
+const SILENCE: Duration = Duration::from_millis(700);
 
 /// Connects to the relay and forwards its requests to the agent at TARGET
 #[derive(Debug, clap::Args)]
@@ -109,7 +113,16 @@ impl HttpArgs {
 impl ConnectArgs {
     /// Connects the agent at `target`.
     pub(super) fn config(self, target: LocalTarget) -> Result<Config, ConnectorError> {
-        let token = read_token(self.token_file.as_deref())?;
+        self.config_with(target, TOKEN_VARIABLE)
+    }
+
+    /// Connects the agent at `target`, whose token may stand in this variable.
+    pub(super) fn config_with(
+        self,
+        target: LocalTarget,
+        token_variable: &str,
+    ) -> Result<Config, ConnectorError> {
+        let token = read_token(self.token_file.as_deref(), token_variable)?;
         let state_dir = match self.state.path() {
             // Who brings a token needs no place for an identity.
             Err(_) if token.is_some() => PathBuf::new(),
@@ -148,16 +161,30 @@ impl ConnectArgs {
 pub(super) async fn run(args: HttpArgs, shutdown: impl Future<Output = ()>) -> Done {
     let mut config = args.connect.config(args.target)?;
     config.require_local = args.require_local;
-    let agent = config.target.origin.url();
+    let block = terminal::Block::new(config.target.origin.url());
+    forward(config, block, shutdown).await.map(|()| ExitCode::SUCCESS)
+}
+
+/// Runs a connector, and shows its state in `block`.
+pub(super) async fn forward(
+    config: Config,
+    mut block: terminal::Block,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ConnectorError> {
     let reports = watch::Sender::new(Report::beginning());
     let mut told = reports.subscribe();
     let mut connector = pin!(crate::run(config, shutdown, reports));
-    let mut block = terminal::Block::new(agent);
+    let mut silence = pin!(sleep(SILENCE));
+    let mut is_silent = true;
     loop {
         tokio::select! {
             biased;
             Ok(()) = told.changed() => block.tell(&told.borrow_and_update().clone()),
-            ended = connector.as_mut() => return ended.map(|()| ExitCode::SUCCESS),
+            () = silence.as_mut(), if is_silent => {
+                is_silent = false;
+                block.tell_silence(&told.borrow().clone());
+            }
+            ended = connector.as_mut() => return ended,
         }
     }
 }

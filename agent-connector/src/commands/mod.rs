@@ -4,6 +4,8 @@ mod child;
 mod exec;
 mod http;
 mod join;
+mod papers;
+mod run;
 mod shared_args;
 pub mod signals;
 mod status;
@@ -31,18 +33,24 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Http(Box<http::HttpArgs>),
+    Run(Box<run::RunArgs>),
     Exec(Box<exec::ExecArgs>),
     Join(join::JoinArgs),
     Status(status::StatusArgs),
+    Completions(papers::CompletionsArgs),
+    Man(papers::ManArgs),
 }
 
 impl Cli {
     /// How the log is to look, where the command has one.
-    pub const fn log_format(&self) -> Option<LogFormat> {
+    pub fn log_format(&self) -> Option<LogFormat> {
         match &self.command {
             Command::Http(args) => args.log_format(),
+            Command::Run(args) => args.log_format(),
             Command::Exec(args) => args.log_format(),
-            Command::Join(_) | Command::Status(_) => None,
+            Command::Join(_) | Command::Status(_) | Command::Completions(_) | Command::Man(_) => {
+                None
+            }
         }
     }
 
@@ -50,9 +58,12 @@ impl Cli {
     pub async fn run(self, signals: Signals) -> ExitCode {
         let done = match self.command {
             Command::Http(args) => http::run(*args, signals.shutdown()).await,
+            Command::Run(args) => run::run(*args, signals.shutdown()).await,
             Command::Exec(args) => exec::run(*args, signals).await,
             Command::Join(args) => join::run(args, signals.shutdown()).await,
             Command::Status(args) => status::run(&args),
+            Command::Completions(args) => papers::complete(&args),
+            Command::Man(args) => papers::describe(&args),
         };
         done.unwrap_or_else(|error| {
             terminal::complain(&error);

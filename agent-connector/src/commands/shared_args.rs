@@ -12,7 +12,7 @@ use crate::config::{Congestion, Transport, Way};
 use crate::error::ConnectorError;
 
 /// Holds the workspace token itself. It is no argument, or the token would stand in `ps`.
-const TOKEN_VARIABLE: &str = "AGENT_CONNECTOR_TOKEN";
+pub(crate) const TOKEN_VARIABLE: &str = "AGENT_CONNECTOR_TOKEN";
 /// No token is longer, bytes.
 const TOKEN_BYTES_MAX: usize = 512;
 
@@ -104,19 +104,22 @@ pub(crate) fn read_join(text: &str) -> Result<JoinString, ConnectorError> {
     Ok(content.parse()?)
 }
 
-/// The workspace token of this file, or else of the environment.
-pub(crate) fn read_token(file: Option<&Path>) -> Result<Option<Secret>, ConnectorError> {
+/// The workspace token of this file, or else of this variable.
+pub(crate) fn read_token(
+    file: Option<&Path>,
+    variable: &str,
+) -> Result<Option<Secret>, ConnectorError> {
     let (text, source) = match file {
         Some(path) => {
             let bytes = certs::files::read_private(path)
                 .map_err(|error| ConnectorError::Config(format!("{error}.")))?;
             (String::from_utf8(bytes).unwrap_or_default(), format!("The file {}", path.display()))
         }
-        None => match std::env::var(TOKEN_VARIABLE) {
+        None => match std::env::var(variable) {
             // An empty variable is none.
-            Ok(text) if !text.trim().is_empty() => (text, TOKEN_VARIABLE.to_owned()),
+            Ok(text) if !text.trim().is_empty() => (text, variable.to_owned()),
             Ok(_) | Err(std::env::VarError::NotPresent) => return Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => (String::new(), TOKEN_VARIABLE.to_owned()),
+            Err(std::env::VarError::NotUnicode(_)) => (String::new(), variable.to_owned()),
         },
     };
     let token = text.trim();
@@ -144,7 +147,7 @@ mod tests {
         let write = |text: &str, mode| {
             std::fs::write(&path, text).unwrap();
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-            read_token(Some(&path))
+            read_token(Some(&path), TOKEN_VARIABLE)
         };
         assert_eq!(write("rtok_canary\n", 0o600).unwrap().unwrap().reveal(), "rtok_canary");
         for (text, mode) in
@@ -153,6 +156,6 @@ mod tests {
             let refused = write(text, mode).unwrap_err().to_string();
             assert!(refused.contains("token") && !refused.contains("canary"), "{refused}");
         }
-        assert!(read_token(Some(&folder.path().join("none"))).is_err());
+        assert!(read_token(Some(&folder.path().join("none")), TOKEN_VARIABLE).is_err());
     }
 }

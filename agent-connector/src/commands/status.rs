@@ -150,7 +150,7 @@ mod tests {
         std::fs::write(own.join("credential.pem"), "").unwrap();
         let watchers = watch::Sender::new(Report::beginning());
         let reporter = Reporter::new(watchers, None);
-        reporter.keep_in(own.join(FILE));
+        reporter.keep_in(own.join(FILE), "http://127.0.0.1:1".into());
         reporter.begin(Some(workspace), None, None, None);
         reporter.online(workspace, "http://relay/agents/a_x/", None, Kind::Quic);
         (folder, state, workspace)

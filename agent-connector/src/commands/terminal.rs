@@ -24,6 +24,8 @@ pub(crate) fn note(sentence: &str) {
 /// Tells the state of a connector as it changes: a block once it is online, then one line each.
 #[derive(Debug)]
 pub(crate) struct Block {
+    /// Which agent it is, where there are several.
+    name: Option<String>,
     agent: String,
     coloured: bool,
     shown: Option<Shown>,
@@ -51,11 +53,38 @@ impl Shown {
 impl Block {
     pub(crate) fn new(agent: String) -> Self {
         Self {
+            name: None,
             agent,
             coloured: stdout().is_terminal(),
             shown: None,
             was_online: false,
             platform: None,
+        }
+    }
+
+    /// Tells of this one among several agents.
+    pub(crate) fn named(name: String, agent: String) -> Self {
+        Self { name: Some(name), ..Self::new(agent) }
+    }
+
+    /// Tells what is dialled, if nothing else has happened since the beginning.
+    pub(crate) fn tell_silence(&self, report: &Report) {
+        if let Some(line) = self.silence(report) {
+            say(&line);
+        }
+    }
+
+    fn silence(&self, report: &Report) -> Option<String> {
+        let waits = report.state == State::Dialing && report.reason.is_none();
+        let line = format!("dialing {}; nobody has answered yet", report.dialled.join(", "));
+        (waits && !report.dialled.is_empty()).then(|| self.of_agent(line))
+    }
+
+    /// A line, after the name of the agent where there are several.
+    fn of_agent(&self, line: String) -> String {
+        match &self.name {
+            Some(name) => format!("{name}: {line}"),
+            None => line,
         }
     }
 
@@ -79,7 +108,7 @@ impl Block {
             (State::Online, Some(url)) => {
                 let moved = before.is_none_or(|before| before.urls != Shown::of(report).urls);
                 let first = !std::mem::replace(&mut self.was_online, true);
-                let online = self.paint("32", "online");
+                let online = self.of_agent(self.paint("32", "online"));
                 let host = report.host_url.as_ref();
                 let host = host.map(|url| format!("\n  Host URL    {}", url.reveal()));
                 Some(if first || moved {
@@ -98,10 +127,10 @@ impl Block {
             (state, _) => {
                 let colour = if state == State::Refused { "31" } else { "33" };
                 let name = self.paint(colour, state.name());
-                Some(match &report.reason {
+                Some(self.of_agent(match &report.reason {
                     Some(reason) => format!("{name} ({reason})"),
                     None => name,
-                })
+                }))
             }
         }
     }
@@ -141,5 +170,17 @@ mod tests {
         hosted.set_urls("http://r/b/", Some("http://x.r/"));
         let text = tell(&hosted).unwrap();
         assert!(text.contains("Host URL    http://x.r/\n  Forwards"), "{text}");
+    }
+
+    #[test]
+    fn who_waits_is_told_what_is_dialled_until_something_happens() {
+        let block = Block::named("one".into(), "http://127.0.0.1:8000".into());
+        let mut report = Report::beginning();
+        assert_eq!(block.silence(&report), None);
+        report.dialled = vec!["r:1".into()];
+        let told = block.silence(&report);
+        assert_eq!(told.as_deref(), Some("one: dialing r:1; nobody has answered yet"));
+        report.reason = Some("NO_ANSWER".into());
+        assert_eq!(block.silence(&report), None);
     }
 }

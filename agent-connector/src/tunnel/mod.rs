@@ -251,6 +251,7 @@ impl Tunnel {
     fn relay(&self, endpoints: &[String], ca: certs::CaFingerprint) -> Relay {
         let endpoints =
             self.wishes.relay.clone().map_or_else(|| endpoints.to_vec(), |own| vec![own]);
+        self.reporter.dials(&endpoints);
         Relay { endpoints, ca: self.wishes.relay_ca.unwrap_or(ca) }
     }
 

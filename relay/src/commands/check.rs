@@ -43,7 +43,11 @@ fn check_platform(config: &Config, platform: &PlatformConfig) -> Result<(), Fail
 
 /// The configuration and how to log, or every mistake in both.
 pub(super) fn read(args: ServeArgs) -> Result<(Config, Logging), Failure> {
+    let file = args.file.clone();
     let logging = Logging::from_environment(args.log_format.as_deref(), "info");
+    let logging = logging.map_err(|mistakes| {
+        mistakes.into_iter().map(|sentence| file.located(sentence)).collect::<Vec<_>>()
+    });
     match (args.into_config(), logging) {
         (Ok(config), Ok(logging)) => Ok((config, logging)),
         (config, logging) => {

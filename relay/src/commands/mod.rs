@@ -10,14 +10,16 @@ pub mod expiry;
 pub mod key;
 pub mod operator;
 pub mod output;
+pub mod papers;
 mod private;
 pub mod secret;
 pub mod serve;
+mod settings;
 pub mod signals;
 pub mod text;
 pub mod workspace;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::exit::Failure;
 use crate::config::ServeArgs;
@@ -55,9 +57,30 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Read the configuration of `serve`, report every mistake, open nothing
     Check(Box<ServeArgs>),
+    /// Write the script with which a shell completes what is typed
+    Completions(papers::CompletionsArgs),
+    /// Write the manual page, or with --dir one for each command
+    Man(papers::ManArgs),
 }
 
 impl Cli {
+    /// Reads what was typed, over the environment, over `relay.toml` where there is one. Ends the
+    /// process with code 2 where that is no command.
+    pub fn read() -> Self {
+        let typed = Self::command().get_matches();
+        let (mut commands, laid) = settings::lay_file(Self::command(), &typed);
+        let Some(laid) = laid else {
+            return Self::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
+        };
+        let matches = commands.get_matches_mut();
+        let read = Self::from_arg_matches(&matches);
+        let mut cli = read.unwrap_or_else(|error| error.format(&mut commands).exit());
+        if let Command::Serve(args) | Command::Check(args) = &mut cli.command {
+            args.file = laid;
+        }
+        cli
+    }
+
     /// Runs the command to its end.
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
@@ -70,6 +93,8 @@ impl Cli {
             Command::Backup(args) => backup::back_up(&args),
             Command::Restore(args) => backup::put_back(&args),
             Command::Check(args) => check::run(*args),
+            Command::Completions(args) => papers::complete(&args),
+            Command::Man(args) => papers::describe(&args),
         }
     }
 }
