@@ -24,7 +24,7 @@ pub enum Behaviour {
     },
     /// `slow-head:MS`: as `a2a`, but the head comes so much later.
     SlowHead(Duration),
-    /// `held`: as `a2a`, but the head comes once the document [`HELD_UNTIL`] is there.
+    /// `held`: as `a2a`, but the head comes once the document `/released` is there.
     Held,
     /// `early-answer`: 200 and the end of the connection before the body is read.
     EarlyAnswer,

@@ -3,7 +3,9 @@
 use super::Bridge;
 use serde_json::{Value, json};
 use std::{path::Path, process::Command, time::Duration};
-use tests::{Connector, Port, Process, http, platform::Call, sdk, until, world::message};
+use tests::{
+    Connector, Port, Process, http::Version::Http1, platform::Call, sdk, until, world::message,
+};
 use tokio::task::JoinSet;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -50,7 +52,7 @@ async fn crowd(bridge: &Bridge, id: &str) {
     for n in 0..20 {
         let url = format!("{platform}/workspaces/{id}/a2a");
         let body = message("message/send", &format!("crowd-{n}"), "hello");
-        calls.spawn(async move { http::post_json(&url, &body).await });
+        calls.spawn(async move { Http1.post_json(&url, &body).await });
     }
     for reached in calls.join_all().await {
         let reached = reached.expect("an answer");
@@ -74,7 +76,7 @@ async fn inbound_only_the_agent_speaks_to_the_platform_itself() {
     let minted = until("it is made", SOON, async || {
         let path = format!("{}/workspaces/{}/tokens", bridge.platform.url(), made.id);
         let bearer = format!("Bearer {}", bridge.platform.admin_token());
-        let answer = http::post(&path, &[("Authorization", &bearer)], b"").await.ok()?;
+        let answer = Http1.post(&path, &[("Authorization", &bearer)], b"").await.ok()?;
         Some(answer.json()["auth_token"].as_str()?.to_owned())
     })
     .await;
