@@ -8,6 +8,7 @@
 mod clock;
 pub mod commands;
 pub mod config;
+mod doctor;
 pub mod enrolment;
 pub mod error;
 pub mod forward;

@@ -1,6 +1,7 @@
 //! The commands of the binary, and how each of them ends.
 
 mod child;
+mod doctor;
 mod exec;
 mod http;
 mod join;
@@ -23,8 +24,8 @@ use signals::Signals;
 #[derive(Debug, Parser)]
 #[command(name = "agent-connector", version, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 clean, 2 usage, 3 configuration, 4 credentials refused (do \
-    not restart), 5 relay unreachable (only with --once), 6 local agent down (only with \
-    --require-local), 130 or 143 a second signal; exec ends with the agent's own.")]
+    not restart), 5 relay unreachable (only with --once and doctor), 6 local agent down (only with \
+    --require-local and doctor), 130 or 143 a second signal; exec ends with the agent's own.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -37,6 +38,7 @@ enum Command {
     Exec(Box<exec::ExecArgs>),
     Join(join::JoinArgs),
     Status(status::StatusArgs),
+    Doctor(Box<doctor::DoctorArgs>),
     Completions(papers::CompletionsArgs),
     Man(papers::ManArgs),
 }
@@ -48,9 +50,11 @@ impl Cli {
             Command::Http(args) => args.log_format(),
             Command::Run(args) => args.log_format(),
             Command::Exec(args) => args.log_format(),
-            Command::Join(_) | Command::Status(_) | Command::Completions(_) | Command::Man(_) => {
-                None
-            }
+            Command::Join(_)
+            | Command::Status(_)
+            | Command::Doctor(_)
+            | Command::Completions(_)
+            | Command::Man(_) => None,
         }
     }
 
@@ -62,6 +66,7 @@ impl Cli {
             Command::Exec(args) => exec::run(*args, signals).await,
             Command::Join(args) => join::run(args, signals.shutdown()).await,
             Command::Status(args) => status::run(&args),
+            Command::Doctor(args) => doctor::run(*args).await,
             Command::Completions(args) => papers::complete(&args),
             Command::Man(args) => papers::describe(&args),
         };

@@ -11,6 +11,7 @@ mod cards;
 mod command;
 mod credentials;
 mod direct;
+mod doctor;
 mod durability;
 mod enrolment;
 mod exec;
