@@ -66,7 +66,7 @@ impl Cli {
             Command::Exec(args) => exec::run(*args, signals).await,
             Command::Join(args) => join::run(args, signals.shutdown()).await,
             Command::Status(args) => status::run(&args),
-            Command::Doctor(args) => doctor::run(*args).await,
+            Command::Doctor(args) => Box::pin(doctor::run(*args)).await,
             Command::Completions(args) => papers::complete(&args),
             Command::Man(args) => papers::describe(&args),
         };
