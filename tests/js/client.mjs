@@ -55,7 +55,7 @@ async function tour() {
   }));
 
   // Subscriptions of 0.3 do not begin with how the task stands: one that is held would tell nothing.
-  const held = await client.sendMessage(request(asked.older ? 'silent 8' : 'hold', true));
+  const held = await client.sendMessage(request(asked.older ? 'silent 4' : 'hold', true));
   seen['not waiting'] = told(held);
   let taskId = held.id;
   for (const config of ['p-1', 'p-2']) {

@@ -28,7 +28,7 @@ async function tour() {
   seen.stream = await collect(client.sendMessageStream(request('stream')));
   seen.get = await attempt(client.getTask({ id: seen.stream[0].id, historyLength: 1 }));
 
-  const later = await client.sendMessage(request('silent 8', false));
+  const later = await client.sendMessage(request('silent 4', false));
   seen['not waiting'] = told(later);
   for (const id of ['p-1', 'p-2']) {
     seen[`push set ${id}`] = await attempt(client.setTaskPushNotificationConfig({

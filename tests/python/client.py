@@ -62,7 +62,7 @@ async def tour(blocking, streaming, asked, seen):
     seen["list"] = await attempt(streaming.list_tasks(listed))
 
     # Subscriptions of 0.3 do not begin with how the task stands: one that is held would tell nothing.
-    text = "silent 8" if asked["older"] else "hold"
+    text = "silent 4" if asked["older"] else "hold"
     held = await collect(blocking.send_message(request(text, return_immediately=True)))
     seen["not waiting"] = held
     task_id = held[0]["task"]["id"]

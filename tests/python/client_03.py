@@ -70,7 +70,7 @@ async def tour(blocking, streaming, asked, seen):
     seen["get"] = await attempt(streaming.get_task(TaskQueryParams(id=task_id, history_length=1)))
 
     at_once = MessageSendConfiguration(blocking=False)
-    later = await collect(blocking.send_message(message("silent 8"), configuration=at_once))
+    later = await collect(blocking.send_message(message("silent 4"), configuration=at_once))
     seen["not waiting"] = later
     task_id = later[0][0]["id"]
     config = PushNotificationConfig(id="p-1", url=asked["webhook"], token="t-1")
