@@ -160,12 +160,22 @@ async fn told_of_the_end(webhook: &Front, path: &str) -> Exchange {
     .await
 }
 
+/// A task as an agent of the 0.3 line tells of it: whether its last message stands in the history by then
+/// is a race within the agent, so only what began it is compared.
+fn without_later_history(body: &[u8]) -> Vec<u8> {
+    let Ok(mut told) = serde_json::from_slice::<Value>(body) else { return body.to_vec() };
+    if let Some(Value::Array(history)) = told.get_mut("history") {
+        history.truncate(1);
+    }
+    told.to_string().into_bytes()
+}
+
 /// What the agent told the webhook in each run: it dials that itself, whoever asked for it.
 fn pushes(ends: &[Exchange], bases: &[&str]) -> Verdict {
     let told = |push: &Exchange| {
         let field = |name| push.request.field(name).map(str::to_owned);
         let fields = (field("x-a2a-notification-token"), field("content-type"));
-        (mask(&push.request.body, bases), fields)
+        (mask(&without_later_history(&push.request.body), bases), fields)
     };
     let mut verdict = Verdict { compared: 1, ..Verdict::default() };
     let [alone, through] = [ends.first().map(told), ends.last().map(told)];
