@@ -36,6 +36,6 @@ pub use join::{InvalidEndpoints, JoinError, JoinString};
 pub use join_token::JoinToken;
 pub use random::RandomError;
 pub use state::{PendingKey, StateDir, StateLock};
-pub use tls::public::{PublicTlsError, public_tls};
+pub use tls::public::{PublicCertificate, PublicTlsError, public_tls};
 pub use tls::{TlsError, WRONG_AUTHORITY_ALERT, connector_tls, is_wrong_authority, relay_tls};
 pub use tunnel_keys::{TunnelKeys, TunnelKeysError};

@@ -25,6 +25,7 @@ pub mod protobuf;
 pub mod public;
 pub mod push_egress;
 pub mod registry;
+pub mod renewal;
 pub mod roots;
 pub mod shard;
 pub mod tunnel;
@@ -35,7 +36,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
-use certs::{Authority, TunnelKeys};
+use certs::{Authority, PublicCertificate, TunnelKeys};
 use shared::control::ToConnector;
 use shared::ids::InstanceId;
 use shared::limits::{ALPN, ALPN_REFUSAL};
@@ -69,6 +70,7 @@ use crate::metrics::Metrics;
 use crate::platform::Bridge;
 use crate::principal::Doorman;
 use crate::registry::{Registry, SealingKeys};
+use crate::renewal::Reload;
 use crate::tunnel::LiveLinks;
 use crate::tunnel::endpoint::{endpoint_config, server_config};
 use crate::tunnel::listener::Tunnel;
@@ -104,6 +106,9 @@ pub enum StartError {
     /// TLS of the public listener.
     #[error(transparent)]
     PublicTls(#[from] certs::PublicTlsError),
+    /// The library of TLS.
+    #[error("TLS of the public listener cannot be set up: {0}.")]
+    Rustls(#[from] rustls::Error),
     /// QUIC of the tunnel.
     #[error("QUIC cannot be set up: {0}.")]
     Quic(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
@@ -144,6 +149,8 @@ pub struct Relay {
     pages: Pages,
     tasks: Waiting,
     admin: std::net::TcpListener,
+    certificate: Option<Arc<PublicCertificate>>,
+    reload: Reload,
     stop: watch::Sender<bool>,
     shards: Vec<JoinHandle<std::io::Result<()>>>,
 }
@@ -171,11 +178,12 @@ impl Relay {
             AdminTokenSource::File(path) => AdminToken::read(path)?,
             AdminTokenSource::DataDir => AdminToken::read_or_make(&config.data_dir)?,
         };
-        let public_tls = match &config.tls {
-            Some(files) => {
-                let tls = certs::public_tls(&files.certificate, &files.key, &[b"h2", b"http/1.1"])?;
-                Some(Arc::new(tls))
-            }
+        let certificate = match &config.tls {
+            Some(files) => Some(Arc::new(PublicCertificate::read(&files.certificate, &files.key)?)),
+            None => None,
+        };
+        let public_tls = match certificate.clone() {
+            Some(shown) => Some(Arc::new(certs::public_tls(shown, &[b"h2", b"http/1.1"])?)),
             None => None,
         };
         let (sockets, addresses) = addresses::bind(config)?;
@@ -296,7 +304,21 @@ impl Relay {
         if let Some(path) = &config.url_file {
             addresses.write_to(path)?;
         }
-        Ok(Self { addresses, registry, live, api, edge, pages, tasks, admin, stop, shards })
+        let reload = Reload::default();
+        Ok(Self {
+            addresses,
+            registry,
+            live,
+            api,
+            edge,
+            pages,
+            tasks,
+            admin,
+            certificate,
+            reload,
+            stop,
+            shards,
+        })
     }
 
     /// Where it is found.
@@ -307,6 +329,11 @@ impl Relay {
     /// The registration API, for commands of the same process.
     pub fn api(&self) -> Arc<Api> {
         Arc::clone(&self.api)
+    }
+
+    /// What asks it to read its files again.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// Serves until `shutdown` resolves, then drains: open requests finish within their grace.
@@ -336,6 +363,7 @@ impl Relay {
             () = housekeeping::run(&self.edge.api, &mut self.pages) => None,
             () = direct::probe::run(Arc::clone(&self.edge)) => None,
             () = bridge(Arc::clone(&self.edge.api)) => None,
+            () = renewal::run(self.certificate, &self.reload) => None,
         };
         if let Some(reason) = &failed {
             tracing::error!(%reason, "the store failed for good; the relay ends");

@@ -26,6 +26,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let relay = Relay::start(config)
         .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
     greet(relay.addresses(), &config.data_dir.display().to_string());
+    let reload = relay.reload();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = relay.run_until(async {
         // An error means that the sender is gone, which is a reason to stop as well.
@@ -34,13 +35,13 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     tokio::pin!(running);
     tokio::select! {
         ended = &mut running => return ended.map_err(|why| Failure::new(Code::Failed, why)),
-        _ = signals.next() => {}
+        _ = signals.next(|| reload.ask()) => {}
     }
     // An error means that it has ended by itself; that shows below.
     let _ = stop.send(());
     tokio::select! {
         ended = running => ended.map_err(|why| Failure::new(Code::Failed, why)),
-        code = signals.next() => Err(Failure::signalled(code)),
+        code = signals.next(|| {}) => Err(Failure::signalled(code)),
     }
 }
 

@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: the first asks for an orderly end, the second ends at once.
+//! SIGTERM and SIGINT: the first asks for an orderly end, the second ends at once. SIGHUP asks for
+//! what can change to be read again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -28,16 +29,14 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one; tells the exit code that is its own. SIGHUP is heard and changes
-    /// nothing. Cancel safe.
-    pub async fn next(&mut self) -> Code {
+    /// Waits for the next one that ends the process; tells the exit code that is its own. `hang_up` is
+    /// called for each SIGHUP meanwhile. Cancel safe.
+    pub async fn next(&mut self, hang_up: impl Fn()) -> Code {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return Code::Terminated,
                 _ = self.interrupt.recv() => return Code::Interrupted,
-                _ = self.hang_up.recv() => {
-                    tracing::info!("SIGHUP came; nothing in this configuration can be reloaded");
-                }
+                _ = self.hang_up.recv() => hang_up(),
             }
         }
     }

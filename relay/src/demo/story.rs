@@ -41,12 +41,12 @@ pub(super) async fn tell(once: bool, mut signals: Signals) -> Result<(), Failure
     let mut connector = None;
     let mut told = tokio::select! {
         told = show(&script, &host, &agent, folder.path(), &mut connector) => told,
-        code = signals.next() => Err(Failure::signalled(code)),
+        code = signals.next(|| {}) => Err(Failure::signalled(code)),
     };
     if told.is_ok() && !once {
         output::line("\nAll of it keeps running until Ctrl-C.");
         tokio::select! {
-            _ = signals.next() => {}
+            _ = signals.next(|| {}) => {}
             why = host.ended() => told = Err(failed(&why)),
         }
     }

@@ -1,6 +1,7 @@
 //! A relay with a certificate: callers reach it over TLS alone, and so do the operator's commands.
 
 mod hosts;
+mod renewal;
 
 use crate::command;
 use bytes::Bytes;
