@@ -215,6 +215,7 @@ mod tests {
             congestion: endpoint::Congestion::default(),
             tls: None,
             max_body_bytes: 1,
+            trusted_proxies: Vec::new(),
             max_in_flight: 1,
             direct_urls: DirectUrls::default(),
             foreign_urls: ForeignUrls::default(),

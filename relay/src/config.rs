@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
-use http::uri::Authority;
 use shared::settings::Laid;
 
+use self::values::filled;
 use crate::admin::token::{ADMIN_TOKEN_VARIABLE, AdminToken};
 use crate::direct_url::DirectUrls;
 use crate::platform::config::{PLATFORM_TOKEN_VARIABLE, PlatformArgs, PlatformConfig};
+use crate::platform::sources::Network;
 use crate::public::PublicUrl;
 use crate::public::domain::Domain;
 use crate::registry::SealingKeys;
@@ -52,6 +53,8 @@ pub struct Config {
     pub congestion: Congestion,
     /// The public listener's TLS; `None` is plain HTTP.
     pub tls: Option<TlsFiles>,
+    /// Proxies whose word on who calls is taken.
+    pub trusted_proxies: Vec<Network>,
     /// The largest request body, bytes.
     pub max_body_bytes: u64,
     /// Requests to agents that may be open at a time, all agents together.
@@ -140,6 +143,10 @@ pub struct ServeArgs {
     /// The certificate's key, in a PEM file that nobody else may read
     #[arg(long, value_name = "FILE", env = "RELAY_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
+    /// Proxies and load balancers in front of the relay, as addresses or networks between commas: who
+    /// calls is then read from their Forwarded or X-Forwarded-For [default: nobody is believed]
+    #[arg(long, value_name = "NETWORKS", env = "RELAY_TRUSTED_PROXIES")]
+    pub trusted_proxies: Option<String>,
     /// Where callers reach the relay [default: the public listener, https:// if it has TLS]
     #[arg(long, value_name = "URL", env = "RELAY_PUBLIC_URL")]
     pub public_url: Option<String>,
@@ -233,31 +240,34 @@ impl ServeArgs {
         if self.data_dir.as_os_str().is_empty() {
             mistakes.add("--data-dir is empty; name a folder.".into());
         }
-        let http = mistakes.of(address("--http", &self.http));
-        let tunnel = mistakes.of(address("--tunnel", &self.tunnel));
-        let admin = mistakes.of(address("--admin", &self.admin));
-        let tls = mistakes.of(tls_files(self.tls_cert, self.tls_key));
+        let http = mistakes.of(values::address("--http", &self.http));
+        let tunnel = mistakes.of(values::address("--tunnel", &self.tunnel));
+        let admin = mistakes.of(values::address("--admin", &self.admin));
+        let tls = mistakes.of(values::tls_files(self.tls_cert, self.tls_key));
         let clear = tls == Some(None) && !self.insecure_http;
-        mistakes.of(check_listeners(http, admin, clear));
-        let public_url = filled(self.public_url).and_then(|text| mistakes.of(public_url(&text)));
-        let domain = filled(self.domain).and_then(|text| mistakes.of(domain(&text)));
-        let tunnel_host = filled(self.tunnel_host).and_then(|text| mistakes.of(tunnel_host(text)));
+        mistakes.of(values::check_listeners(http, admin, clear));
+        let public_url =
+            filled(self.public_url).and_then(|text| mistakes.of(values::public_url(&text)));
+        let domain = filled(self.domain).and_then(|text| mistakes.of(values::domain(&text)));
+        let tunnel_host =
+            filled(self.tunnel_host).and_then(|text| mistakes.of(values::tunnel_host(text)));
         let admin_token = match (self.admin_token_file, filled(given)) {
             (Some(file), _) => Some(AdminTokenSource::File(file)),
-            (None, Some(text)) => mistakes.of(given_token(&text)),
+            (None, Some(text)) => mistakes.of(values::given_token(&text)),
             (None, None) => Some(AdminTokenSource::DataDir),
         };
         let sealing = match (self.sealing_key_file, filled(given_keys)) {
             (Some(file), _) => Some(SealingSource::File(file)),
-            (None, Some(text)) => mistakes.of(given_keys_of(&text)),
+            (None, Some(text)) => mistakes.of(values::given_keys_of(&text)),
             (None, None) => Some(SealingSource::DataDir),
         };
-        let shards = mistakes.of(shards(filled(self.shards)));
-        let congestion = mistakes.of(congestion(filled(self.congestion)));
-        let max_body_bytes = mistakes.of(max_body(filled(self.max_body)));
-        let max_in_flight = mistakes.of(max_in_flight(filled(self.max_in_flight)));
-        let direct_urls = mistakes.of(direct_urls(filled(self.direct_urls)));
-        let foreign_urls = mistakes.of(foreign_urls(filled(self.foreign_urls)));
+        let shards = mistakes.of(values::shards(filled(self.shards)));
+        let congestion = mistakes.of(values::congestion(filled(self.congestion)));
+        let trusted = mistakes.of(values::trusted_proxies(filled(self.trusted_proxies)));
+        let max_body_bytes = mistakes.of(values::max_body(filled(self.max_body)));
+        let max_in_flight = mistakes.of(values::max_in_flight(filled(self.max_in_flight)));
+        let direct_urls = mistakes.of(values::direct_urls(filled(self.direct_urls)));
+        let foreign_urls = mistakes.of(values::foreign_urls(filled(self.foreign_urls)));
         let platform = self.platform.build(given_platform_token);
         let platform = platform.map_err(|more| mistakes.0.extend(more)).ok();
         let whole = (|| {
@@ -274,6 +284,7 @@ impl ServeArgs {
                 shards: shards?,
                 congestion: congestion?,
                 tls: tls?,
+                trusted_proxies: trusted?,
                 max_body_bytes: max_body_bytes?,
                 max_in_flight: max_in_flight?,
                 direct_urls: direct_urls?,
@@ -304,143 +315,7 @@ impl Mistakes {
     }
 }
 
-/// An empty variable in an environment file means that nothing is set.
-fn filled(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.trim().is_empty())
-}
-
-fn address(flag: &str, text: &str) -> Result<SocketAddr, String> {
-    text.trim().parse().map_err(|_| {
-        format!("{flag} cannot be `{text}`; give an IP address and a port, like 127.0.0.1:8080.")
-    })
-}
-
-fn check_listeners(
-    http: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
-    clear: bool,
-) -> Result<(), String> {
-    let Some(http) = http else { return Ok(()) };
-    if Some(http) == admin && http.port() != 0 {
-        return Err(format!("--http and --admin are both {http}; give each its own port."));
-    }
-    if !http.ip().is_loopback() && clear {
-        return Err(format!(
-            "--http {http} can be reached by others and has no TLS; give --tls-cert and --tls-key, \
-             listen on 127.0.0.1 behind a proxy that has TLS, or say --insecure-http if that is \
-             what you want."
-        ));
-    }
-    Ok(())
-}
-
-fn tls_files(
-    certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
-) -> Result<Option<TlsFiles>, String> {
-    let named = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
-    match (named(certificate), named(key)) {
-        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
-        (None, None) => Ok(None),
-        (Some(_), None) => Err("--tls-cert needs --tls-key, the certificate's key.".into()),
-        (None, Some(_)) => Err("--tls-key needs --tls-cert, the certificate's chain.".into()),
-    }
-}
-
-fn domain(text: &str) -> Result<Domain, String> {
-    text.trim().parse().map_err(|error| format!("--domain: {error}"))
-}
-
-fn public_url(text: &str) -> Result<PublicUrl, String> {
-    text.trim().parse().map_err(|error| format!("--public-url: {error}"))
-}
-
-/// `HOST` or `HOST:PORT`, as it will stand in join strings.
-fn tunnel_host(text: String) -> Result<String, String> {
-    let fits = text.parse::<Authority>().is_ok_and(|authority| {
-        let host = authority.host();
-        let port_fits = match text.strip_prefix(host) {
-            Some("") => true,
-            Some(rest) => rest
-                .strip_prefix(':')
-                .and_then(|port| port.parse::<u16>().ok())
-                .is_some_and(|port| port != 0),
-            // A user stands before the host.
-            None => false,
-        };
-        port_fits && !host.is_empty()
-    });
-    if fits {
-        return Ok(text);
-    }
-    Err(format!(
-        "--tunnel-host cannot be `{text}`; give a host name or an IP address (IPv6 in brackets), \
-         with a port if it is not that of --tunnel."
-    ))
-}
-
-fn given_token(text: &str) -> Result<AdminTokenSource, String> {
-    AdminToken::new(text)
-        .map(AdminTokenSource::Given)
-        .map_err(|error| format!("{ADMIN_TOKEN_VARIABLE}: {error}"))
-}
-
-fn given_keys_of(text: &str) -> Result<SealingSource, String> {
-    SealingKeys::parse(text)
-        .map(SealingSource::Given)
-        .map_err(|error| format!("{SEALING_KEY_VARIABLE}: {error}"))
-}
-
-fn shards(text: Option<String>) -> Result<usize, String> {
-    let Some(text) = text else { return Ok(default_shards()) };
-    match text.trim().parse() {
-        Ok(shards) if (1..=SHARDS_MAX).contains(&shards) => Ok(shards),
-        _ => Err(format!("--shards cannot be `{text}`; give a number from 1 to {SHARDS_MAX}.")),
-    }
-}
-
-/// One per core. On two cores or fewer a second shard only takes turns with callers and the
-/// system.
-fn default_shards() -> usize {
-    match std::thread::available_parallelism().map_or(1, usize::from) {
-        0..=2 => 1,
-        cores => cores.min(SHARDS_MAX),
-    }
-}
-
-fn congestion(text: Option<String>) -> Result<Congestion, String> {
-    let Some(text) = text else { return Ok(Congestion::default()) };
-    Congestion::from_str(text.trim(), true)
-        .map_err(|_| format!("--congestion cannot be `{text}`; choose bbr or cubic."))
-}
-
-fn max_body(text: Option<String>) -> Result<u64, String> {
-    let Some(text) = text else { return Ok(BODY_BYTES_MAX) };
-    match text.trim().parse() {
-        Ok(bytes) if bytes > 0 => Ok(bytes),
-        _ => Err(format!("--max-body cannot be `{text}`; give a number of bytes, at least 1.")),
-    }
-}
-
-fn max_in_flight(text: Option<String>) -> Result<usize, String> {
-    let Some(text) = text else { return Ok(IN_FLIGHT_MAX) };
-    match text.trim().parse() {
-        Ok(requests) if requests > 0 => Ok(requests),
-        _ => Err(format!("--max-in-flight cannot be `{text}`; give a number, at least 1.")),
-    }
-}
-
-fn direct_urls(text: Option<String>) -> Result<DirectUrls, String> {
-    let Some(text) = text else { return Ok(DirectUrls::default()) };
-    DirectUrls::from_str(text.trim(), true)
-        .map_err(|_| format!("--direct-urls cannot be `{text}`; choose off, public or all."))
-}
-
-fn foreign_urls(text: Option<String>) -> Result<ForeignUrls, String> {
-    let Some(text) = text else { return Ok(ForeignUrls::default()) };
-    ForeignUrls::from_str(text.trim(), true)
-        .map_err(|_| format!("--foreign-urls cannot be `{text}`; choose keep or drop."))
-}
+mod values;
 
 #[cfg(test)]
 mod tests;

@@ -62,6 +62,7 @@ use crate::edge::card_request::Cards;
 use crate::edge::delegate;
 use crate::edge::direct::{self, Direct};
 use crate::edge::load::Load;
+use crate::edge::proxied::Proxies;
 use crate::edge::push::Paces;
 use crate::edge::request_name::RequestNames;
 use crate::guesses::Guesses;
@@ -248,6 +249,7 @@ impl Relay {
             names: RequestNames::new(instance),
             load: Load::new(config.max_in_flight),
             guesses: Guesses::default(),
+            proxies: Proxies::new(config.trusted_proxies.clone()),
             paces: Paces::default(),
             continued: Continued::default(),
             draining: Arc::clone(&draining),

@@ -45,6 +45,7 @@ fn every_mistake_is_reported_at_once() {
         "--max-in-flight=none",
         "--direct-urls=private",
         "--foreign-urls=hide",
+        "--trusted-proxies=10.0.0.0/8,lb.example",
     ];
     let mistakes = config(&words).unwrap_err();
     assert_eq!(mistakes.len(), words.len(), "{mistakes:#?}");

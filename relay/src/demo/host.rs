@@ -41,6 +41,7 @@ impl Host {
             shards: 1,
             tls: None,
             congestion: Congestion::default(),
+            trusted_proxies: Vec::new(),
             max_body_bytes: BODY_BYTES_MAX,
             max_in_flight: IN_FLIGHT_MAX,
             direct_urls: DirectUrls::Off,

@@ -19,7 +19,6 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::forwarded::Caller;
 use super::http2;
 use super::service::Edge;
 use super::watch::{HEAD_TIMEOUT, IDLE_TIMEOUT, Watch, Watched};
@@ -159,7 +158,7 @@ where
 {
     let watch = Arc::new(Watch::of_requests());
     let edge = &host.edge;
-    let caller = Arc::new(Caller::new(remote.ip(), Some(host.shard), &edge.public));
+    let caller = Arc::new(edge.caller(remote.ip(), host.shard));
     let service = service_fn(|request| {
         let (edge, caller, serving) = (Arc::clone(edge), Arc::clone(&caller), watch.serve());
         Box::pin(async move {

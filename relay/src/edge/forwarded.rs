@@ -13,7 +13,8 @@ use super::trace::{TRACEPARENT, traceparent};
 use crate::principal::Principal;
 use crate::public::PublicUrl;
 
-static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The addresses of those through whom a request came, the caller's first.
+pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
@@ -32,6 +33,8 @@ pub struct Caller {
     pub ip: IpAddr,
     /// The shard that serves its connection, if one does.
     pub shard: Option<u8>,
+    /// Whether it is a proxy whose word on who calls is taken.
+    pub is_proxy: bool,
     forwarded: HeaderValue,
     forwarded_for: HeaderValue,
     forwarded_host: HeaderValue,
@@ -43,6 +46,17 @@ impl Caller {
     pub fn new(ip: IpAddr, shard: Option<u8>, public: &PublicUrl) -> Self {
         let proto = if public.as_str().starts_with("https:") { "https" } else { "http" };
         Self::of(ip, shard, public.authority().as_str(), HeaderValue::from_static(proto))
+    }
+
+    /// The same caller, who is one of the operator's proxies.
+    pub fn proxy(self, is_proxy: bool) -> Self {
+        Self { is_proxy, ..self }
+    }
+
+    /// The caller with this address, who came through this proxy.
+    pub fn behind(&self, ip: IpAddr) -> Self {
+        let host = self.forwarded_host.to_str().unwrap_or_default();
+        Self::of(ip, self.shard, host, self.forwarded_proto.clone())
     }
 
     /// The same caller, who asked the host of an agent.
@@ -59,6 +73,7 @@ impl Caller {
         Self {
             ip,
             shard,
+            is_proxy: false,
             forwarded: value(format!("for={node};host=\"{host}\";proto={proto}")),
             forwarded_for: value(ip.to_string()),
             forwarded_host: value(host.to_owned()),

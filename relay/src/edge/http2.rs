@@ -22,7 +22,6 @@ use tokio::time::sleep;
 
 use super::answer_body::{AnswerBody, Cut};
 use super::connection::{BUFFER_BYTES_MAX, Host};
-use super::forwarded::Caller;
 use super::watch::{LOOK_EVERY, Overdue, STALL_TIMEOUT, Watch, Watched};
 
 /// Streams that one caller may have open on a connection: a page of agents, and room to spare.
@@ -58,7 +57,7 @@ where
     let watch = Arc::new(Watch::of_streams());
     let streams = Arc::new(Mutex::new(JoinSet::new()));
     let edge = &host.edge;
-    let caller = Arc::new(Caller::new(remote.ip(), Some(host.shard), &edge.public));
+    let caller = Arc::new(edge.caller(remote.ip(), host.shard));
     let service = service_fn(|request| {
         let (edge, caller, serving) = (Arc::clone(edge), Arc::clone(&caller), watch.serve());
         async move {

@@ -1,7 +1,7 @@
 //! The public face: callers' HTTP in, agents' answers or typed refusals out.
 //!
 //! `listener` accepts a caller, `connection` speaks HTTP/1.1 or (`http2`) HTTP/2 with it, `service`
-//! answers a request: `judge` its head, `route` its path,
+//! answers a request (of whom `proxied` tells behind a proxy): `judge` its head, `route` its path,
 //! check its `access`, then `exchange` carries it to a link of [`crate::tunnel`], on the shard that
 //! owns it (`handed`), or `direct` to the agent's own URL while there is none. Whatever goes wrong
 //! is a `failure`, which `render` alone turns into an answer. The only bodies that are read are the
@@ -55,6 +55,7 @@ pub mod outbound;
 mod own_api;
 mod own_call;
 pub mod prefix;
+pub mod proxied;
 pub mod push;
 pub mod record;
 pub mod remembered;

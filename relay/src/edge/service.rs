@@ -1,5 +1,6 @@
 //! Answers one public request: judges it, finds its agent, forwards it, or says no.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -27,6 +28,7 @@ use super::judge::{host, judge};
 use super::load::Load;
 use super::observed::Observed;
 use super::own_api;
+use super::proxied::Proxies;
 use super::push::Paces;
 use super::record::Record;
 use super::render::{Dialect, refusal};
@@ -72,6 +74,8 @@ pub struct Edge {
     pub feed: Arc<Feed>,
     /// Who guesses.
     pub guesses: Guesses,
+    /// In front of the relay, trusted to say who calls.
+    pub proxies: Proxies,
     /// How fast agents post to webhooks.
     pub paces: Paces,
     /// What the platform's calls left, whose caller may have gone.
@@ -103,6 +107,17 @@ impl No {
 }
 
 impl Edge {
+    /// Whoever is at the other end of a connection of this shard.
+    pub(super) fn caller(&self, ip: IpAddr, shard: u8) -> Caller {
+        Caller::new(ip, Some(shard), &self.public).proxy(self.proxies.has(ip))
+    }
+
+    /// Who called a proxy that made this request of it; `None` where the other end is the caller.
+    fn behind(&self, end: &Caller, fields: &HeaderMap) -> Option<Box<Caller>> {
+        let ip = if end.is_proxy { self.proxies.caller_behind(fields) } else { None };
+        ip.map(|ip| Box::new(end.behind(ip)))
+    }
+
     /// Answers one request. `caller` is the other end of the connection that it came on.
     pub async fn answer(
         self: &Arc<Self>,
@@ -111,6 +126,8 @@ impl Edge {
     ) -> Response<AnswerBody> {
         let request_id = self.names.next();
         let (mut parts, body) = request.into_parts();
+        let behind = self.behind(caller, &parts.headers);
+        let caller = behind.as_deref().unwrap_or(caller);
         match self.try_answer(&mut parts, body, caller, &request_id).await {
             Ok(response) => response,
             Err(mut no) => {

@@ -37,6 +37,7 @@ mod state_files;
 mod streams;
 mod tls;
 mod transports;
+mod trusted_proxies;
 mod tutorial;
 mod versions;
 mod webhooks;
