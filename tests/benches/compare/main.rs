@@ -1,4 +1,4 @@
-//! The comparison bench: our tunnel, a direct connection and rathole (plain TCP), side by side.
+//! The comparison bench: our tunnel, a direct connection and other programs, side by side.
 //!
 //! `cargo bench -p tests --bench compare` builds `relay` and `agent-connector` in release, starts
 //! all systems on loopback in front of one small agent, and lets them take turns: short rounds
@@ -7,10 +7,7 @@
 //! fails stands in the table. Beside it: processor time of the tunnels' processes, memory, sizes,
 //! starts, a thousand idle agents, and how two shards share the work. It needs Linux.
 //!
-//! rathole comes from the path or from `RATHOLE`. Version 0.5.0 builds without OpenSSL as
-//! `cargo install rathole --version 0.5.0 --no-default-features --features server,client`
-//! (without `--locked`: its lock file holds a crate that current compilers refuse). Where it is
-//! absent its column stays empty.
+//! `peers` has the other programs and how to come by them; whichever is absent is not measured.
 //!
 //! Flags: `-- --help`. Only ratios within one run carry over to another machine.
 
@@ -23,6 +20,7 @@ mod load;
 mod message;
 mod options;
 mod paced;
+mod peers;
 mod report;
 mod rounds;
 mod rows;
@@ -33,6 +31,7 @@ mod ticks;
 
 use agent::Agent;
 use options::{HELP, Options};
+use peers::PEERS;
 use rows::Rows;
 use setting::Setting;
 use std::{process::ExitCode, time::Duration};
@@ -93,19 +92,18 @@ fn measurable(options: Options) -> Result<Options, String> {
 }
 
 async fn compare(options: &Options) {
-    let rathole = systems::find_rathole().filter(|_| options.has("rathole"));
-    if rathole.is_none() && options.has("rathole") {
-        eprintln!("{}", report::absence());
-    }
-    let setting = Setting::read(rathole.as_deref());
+    let setting = Setting::read();
     let mut rows = Rows::default();
     let agent = Agent::start().await;
     let mut all = Vec::new();
     if options.has("ours") {
         all.push(System::ours(agent.port, options).await);
     }
-    if let Some(program) = rathole {
-        all.push(System::rathole(&program, agent.port).await);
+    for peer in PEERS.iter().filter(|peer| options.has(peer.name)) {
+        match peer.find() {
+            Some(program) => all.push(System::peer(peer, &program, agent.port).await),
+            None => eprintln!("{}", peer.absence()),
+        }
     }
     if options.has("direct") {
         all.push(System::direct(agent.port));

@@ -5,19 +5,20 @@ use std::{path::PathBuf, time::Duration};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
-Compares the tunnel with a direct connection and with rathole (plain TCP) on this machine.
+Compares the tunnel with a direct connection and with other tunnels and proxies on this machine.
 
 cargo bench -p tests --bench compare -- [FLAGS]
 
   --rounds N       rounds, each with every system under every kind of load [default: 5]
   --seconds S      length of each stretch of load [default: 3]
-  --only A,B       of ours, rathole, direct [default: all]
+  --only A,B       of ours, rathole, rathole-noise, nginx, nginx-tls, direct [default: all
+                   that are here]
   --agents N       idle agents that the relay holds at once; 0 leaves that out [default: 1000]
   --relay-arg A    one more argument of `relay serve`, to compare settings; may be given again
   --connector-arg A   the same for `agent-connector http`
   --json FILE      also write everything, each round apart, as JSON
 
-RATHOLE names the rathole program, if it is not on the path. HARNESS_BIN_DIR names a folder with
+RATHOLE and NGINX name those programs, if they are not on the path. HARNESS_BIN_DIR names a folder with
 release builds of relay and agent-connector; without it they are built.";
 
 /// What a run is made of.
@@ -27,7 +28,7 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// Of each stretch.
     pub(crate) length: Duration,
-    /// Some of [`systems::NAMES`], in their order.
+    /// Some of [`systems::names`], in their order.
     pub(crate) only: Vec<&'static str>,
     /// Idle agents.
     pub(crate) agents: usize,
@@ -48,7 +49,7 @@ impl Options {
         let mut options = Options {
             rounds: 5,
             length: Duration::from_secs(3),
-            only: systems::NAMES.to_vec(),
+            only: systems::names(),
             agents: 1_000,
             relay_args: Vec::new(),
             connector_args: Vec::new(),
@@ -90,8 +91,8 @@ fn number(flag: &str, value: &str, min: usize, max: usize) -> Result<usize, Stri
 
 fn names(list: &str) -> Result<Vec<&'static str>, String> {
     let given: Vec<&str> = list.split(',').map(str::trim).collect();
-    if let Some(other) = given.iter().find(|name| !systems::NAMES.contains(name)) {
-        return Err(format!("--only knows {}, not `{other}`.", systems::NAMES.join(", ")));
+    if let Some(other) = given.iter().find(|name| !systems::names().contains(name)) {
+        return Err(format!("--only knows {}, not `{other}`.", systems::names().join(", ")));
     }
-    Ok(systems::NAMES.into_iter().filter(|name| given.contains(name)).collect())
+    Ok(systems::names().into_iter().filter(|name| given.contains(name)).collect())
 }

@@ -2,28 +2,21 @@
 
 use crate::{
     options::Options,
+    peers::PEERS,
     rows::{Row, Rows, Spread},
     setting::Setting,
-    systems::{self, RATHOLE_INSTALL},
+    systems,
 };
 use serde_json::{Value, json};
 
 const NOTES: &str = "\
 Each figure is the median of its rounds, with the smallest and the largest in brackets; a ratio is
 the median of the rounds' own ratios. All of it ran on this one machine over loopback: callers,
-tunnel and agent share its cores, so ratios mean more than figures. Far end: relay, rathole server.
-Near end: agent-connector, rathole client. CPU is what the scheduler counted for the tunnel's own
+tunnel and agent share its cores, so ratios mean more than figures. Far end: what callers reach, as
+our relay. Near end: what is beside the agent, as our agent-connector. CPU is what the scheduler counted for the tunnel's own
 processes; for the whole machine it is sampled, callers, agent and others included. What others
 used says how quiet the machine was: with more than a few percent, run it again. A latency counts
 from the moment a request was due. The logs of all programs go to files.";
-
-/// What is said when there is no rathole.
-pub(crate) fn absence() -> String {
-    format!(
-        "rathole: not found, so not measured. Install it with\n  {RATHOLE_INSTALL}\n\
-         (no OpenSSL needed; leave out --locked, its lock file no longer builds), or name it in RATHOLE."
-    )
-}
 
 /// The table.
 pub(crate) fn table(options: &Options, setting: &Setting, rows: &Rows) -> String {
@@ -42,37 +35,37 @@ pub(crate) fn table(options: &Options, setting: &Setting, rows: &Rows) -> String
             text += &format!("\nThe {name} under load ran with: {}\n", args.join(" "));
         }
     }
-    if !setting.lines().any(|(name, what)| name == "rathole" && what != "absent") {
-        text += &format!("\n{}\n", absence());
+    let absent =
+        options.only.iter().filter_map(|name| PEERS.iter().find(|peer| peer.name == *name));
+    for peer in absent {
+        let said = if peer.find().is_some() {
+            format!("{}: {}", peer.name, peer.what)
+        } else {
+            peer.absence()
+        };
+        text += &format!("\n{said}\n");
     }
     let mut section = "";
     for row in rows.iter() {
         if row.section() != section {
             section = row.section();
-            text += &format!("\n{}\n", header(section));
+            text += &format!("\n{section}\n");
         }
         text += &format!("{}\n", line(row));
     }
     text
 }
 
-fn header(section: &str) -> String {
-    let [first, second, third] = systems::NAMES.map(|name| format!("{name:>26}"));
-    format!("{section:<44}{first}{second}{third}{:>14}{:>13}", "ours/rathole", "ours/direct")
-}
-
 fn line(row: &Row) -> String {
-    let mut line = format!("  {:<42}", row.title());
-    for name in systems::NAMES {
-        let cell = row.spread(name).map_or_else(|| "–".to_owned(), cell);
-        line += &format!("{cell:>26}");
+    let mut text = format!("  {}", row.title());
+    for name in systems::names() {
+        let Some(spread) = row.spread(name) else { continue };
+        text += &format!("\n    {name:<16}{:>26}", cell(spread));
+        if let Some(ratio) = row.ratio("ours", name).filter(|_| name != "ours") {
+            text += &format!("   ours/{name} {:.2}", ratio.median);
+        }
     }
-    for (other, width) in [("rathole", 14), ("direct", 13)] {
-        let ratio = row.ratio("ours", other);
-        let ratio = ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{:.2}", ratio.median));
-        line += &format!("{ratio:>width$}");
-    }
-    line
+    text
 }
 
 fn cell(spread: Spread) -> String {

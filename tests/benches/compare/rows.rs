@@ -85,11 +85,13 @@ impl Row {
             let spread = self.spread(name)?.json();
             Some(((*name).to_owned(), json!({ "rounds": values, "spread": spread })))
         });
-        let ratio = |to| self.ratio("ours", to).map(Spread::json);
+        let others = self.values.keys().filter(|name| **name != "ours");
+        let ratios =
+            others.filter_map(|name| Some(((*name).to_owned(), self.ratio("ours", name)?.json())));
         json!({
             "section": self.section, "name": self.name, "unit": self.unit,
             "systems": systems.collect::<Map<_, _>>(),
-            "ours_to_rathole": ratio("rathole"), "ours_to_direct": ratio("direct"),
+            "ours_to": ratios.collect::<Map<_, _>>(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What a figure depends on: the machine, the day, the versions.
 
+use crate::peers::PEERS;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -14,7 +15,7 @@ pub(crate) struct Setting(Vec<(&'static str, String)>);
 
 impl Setting {
     /// Reads it now, before any load.
-    pub(crate) fn read(rathole: Option<&Path>) -> Setting {
+    pub(crate) fn read() -> Setting {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let memory = field("/proc/meminfo", "MemTotal:").and_then(|text| {
             let kib: u64 = text.split_whitespace().next()?.parse().ok()?;
@@ -23,7 +24,7 @@ impl Setting {
         let unknown = || "unknown".to_owned();
         let version =
             |program: &Path| said(program, &["--version"]).unwrap_or_else(|| "unknown".to_owned());
-        Setting(vec![
+        let mut setting = Setting(vec![
             ("date", date()),
             ("processor", field("/proc/cpuinfo", "model name").unwrap_or_else(unknown)),
             ("cores", cores.to_string()),
@@ -33,8 +34,11 @@ impl Setting {
             ("relay", version(&binaries::relay())),
             ("agent-connector", version(&binaries::agent_connector())),
             ("log filter", std::env::var("HARNESS_LOG").unwrap_or_else(|_| "default".to_owned())),
-            ("rathole", rathole.map_or_else(|| "absent".to_owned(), version)),
-        ])
+        ]);
+        for peer in &PEERS {
+            setting.0.push((peer.name, peer.version().unwrap_or_else(|| "not here".to_owned())));
+        }
+        setting
     }
 
     /// Each name and what it is.
@@ -58,12 +62,11 @@ fn field(path: &str, name: &str) -> Option<String> {
     Some(rest.trim_start_matches([':', ' ', '\t']).to_owned())
 }
 
-/// The first line that a command prints, or the one about its version.
+/// The first line that a command prints.
 fn said(program: &Path, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    let version = text.lines().find_map(|line| line.strip_prefix("Build Version:"));
-    version.or_else(|| text.lines().next()).map(|line| line.trim().to_owned())
+    text.lines().next().map(|line| line.trim().to_owned())
 }
 
 /// Today in UTC, by the calendar's cycle of 400 years.

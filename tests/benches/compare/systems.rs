@@ -1,11 +1,14 @@
-//! The systems under comparison: the agent itself, our tunnel in front of it, rathole in front of it.
+//! The systems under comparison: the agent itself, our tunnel in front of it, peers in front of it.
 
-use crate::{load::Target, options::Options};
+use crate::{
+    load::Target,
+    options::Options,
+    peers::{PEERS, Peer, Ports},
+};
 use std::{
     fs::File,
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 use tempfile::TempDir;
@@ -13,16 +16,15 @@ use tests::{Connector, Process, Relay, binaries, http, until};
 
 /// How long a tunnel may take until it answers.
 const START: Duration = Duration::from_secs(20);
-/// What rathole's own build needs; its other features pull in OpenSSL.
-pub(crate) const RATHOLE_INSTALL: &str =
-    "cargo install rathole --version 0.5.0 --no-default-features --features server,client";
-
-/// The names of all systems, in the order of the table's columns.
-pub(crate) const NAMES: [&str; 3] = ["ours", "rathole", "direct"];
+/// The names of all systems, in the order of the table.
+pub(crate) fn names() -> Vec<&'static str> {
+    let peers = PEERS.iter().map(|peer| peer.name);
+    ["ours"].into_iter().chain(peers).chain(["direct"]).collect()
+}
 
 /// A system that answers calls. It ends when it is dropped.
 pub(crate) struct System {
-    /// One of [`NAMES`].
+    /// One of [`names`].
     pub(crate) name: &'static str,
     /// Where callers reach the agent through it.
     pub(crate) target: Target,
@@ -33,7 +35,7 @@ pub(crate) struct System {
 enum Running {
     Direct,
     Ours(Box<Relay>, Box<Connector>),
-    Rathole(Process, Process),
+    Peer([Process; 2]),
 }
 
 impl System {
@@ -57,28 +59,14 @@ impl System {
         System::answering("ours", &workspace.endpoint(), running, folder).await
     }
 
-    /// rathole's server and client with its plain TCP transport.
-    pub(crate) async fn rathole(program: &Path, agent: u16) -> System {
+    /// Both ends of a peer.
+    pub(crate) async fn peer(peer: &'static Peer, program: &Path, agent: u16) -> System {
         let folder = folder();
-        // It takes no port 0, so it gets ports that were free a moment ago.
-        let (control, public) = (free_port(), free_port());
-        let start = |side: &str, template: &str, log: &str| {
-            let config = [("{control}", control), ("{public}", public), ("{agent}", agent)]
-                .iter()
-                .fold(template.to_owned(), |text, (name, port)| {
-                    text.replace(name, &port.to_string())
-                });
-            let path = folder.path().join(format!("{side}.toml"));
-            std::fs::write(&path, config).expect("the configuration is written");
-            let mut command = Command::new(program);
-            command.arg(format!("--{side}")).arg(path);
-            let name = format!("rathole {side}");
-            Process::spawn_logging_to(&name, command, &folder.path().join(log))
-        };
-        let server = start("server", include_str!("rathole-server.toml"), "far.log");
-        let client = start("client", include_str!("rathole-client.toml"), "near.log");
-        let url = format!("http://127.0.0.1:{public}/a2a");
-        System::answering("rathole", &url, Running::Rathole(server, client), folder).await
+        // They take no port 0, so they get ports that were free a moment ago.
+        let ports = Ports { control: free_port(), public: free_port(), agent };
+        let ends = peer.start(program, &ports, folder.path());
+        let url = format!("http://127.0.0.1:{}/a2a", ports.public);
+        System::answering(peer.name, &url, Running::Peer(ends), folder).await
     }
 
     /// Waits until the agent answers through it.
@@ -86,7 +74,7 @@ impl System {
         let system = System { name, target: Target::new(url), running, folder };
         until(&format!("{name} carries a call"), START, async || {
             for (side, process) in system.sides() {
-                assert!(process.is_running(), "{name}: the {side} ended");
+                assert!(process.is_running(), "{name}: the {side} ended: {}", system.log(side));
             }
             let answer = http::post_json(url, &serde_json::json!({"jsonrpc": "2.0"})).await;
             answer.is_ok_and(|answer| answer.status == 200)
@@ -102,13 +90,19 @@ impl System {
             Running::Ours(relay, connector) => {
                 vec![("far end", relay.process()), ("near end", connector.process())]
             }
-            Running::Rathole(server, client) => vec![("far end", server), ("near end", client)],
+            Running::Peer([far, near]) => vec![("far end", far), ("near end", near)],
         }
     }
 
     /// Their ids.
     pub(crate) fn pids(&self) -> Vec<u32> {
         self.sides().iter().map(|(_, process)| process.pid()).collect()
+    }
+
+    /// What one of its sides has logged.
+    fn log(&self, side: &str) -> String {
+        let file = if side == "far end" { "far.log" } else { "near.log" };
+        std::fs::read_to_string(self.folder.path().join(file)).unwrap_or_default()
     }
 
     /// Empties the logs, so that a long run fills no disk.
@@ -120,26 +114,17 @@ impl System {
     }
 }
 
-/// The rathole to compare with: `$RATHOLE`, or the one on the path.
-pub(crate) fn find_rathole() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("RATHOLE") {
-        let named = PathBuf::from(named);
-        assert!(named.is_file(), "RATHOLE names no file: {}", named.display());
-        return Some(named);
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join("rathole")).find(|file| file.is_file())
-}
-
 /// The programs of each end of a system, far and near.
 pub(crate) fn programs(name: &str) -> Vec<(&'static str, PathBuf)> {
     match name {
         "ours" => vec![("far end", binaries::relay()), ("near end", binaries::agent_connector())],
-        "rathole" => find_rathole()
+        other => PEERS
+            .iter()
+            .find(|peer| peer.name == other)
+            .and_then(Peer::find)
             .into_iter()
             .flat_map(|program| [("far end", program.clone()), ("near end", program)])
             .collect(),
-        _ => Vec::new(),
     }
 }
 
