@@ -136,7 +136,9 @@ fn repeated(kept: Kept, mut record: Box<Record>) -> Response<AnswerBody> {
 
 const fn became(lost: Lost) -> &'static str {
     match lost {
-        Lost::Running => "it is still at work on it, and as many repeats wait for its answer as may",
+        Lost::Running => {
+            "it is still at work on it, and as many repeats wait for its answer as may"
+        }
         Lost::Uncertain => "it may have done what was asked: nobody knows",
         Lost::Cut => "its answer broke off",
         Lost::NotKept => "its answer was too long to be kept",
