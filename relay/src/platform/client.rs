@@ -13,8 +13,9 @@ use shared::secret::Secret;
 
 use super::answer::{self, CallError, Created, Row};
 use super::budget::{Budget, Purpose};
-use super::config::{PlatformConfig, PlatformUrl};
+use super::config::PlatformConfig;
 use super::transport::{ANSWER_TIMEOUT, Transport};
+use super::url::PlatformUrl;
 
 /// The longest list of workspaces, bytes: thousands of them with their cards.
 const LIST_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -26,6 +26,7 @@ pub mod sources;
 mod steps;
 mod track;
 mod transport;
+pub mod url;
 mod view;
 
 use std::net::IpAddr;
@@ -43,6 +44,7 @@ pub use self::driver::run;
 use self::board::Board;
 use self::config::{Callers, Pace};
 use self::peers::Peers;
+use self::preflight::Finding;
 use crate::metrics::Metrics;
 use crate::public::PublicUrl;
 use crate::registry::{Bond, BondStep, Registry, StoreError};
@@ -113,11 +115,14 @@ impl Bridge {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Says in the log what the platform will refuse, once.
+    /// Says in the log what the platform will refuse, and what else its operator should know; once.
     pub async fn preflight(&self) {
         let Inner { client, public, hosted, .. } = &*self.inner;
         for finding in preflight::judge(client, public, *hosted).await {
-            tracing::warn!("{finding}");
+            match finding {
+                Finding::Refused(_) | Finding::Noted(_) => tracing::warn!("{finding}"),
+                Finding::Unknown(_) => tracing::info!("{finding}"),
+            }
         }
     }
 

@@ -286,13 +286,13 @@ impl Bridge {
         }
     }
 
-    /// Waits for a moment for a place in the rate limit, behind the heartbeats; an error is after how long
+    /// Waits for a moment for a place in the rate limit, behind all that the relay does itself; an error is after how long
     /// there may be one.
     pub(super) async fn place(&self) -> Result<(), Duration> {
         let mut waited = Duration::ZERO;
         loop {
             let beats_soon = self.board().beats.soon(std::time::Instant::now(), SOON);
-            match self.client().take(Purpose::Other { beats_soon }) {
+            match self.client().take(Purpose::Asked { beats_soon }) {
                 Ok(()) => return Ok(()),
                 Err(wait) if waited + wait > PLACE_WITHIN => return Err(wait),
                 Err(wait) => {

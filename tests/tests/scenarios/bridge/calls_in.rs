@@ -88,6 +88,10 @@ async fn each_form_of_the_registered_url_reaches_the_agent_byte_for_byte() {
     let path = row.url.strip_prefix(PUBLIC).unwrap();
     let get = http::get(&format!("http://{}{path}", bridge.relay.http())).await.unwrap();
     assert_refused(&get, 405, "RELAY_METHOD_NOT_ALLOWED");
+    let described = bridge.relay.operate("GET /openapi.json", None).await;
+    for path in ["/molecule/{address}", "/molecule/{address}/a2a"] {
+        assert!(described["paths"][path]["post"].is_object(), "{path}");
+    }
     let mebibyte = format!("{{\"x\":\"{}\"}}", "y".repeat(1024 * 1024 - 8));
     let answer = bridge.post(&row.url, "", &[], mebibyte.as_bytes()).await;
     assert_eq!((answer.status, answer.body.len()), (200, mebibyte.len()));
@@ -100,6 +104,9 @@ async fn a_relay_that_is_the_platform_has_no_such_url() {
     let url = format!("{}/molecule/{}", world.relay.public_url(), address.trim_matches('/'));
     let answer = http::post_json(&url, &message("message/send", "m-1", "hello")).await.unwrap();
     assert_eq!((answer.status, answer.relay_error()), (404, Some("RELAY_NOT_FOUND")));
+    let described = world.relay.operate("GET /openapi.json", None).await;
+    let paths = described["paths"].as_object().expect("paths");
+    assert!(paths.keys().all(|path| !path.starts_with("/molecule")), "{:?}", paths.keys());
 }
 
 #[tokio::test]
