@@ -80,7 +80,10 @@ async fn odd_answers_are_shown_and_survived_while_callers_are_served() {
     let agent = bridge.agent("steadfast").await;
     let row = bridge.platform.until_status("steadfast", "online").await;
     let path = format!("GET /workspaces/{}", row.id);
+    let token = bridge.platform.admin_token();
+    let repeats = format!("{{\"error\":\"{token} is unknown here\"}}");
     for (call, words, oddity) in [
+        ("GET /workspaces", "(400): … is unknown here", Oddity::Is(400, repeats)),
         ("POST /registry/heartbeat", "cannot be understood", Oddity::Html(200)),
         ("POST /registry/heartbeat", "403", Oddity::Is(403, "[]".into())),
         ("POST /registry/heartbeat", "over 1048576 bytes", Oddity::Endless),
@@ -124,7 +127,6 @@ async fn odd_answers_are_shown_and_survived_while_callers_are_served() {
     }
     assert_eq!(bridge.shown("steadfast").await["step"], json!("registered"));
     let lines = bridge.relay.process().lines().join("\n");
-    let token = bridge.platform.admin_token();
     assert!(!lines.contains(&token) && !lines.contains("panicked"), "{lines}");
 }
 
