@@ -17,6 +17,7 @@ use super::caller_body::CallerBody;
 use super::deadline::{Deadline, patience};
 use super::exchange::broken;
 use super::failure::Failure;
+use super::load::Place;
 use super::message_id;
 use super::observed::Observed;
 use super::record::{Carrier, Record};
@@ -45,6 +46,8 @@ impl Edge {
         body: &mut CallerBody,
         request_id: &HeaderValue,
     ) -> Result<Turn, Failure> {
+        // Who is refused for want of room is not read either.
+        let place = self.load.enter()?;
         let Some(id) = message_id::find(body).await? else { return Ok(Turn::Runs(None)) };
         let begin = || self.continued.remembered.begin(workspace, id, std::time::Instant::now());
         let seen = match begin() {
@@ -52,7 +55,7 @@ impl Edge {
             seen => seen,
         };
         let deadline = Deadline::of(&parts.headers, std::time::Instant::now)?;
-        let mut record = self.repeat(workspace, parts, body, request_id)?;
+        let mut record = self.repeat(workspace, parts, body, request_id, place);
         let (wait, named) = patience(deadline.as_ref(), ANSWER_HEAD_TIMEOUT);
         let ended = timeout(wait, ended(seen, begin, body)).await;
         let failure = match ended.unwrap_or(Err(Failure::Deadline(named))) {
@@ -72,20 +75,20 @@ impl Edge {
         Err(failure)
     }
 
-    /// The record of a repeat, which takes its place among the requests that the relay carries.
+    /// The record of a repeat.
     fn repeat(
         &self,
         workspace: WorkspaceId,
         parts: &request::Parts,
         body: &CallerBody,
         request_id: &HeaderValue,
-    ) -> Result<Box<Record>, Failure> {
+        place: Place,
+    ) -> Box<Record> {
         let observed = Observed::message(&parts.headers, &body.prefix());
-        let (metrics, place) = (&self.metrics, self.load.enter()?);
-        let mut record =
-            Record::begin(metrics, request_id.clone(), workspace, observed, None, place);
+        let request_id = request_id.clone();
+        let mut record = Record::begin(&self.metrics, request_id, workspace, observed, None, place);
         record.carrier = Carrier::Memory;
-        Ok(record)
+        record
     }
 }
 

@@ -131,6 +131,23 @@ async fn odd_answers_are_shown_and_survived_while_callers_are_served() {
 }
 
 #[tokio::test]
+async fn a_platform_that_forgets_everything_for_a_moment_deletes_nobody() {
+    let bridge =
+        Bridge::with(Platform::start(), |relay| relay.env("RELAY_PLATFORM_LOOK", "1")).await;
+    let agent = bridge.agent("remembered").await;
+    let row = bridge.platform.until_status("remembered", "online").await;
+    let nothing = || Oddity::Is(404, "{\"error\":\"workspace not found\"}".into());
+    bridge.platform.oddly(&format!("GET /workspaces/{}", row.id), 1, false, nothing());
+    // One that is given up is looked at.
+    bridge.platform.set_status(&row.id, "failed");
+    shows(&bridge, "remembered", "does not know this workspace").await;
+    let fact = "it is there again";
+    until(fact, SOON, async || bridge.shown("remembered").await["trouble"] == json!(null)).await;
+    assert_eq!(bridge.shown("remembered").await["step"], json!("registered"));
+    assert_eq!(bridge.call(&agent, "m-1").await.status, 200);
+}
+
+#[tokio::test]
 async fn agents_live_without_the_list() {
     let platform = Platform::start();
     platform.fault(Fault::NoList, true);
