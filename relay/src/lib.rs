@@ -242,6 +242,7 @@ impl Relay {
             guesses: Guesses::default(),
             paces: Paces::default(),
             continued: Continued::default(),
+            asking: Arc::default(),
             draining: Arc::clone(&draining),
         });
         let tunnel = Arc::new(Tunnel {

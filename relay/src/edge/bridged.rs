@@ -140,6 +140,11 @@ async fn judge_caller(
                 Unproved::NotAllowed => Failure::Forbidden,
                 Unproved::Busy => Failure::Overloaded,
                 Unproved::Away(why) => Failure::PlatformAway(why, Delivery::NotSent),
+                Unproved::Open => {
+                    let why = "The platform takes any credential for the workspace that you name, so \
+                        yours proves nothing.";
+                    Failure::PlatformAway(why.to_owned(), Delivery::NotSent)
+                }
             })
         }
         _ if bridge.takes_from(source) => Ok(()),

@@ -4,8 +4,8 @@
 use super::{Bridge, PUBLIC};
 use std::time::Duration;
 use tests::{
-    Agent, Connector, Ending, Platform, RawAgent, RawBehaviour, RawResponse, World, http, until,
-    world::message,
+    Agent, Connector, Ending, Platform, RawAgent, RawBehaviour, RawResponse, World, http,
+    platform::Fault, until, world::message,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -184,10 +184,20 @@ async fn only_who_may_calls_as_the_platform() {
     for id in ["m-2", "m-3"] {
         assert_eq!(bridge.say(&row.url, id, &own).await.status, 200);
     }
-    assert_eq!(bridge.platform.calls_of("GET /registry/discover/*").len(), 1, "a yes is known");
+    let asked = bridge.platform.calls_of("GET /registry/discover/*").len();
+    assert_eq!(asked, 2, "a yes is known, and so is that others get a no");
     let wrong = [("Authorization", "Bearer not-this-one"), ("X-Workspace-ID", peer.as_str())];
     assert_refused(&bridge.say(&row.url, "m-4", &wrong).await, 401, "RELAY_UNAUTHENTICATED");
     assert_refused(&bridge.say(&row.url, "m-5", &own[..1]).await, 401, "RELAY_UNAUTHENTICATED");
+    let nobody = "6b0fb1de-0a5f-4a2c-8a19-2f7d1f9f4f11";
+    let unguarded = [("Authorization", "Bearer anything"), ("X-Workspace-ID", nobody)];
+    let proves_nothing = bridge.say(&row.url, "m-6", &unguarded).await;
+    assert_refused(&proves_nothing, 503, "RELAY_PLATFORM_UNAVAILABLE");
+    bridge.platform.fault(Fault::FailsOpen, true);
+    let wrong = [("Authorization", "Bearer nor-this-one"), ("X-Workspace-ID", peer.as_str())];
+    let fails_open = bridge.say(&row.url, "m-7", &wrong).await;
+    assert_refused(&fails_open, 503, "RELAY_PLATFORM_UNAVAILABLE");
+    assert!(fails_open.json()["error"].as_str().unwrap().contains("proves nothing"));
     let reached = agent.agent.journal().deliveries();
     assert_eq!(reached.iter().filter(|delivery| delivery.method == "POST").count(), 2);
     assert!(!format!("{reached:?}").contains(&token));
