@@ -15,7 +15,8 @@ use super::failure::Failure;
 use super::service::Edge;
 use crate::admin::api::{self, Asker};
 use crate::platform::Bridge;
-use crate::platform::outward::{self, Asked, NotAnswered, Own};
+use crate::platform::asked::{self, Asked, Own};
+use crate::platform::outward::NotAnswered;
 use crate::principal::{BadCredential, Principal};
 use crate::registry::Lookup;
 
@@ -51,7 +52,7 @@ pub(super) fn asked(
     }
     let own = bridge.own(workspace);
     let target = head.fields.get("x-workspace-id").and_then(|id| id.to_str().ok());
-    let asked = outward::read(&head.method, path, head.query.as_deref(), &own, target)?;
+    let asked = asked::read(&head.method, path, head.query.as_deref(), &own, target)?;
     Some((own, asked))
 }
 

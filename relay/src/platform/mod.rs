@@ -1,13 +1,14 @@
 //! The bridge: agents of this relay as workspaces of a platform that runs elsewhere.
 //!
-//! `config` says which platform, `client` speaks its API within its `budget`, `reconcile` decides what
-//! each agent needs and `driver` does it by `steps`; `beats` keeps the time of the heartbeats, `board`
-//! what is known, by `listing` and every other `outcome`, and `view` shows it. `outward` carries what agents
-//! ask of the platform; `sources` and `peers` say who may call them as it, or through its URLs. A bond in
-//! the registry is what of all that outlives the process.
+//! `config` says which platform, at which `url`; `client` speaks its API within its `budget`, `reconcile`
+//! decides what each agent needs and `driver` does it by `steps`; `beats` keeps the time of the heartbeats,
+//! `board` what is known, by `listing` and every other `outcome`, and `view` shows it. `outward` carries what
+//! agents have `asked` of the platform; `sources` and `peers` say who may call them as it, or through its
+//! URLs. A bond in the registry is what of all that outlives the process.
 
 mod agent;
 pub mod answer;
+pub mod asked;
 pub mod beats;
 mod board;
 pub mod budget;
