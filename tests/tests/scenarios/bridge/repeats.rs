@@ -10,7 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tests::{
-    Agent, Connector, Platform, RawResponse, Relay, http, platform::Times, until, world::message,
+    Agent, Connector, Platform, RawAgent, RawBehaviour, RawResponse, Relay, agent::End, http,
+    platform::Times, until, world::message,
 };
 use tokio::{task::JoinSet, time::sleep_until};
 
@@ -168,6 +169,23 @@ async fn a_delegation_that_never_arrived_is_sent_again_and_runs_once() {
     let reached = bridge.platform.delegate(&row.id, "d-1", "count to three").await;
     assert_eq!(reached.status, 200, "{reached:?}");
     assert_eq!(posts(&back), 1);
+}
+
+#[tokio::test]
+async fn a_delegation_whose_answer_broke_off_is_sent_again_and_not_run_again() {
+    let times = Times { delegate_again: Duration::from_millis(10), ..Times::default() };
+    let bridge = Bridge::with(Platform::builder().times(times).start(), |relay| relay).await;
+    bridge.platform.resolve("relay.example.com", bridge.relay.http());
+    let workspace = bridge.relay.add_workspace("breaks-off", &[]).await;
+    let half = RawBehaviour::Half { promised: 1_000, sent: 10, end: End::Fin };
+    let agent = RawAgent::start(half);
+    let _connector = Connector::builder(&workspace.join, agent.port()).start_online().await;
+    let row = bridge.platform.until_status("breaks-off", "online").await;
+    let reached = bridge.platform.delegate(&row.id, "d-1", "count to three").await;
+    assert_eq!(reached.status, 409, "{reached:?}");
+    assert!(reached.json()["error"].as_str().unwrap().contains("broke off"), "{reached:?}");
+    let delivered = agent.journal().deliveries();
+    assert_eq!(delivered.iter().filter(|delivery| delivery.method == "POST").count(), 1);
 }
 
 /// How long the call lasts of which the platform sees a part only: `HARNESS_CALL_SECONDS`, or 3.
