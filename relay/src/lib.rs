@@ -252,6 +252,7 @@ impl Relay {
             proxies: Proxies::new(config.trusted_proxies.clone()),
             paces: Paces::default(),
             continued: Continued::default(),
+            asking: Arc::default(),
             draining: Arc::clone(&draining),
         });
         let tunnel = Arc::new(Tunnel {

@@ -14,6 +14,7 @@ use shared::ids::WorkspaceId;
 use self::repeats::Asked;
 use super::body::Fields;
 use super::delegations::Delegations;
+use super::description;
 use super::looks::Looks;
 use super::problem::Problem;
 use super::pulse::Pulses;
@@ -48,9 +49,6 @@ pub use repeats::Repeats;
 /// The paths that are the API's, with all below them.
 const ROOTS: [&str; 6] =
     ["/workspaces", "/registry", "/keys", "/events", "/backups", "/openapi.json"];
-
-/// The API, described in OpenAPI.
-const DESCRIPTION: &str = include_str!("openapi.json");
 
 /// The API of one relay.
 #[derive(Debug)]
@@ -239,7 +237,8 @@ impl Api {
         let resource = Resource::at(request.path)?;
         let verb = resource.verb(request.method)?;
         if resource == Resource::Description {
-            return Ok(Answer { status: StatusCode::OK, content: Content::Fixed(DESCRIPTION) });
+            let description = description::of(self.platform.is_some());
+            return Ok(Answer { status: StatusCode::OK, content: Content::Fixed(description) });
         }
         let asker = asker.ok_or(Problem::Unauthenticated)?;
         match resource {

@@ -4,6 +4,7 @@ pub mod api;
 mod body;
 pub mod canvas;
 pub mod delegations;
+mod description;
 pub mod feed;
 pub mod listener;
 pub mod looks;

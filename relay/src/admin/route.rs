@@ -234,6 +234,8 @@ mod tests {
         let served = served.chain([
             ("/a2a", vec!["POST"]),
             ("/workspaces/{id}/a2a", vec!["POST"]),
+            ("/molecule/{address}", vec!["POST"]),
+            ("/molecule/{address}/a2a", vec!["POST"]),
             ("/healthz", vec!["GET"]),
             ("/readyz", vec!["GET"]),
         ]);

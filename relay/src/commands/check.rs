@@ -4,7 +4,8 @@ use super::exit::Failure;
 use super::{output, serve};
 use crate::config::{Config, ServeArgs};
 use crate::logging::Logging;
-use crate::platform::{Client, PlatformConfig, preflight};
+use crate::platform::preflight::{self, Finding};
+use crate::platform::{Client, PlatformConfig};
 use crate::public::PublicUrl;
 
 /// Reads everything that `relay serve` with the same arguments would read, and asks the platform, if
@@ -27,7 +28,8 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     }
 }
 
-/// Asks the platform; each thing that it would refuse is a mistake.
+/// Asks the platform; each thing that it would refuse is a mistake, and what is only to be known is
+/// told.
 fn check_platform(config: &Config, platform: &PlatformConfig) -> Result<(), Failure> {
     let wrong = |sentence| Failure::configuration(vec![sentence]);
     let token = platform.token.read().map_err(wrong)?;
@@ -35,10 +37,16 @@ fn check_platform(config: &Config, platform: &PlatformConfig) -> Result<(), Fail
     let public = config.public_url.clone();
     let public = public.unwrap_or_else(|| PublicUrl::loopback(config.http.port()));
     let judging = preflight::judge(&client, &public, platform.org.is_some());
-    match serve::runtime()?.block_on(judging) {
-        findings if findings.is_empty() => Ok(()),
-        findings => Err(Failure::configuration(findings)),
+    let mut mistakes = Vec::new();
+    for finding in serve::runtime()?.block_on(judging) {
+        match finding {
+            Finding::Refused(sentence) => mistakes.push(sentence),
+            Finding::Noted(sentence) | Finding::Unknown(sentence) => {
+                output::line(&format!("  note      {sentence}"));
+            }
+        }
     }
+    if mistakes.is_empty() { Ok(()) } else { Err(Failure::configuration(mistakes)) }
 }
 
 /// The configuration and how to log, or every mistake in both.

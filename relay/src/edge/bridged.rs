@@ -2,7 +2,7 @@
 //!
 //! It calls the URL that it was told, without any credential, and sends again what it lost sight of. So
 //! each message runs in a task of its own, which goes on when its caller leaves, and what came of it is
-//! `remembered` by its `message_id`. Peers call the same URL with a credential of the platform's, which
+//! `remembered` by its `message_id`; `turns` says whose turn it is to run. Peers call the same URL with a credential of the platform's, which
 //! goes no further than to the platform itself.
 
 use std::net::IpAddr;
@@ -28,11 +28,11 @@ use super::card_request::Document;
 use super::failure::Failure;
 use super::forwarded::Caller;
 use super::handed::{FRAMES_MAX, Handed, Piece};
-use super::message_id;
-use super::remembered::{ANSWER_BYTES_MAX, Kept, Lost, Remembered, Seen, Ticket};
+use super::remembered::{ANSWER_BYTES_MAX, Kept, Lost, Remembered, Ticket};
 use super::render::Dialect;
 use super::route::AgentName;
 use super::service::{Asked, Edge, No};
+use super::turns::Turn;
 use crate::platform::Bridge;
 use crate::platform::peers::Unproved;
 
@@ -51,7 +51,7 @@ pub const REACH: Reach = Reach {
 /// The messages of a platform: those under way, and those that were. One for the process.
 #[derive(Debug, Default)]
 pub struct Continued {
-    remembered: Remembered,
+    pub(super) remembered: Remembered,
     under_way: Mutex<JoinSet<()>>,
 }
 
@@ -98,14 +98,9 @@ impl Edge {
         let workspace = bridge.workspace_at(&address).ok_or_else(unknown)?;
         judge_caller(bridge, &workspace, &parts.headers, caller.ip).await.map_err(no)?;
         make_plain(&mut parts.headers);
-        let ticket = match message_id::find(&mut body).await.map_err(no)? {
-            None => None,
-            Some(id) => match self.continued.remembered.begin(workspace, id, Instant::now()) {
-                Seen::New(ticket) => Some(ticket),
-                Seen::Answered(kept) => return Ok(repeated(kept, request_id)),
-                Seen::Lost(why) => return Err(no(Failure::Duplicate(workspace, became(why)))),
-                Seen::Full => return Err(no(Failure::Overloaded)),
-            },
+        let ticket = match self.turn(workspace, parts, &mut body, request_id).await.map_err(no)? {
+            Turn::Runs(ticket) => ticket,
+            Turn::Answered(response) => return Ok(response),
         };
         let (taken, ()) = Request::new(()).into_parts();
         let message = Message {
@@ -145,6 +140,11 @@ async fn judge_caller(
                 Unproved::NotAllowed => Failure::Forbidden,
                 Unproved::Busy => Failure::Overloaded,
                 Unproved::Away(why) => Failure::PlatformAway(why, Delivery::NotSent),
+                Unproved::Open => {
+                    let why = "The platform takes any credential for the workspace that you name, so \
+                        yours proves nothing.";
+                    Failure::PlatformAway(why.to_owned(), Delivery::NotSent)
+                }
             })
         }
         _ if bridge.takes_from(source) => Ok(()),
@@ -158,27 +158,6 @@ fn make_plain(fields: &mut HeaderMap) {
     fields.remove(AUTHORIZATION);
     fields.remove(COOKIE);
     fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-}
-
-const fn became(lost: Lost) -> &'static str {
-    match lost {
-        Lost::Running => "it is still at work on it",
-        Lost::Uncertain => "it may have done what was asked: nobody knows",
-        Lost::Cut => "its answer broke off",
-        Lost::NotKept => "its answer was too long to be kept",
-    }
-}
-
-/// The answer that there was.
-fn repeated(kept: Kept, request_id: &HeaderValue) -> Response<AnswerBody> {
-    let mut response = Response::new(AnswerBody::whole(kept.body));
-    *response.status_mut() = kept.status;
-    let fields = response.headers_mut();
-    if let Some(media) = kept.media {
-        fields.insert(CONTENT_TYPE, media);
-    }
-    fields.insert("x-request-id", request_id.clone());
-    response
 }
 
 /// Carries a message to its agent, and its answer to whoever waits, and into the memory.

@@ -171,10 +171,32 @@ impl CallerBody {
         found
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyBroken>> {
-        if let Some(data) = self.again.pop_front() {
-            return Poll::Ready(Ok(Piece::Data(data)));
+    /// Reads on to its end, as long as not more than `bytes_max` are held, for a request that has to
+    /// wait: only once its bytes were taken is it seen that its caller leaves. What was read comes
+    /// again. Cancel safe.
+    pub async fn gather(&mut self, bytes_max: usize) -> Result<(), BodyBroken> {
+        let mut held: usize = self.again.iter().map(Bytes::len).sum();
+        while !self.over && held < bytes_max {
+            match std::future::poll_fn(|cx| self.poll_further(cx)).await? {
+                Piece::Data(data) => {
+                    held += data.len();
+                    self.again.push_back(data);
+                }
+                Piece::End(trailers) => self.trailers = trailers,
+            }
         }
+        Ok(())
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyBroken>> {
+        match self.again.pop_front() {
+            Some(data) => Poll::Ready(Ok(Piece::Data(data))),
+            None => self.poll_further(cx),
+        }
+    }
+
+    /// What comes behind all that was taken so far.
+    fn poll_further(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyBroken>> {
         loop {
             if let Some(broken) = self.broken {
                 return Poll::Ready(Err(broken));
@@ -246,6 +268,31 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(body.next().await.unwrap_err(), BodyBroken::Cut);
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_gathered_while_it_waits_and_comes_again() {
+        let (mut body, mut caller) = Arriving::body(1000).await;
+        caller.chunk(b"abc").await;
+        let Ok(Piece::Data(first)) = body.next().await else { panic!("the first piece") };
+        body.give_back(vec![first], HeaderMap::new());
+        caller.chunk(b"def").await;
+        body.gather(6).await.unwrap();
+        caller.chunk(b"ghi").await;
+        body.gather(6).await.unwrap();
+        assert!(!body.is_over(), "no more is held than was asked for");
+        caller.end().await;
+        body.gather(1000).await.unwrap();
+        let mut again = Vec::new();
+        while let Ok(Piece::Data(data)) = body.next().await {
+            again.extend_from_slice(&data);
+        }
+        assert_eq!((&again[..], body.is_over()), (&b"abcdefghi"[..], true));
+
+        let (mut body, mut caller) = Arriving::body(1000).await;
+        caller.chunk(b"abc").await;
+        caller.leave().await;
+        assert_eq!(body.gather(1000).await, Err(BodyBroken::Cut), "its caller left");
     }
 
     #[tokio::test]

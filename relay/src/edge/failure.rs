@@ -350,7 +350,8 @@ impl Failure {
                 serve --platform-sources)."
                 .into(),
             Self::PlatformBusy(seconds) => format!(
-                "The platform's rate limit is reached, and heartbeats go first. Try again in {seconds} s."
+                "The platform's rate limit, or this agent's part of it, is reached; heartbeats go first. \
+                 Try again in {seconds} s."
             ),
             Self::Deadline(waited) => {
                 format!("The agent did not begin its answer within {} s.", waited.as_secs_f64())

@@ -66,6 +66,7 @@ mod send;
 pub mod service;
 pub mod sse;
 pub mod trace;
+mod turns;
 pub mod upload;
 mod upstream;
 pub mod watch;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use shared::wire::{Binding, RequestHead, Target};
 
 use super::called::Called;
@@ -50,6 +51,22 @@ impl Observed {
         }
     }
 
+    /// What the head of a JSON-RPC message and the first bytes of its body tell. Waits for nothing.
+    pub fn message(fields: &HeaderMap, prefix: &Prefix) -> Self {
+        let mut observed = Self {
+            binding: Binding::JsonRpc,
+            method: A2aMethod::Other,
+            task: None,
+            context: None,
+            trace: trace::id_in(fields),
+            stream: false,
+            events: None,
+            first: None,
+        };
+        observed.body(Called::InBody, prefix);
+        observed
+    }
+
     /// What the first bytes of its body tell, where its method stands there. Waits for nothing.
     pub fn body(&mut self, called: Called, prefix: &Prefix) {
         if called == Called::InBody {
@@ -78,7 +95,7 @@ fn task_in(method: A2aMethod, target: &Target) -> Option<Mark> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, Method};
+    use http::Method;
 
     use super::*;
     use crate::tunnel::loopback::head;

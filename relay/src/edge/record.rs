@@ -39,7 +39,17 @@ pub struct Record {
     outcome: Outcome,
     started: Instant,
     metrics: Arc<Metrics>,
+    teller: Teller,
     _place: Place,
+}
+
+/// Which record tells of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Teller {
+    /// This one.
+    This,
+    /// One that begins where this one ends.
+    Another,
 }
 
 /// What carries an exchange to its agent.
@@ -51,6 +61,8 @@ pub enum Carrier {
     Link(Generation),
     /// A connection to the agent's own URL.
     Url,
+    /// Nothing: what came of the same message before is its answer.
+    Memory,
 }
 
 impl Record {
@@ -77,8 +89,14 @@ impl Record {
             outcome: Outcome::CallerLeft,
             started: Instant::now(),
             metrics: Arc::clone(metrics),
+            teller: Teller::This,
             _place: place,
         })
+    }
+
+    /// Ends it without a word: the exchange begins anew, and so does its record.
+    pub fn told_by_another(mut self: Box<Self>) {
+        self.teller = Teller::Another;
     }
 
     /// The head of the answer came.
@@ -147,6 +165,9 @@ impl Drop for Record {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         self.metrics.streams_in_flight.dec();
+        if self.teller == Teller::Another {
+            return;
+        }
         let Observed { binding, method, .. } = self.observed;
         self.metrics.request(binding, method, self.outcome, took);
         if access_log::is_on() {
@@ -160,6 +181,7 @@ impl Record {
         let (link, via) = match self.carrier {
             Carrier::Link(generation) => (Some(generation.0), Some("link")),
             Carrier::Url => (None, Some("url")),
+            Carrier::Memory => (None, Some("memory")),
             Carrier::Nothing => (None, None),
         };
         let Observed { binding, method, task, context, trace, stream, events, first } =

@@ -1,9 +1,9 @@
 //! The memory of messages that the platform sent: none runs twice, and a repeat gets the answer that
 //! there was.
 //!
-//! The platform sends a message again when it lost sight of it, by the same `messageId`. What surely
-//! never reached the agent is forgotten and may run; everything else is known for [`KEPT_FOR`] after its
-//! end. Pure but for a lock: the time is given.
+//! The platform sends a message again when it lost sight of it, by the same `messageId`. While the first
+//! one runs, a repeat waits for its end. What surely never reached the agent is forgotten and may run;
+//! everything else is known for [`KEPT_FOR`] after its end. Pure but for a lock: the time is given.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use shared::ids::WorkspaceId;
+use tokio::sync::watch;
 
 use super::message_id::MessageId;
 
@@ -26,6 +27,12 @@ const BYTES_MAX: usize = 64 * 1024 * 1024;
 const MESSAGES_MAX: usize = 256 * 1024;
 /// And of one workspace, so that one URL that leaked harms its own agent alone.
 const MESSAGES_OF_ONE_MAX: usize = 64 * 1024;
+/// Repeats that wait for one message: the platform sends one again a few times.
+const WAITING_FOR_ONE_MAX: usize = 8;
+/// Repeats that wait for messages of one workspace.
+const WAITING_OF_ONE_MAX: usize = 64;
+/// Repeats that wait at all, each with up to 128 KiB of its body: 64 MiB.
+const WAITING_MAX: usize = 512;
 
 /// An answer as it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +48,7 @@ pub struct Kept {
 /// What became of a message that was not answered, or whose answer is not there any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lost {
-    /// The agent is at work on it.
+    /// The agent is at work on it, and there is no room to wait for its end.
     Running,
     /// Nobody can say whether the agent got it.
     Uncertain,
@@ -56,6 +63,8 @@ pub enum Lost {
 pub enum Seen {
     /// Nothing: it may run. The ticket tells what came of it.
     New(Ticket),
+    /// The agent is at work on it. Once that is over, this is to be asked again.
+    Running(Waiting),
     /// It was answered so.
     Answered(Kept),
     /// It was given to the agent before, and there is no answer to repeat.
@@ -68,6 +77,8 @@ type Key = (WorkspaceId, MessageId);
 
 #[derive(Debug)]
 enum State {
+    /// Dropping this lets those go who wait.
+    Running(watch::Sender<()>),
     Answered(Kept),
     Lost(Lost),
 }
@@ -85,6 +96,9 @@ struct Messages {
     /// Those of them whose answers are kept, the oldest first.
     kept: VecDeque<Key>,
     bytes: usize,
+    /// How many wait for messages of each workspace, and of all.
+    waiting_of: HashMap<WorkspaceId, usize>,
+    waiting: usize,
 }
 
 impl Remembered {
@@ -94,6 +108,14 @@ impl Remembered {
         let mut messages = self.lock();
         messages.forget(now);
         match messages.known.get(&key) {
+            Some(State::Running(running)) => {
+                let crowded = running.receiver_count() >= WAITING_FOR_ONE_MAX;
+                let over = running.subscribe();
+                if crowded || !messages.one_waits(workspace) {
+                    return Seen::Lost(Lost::Running);
+                }
+                return Seen::Running(Waiting { remembered: self.clone(), workspace, over });
+            }
             Some(State::Answered(kept)) => return Seen::Answered(kept.clone()),
             Some(State::Lost(why)) => return Seen::Lost(*why),
             None => {}
@@ -103,8 +125,14 @@ impl Remembered {
             return Seen::Full;
         }
         messages.of.insert(workspace, of_one + 1);
-        messages.known.insert(key, State::Lost(Lost::Running));
+        messages.known.insert(key, State::Running(watch::Sender::new(())));
         Seen::New(Ticket { remembered: self.clone(), key: Some(key) })
+    }
+
+    /// How many repeats wait.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.lock().waiting
     }
 
     fn lock(&self) -> MutexGuard<'_, Messages> {
@@ -132,16 +160,18 @@ impl Messages {
         if let Some(State::Answered(kept)) = self.known.remove(key) {
             self.bytes -= kept.body.len();
         }
-        self.one_less(&key.0);
+        one_less(&mut self.of, &key.0);
     }
 
-    fn one_less(&mut self, workspace: &WorkspaceId) {
-        if let Some(count) = self.of.get_mut(workspace) {
-            *count -= 1;
-            if *count == 0 {
-                self.of.remove(workspace);
-            }
+    /// One more waits, if there is room.
+    fn one_waits(&mut self, workspace: WorkspaceId) -> bool {
+        let of_one = self.waiting_of.get(&workspace).copied().unwrap_or_default();
+        let room = of_one < WAITING_OF_ONE_MAX && self.waiting < WAITING_MAX;
+        if room {
+            self.waiting += 1;
+            self.waiting_of.insert(workspace, of_one + 1);
         }
+        room
     }
 
     fn end(&mut self, key: Key, state: State, now: Instant) {
@@ -159,6 +189,39 @@ impl Messages {
                 self.bytes -= kept.body.len();
             }
         }
+    }
+}
+
+fn one_less(counts: &mut HashMap<WorkspaceId, usize>, workspace: &WorkspaceId) {
+    if let Some(count) = counts.get_mut(workspace) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(workspace);
+        }
+    }
+}
+
+/// One repeat that waits for the end of a message that runs. Dropping it makes room for another.
+#[derive(Debug)]
+pub struct Waiting {
+    remembered: Remembered,
+    workspace: WorkspaceId,
+    over: watch::Receiver<()>,
+}
+
+impl Waiting {
+    /// Returns when the message does not run any more, however it ended. Cancel safe.
+    pub async fn over(&mut self) {
+        // Nothing is ever sent: this ends with an error, when the sender is dropped.
+        let _ = self.over.changed().await;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut messages = self.remembered.lock();
+        messages.waiting -= 1;
+        one_less(&mut messages.waiting_of, &self.workspace);
     }
 }
 
@@ -237,8 +300,9 @@ mod tests {
                 ticket.not_sent();
                 "new"
             }
+            Seen::Running(_) => "running",
             Seen::Answered(_) => "answered",
-            Seen::Lost(Lost::Running) => "running",
+            Seen::Lost(Lost::Running) => "crowded",
             Seen::Lost(Lost::Uncertain) => "uncertain",
             Seen::Lost(Lost::Cut) => "cut",
             Seen::Lost(Lost::NotKept) => "not kept",
@@ -275,6 +339,59 @@ mod tests {
             assert_eq!((messages.known.len(), messages.of.len(), messages.bytes), (0, 0, 0));
             assert!(messages.ended.is_empty() && messages.kept.is_empty(), "{name}");
         }
+    }
+
+    /// The end of what a repeat of `m` waits for.
+    fn waits(memory: &Remembered, text: &str, now: Instant) -> Waiting {
+        match memory.begin(workspace(ONE), id(text), now) {
+            Seen::Running(waiting) => waiting,
+            seen => panic!("{text}: {seen:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_let_go_by_each_end_and_the_first_runs_what_never_ran() {
+        let (memory, now) = (Remembered::default(), Instant::now());
+        let ticket = begun(&memory, "m", now);
+        let mut both = [waits(&memory, "m", now), waits(&memory, "m", now)];
+        ticket.not_sent();
+        for waiting in &mut both {
+            waiting.over().await;
+        }
+        let ticket = begun(&memory, "m", now);
+        let mut second = waits(&memory, "m", now);
+        ticket.answered(answer(3), now);
+        second.over().await;
+        assert_eq!(word(memory.begin(workspace(ONE), id("m"), now)), "answered");
+        let ticket = begun(&memory, "n", now);
+        let mut third = waits(&memory, "n", now);
+        drop(ticket);
+        third.over().await;
+        assert_eq!(word(memory.begin(workspace(ONE), id("n"), now)), "uncertain");
+        drop((both, second, third));
+        let messages = memory.lock();
+        assert_eq!((messages.waiting, messages.waiting_of.len()), (0, 0));
+    }
+
+    #[test]
+    fn those_who_wait_are_bounded_and_who_leaves_makes_room() {
+        let (memory, now) = (Remembered::default(), Instant::now());
+        let repeat = |of: &str, text: &str| memory.begin(workspace(of), id(text), now);
+        let (mut tickets, mut waiting) = (Vec::new(), Vec::new());
+        for n in 0..WAITING_OF_ONE_MAX / WAITING_FOR_ONE_MAX {
+            tickets.push(begun(&memory, &n.to_string(), now));
+            let many = (0..WAITING_FOR_ONE_MAX).map(|_| waits(&memory, &n.to_string(), now));
+            waiting.extend(many);
+            assert_eq!(word(repeat(ONE, &n.to_string())), "crowded");
+        }
+        tickets.push(begun(&memory, "one more", now));
+        assert_eq!(word(repeat(ONE, "one more")), "crowded");
+        let Seen::New(others) = repeat(OTHER, "m") else { panic!("it is new") };
+        assert_eq!(word(repeat(OTHER, "m")), "running", "another agent's repeats have room");
+        waiting.pop();
+        assert_eq!(word(repeat(ONE, "one more")), "running");
+        drop((waiting, tickets, others));
+        assert_eq!(memory.lock().waiting, 0);
     }
 
     #[test]

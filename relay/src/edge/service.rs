@@ -10,11 +10,12 @@ use http::{Request, Response, StatusCode, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
 use shared::codes::Delivery;
-use shared::ids::InstanceId;
+use shared::ids::{InstanceId, WorkspaceId};
 
 use super::access::{self, Entry};
 use super::answer_body::AnswerBody;
 use super::bridged::Continued;
+use super::budgets::Budgets;
 use super::caller_body::CallerBody;
 use super::card_request::Cards;
 use super::cards::no_card_keys;
@@ -80,6 +81,8 @@ pub struct Edge {
     pub paces: Paces,
     /// What the platform's calls left, whose caller may have gone.
     pub continued: Continued,
+    /// What each agent asks of the platform.
+    pub asking: Arc<Budgets<WorkspaceId>>,
     /// Whether the relay shuts down; the tunnel knows it too.
     pub draining: Arc<AtomicBool>,
 }

@@ -1,5 +1,7 @@
 //! Answers what an agent asks, over its own link, of the platform that the relay bridges to.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode, request};
@@ -8,13 +10,19 @@ use shared::ids::WorkspaceId;
 use shared::wire::RequestHead;
 
 use super::answer_body::AnswerBody;
+use super::budgets::{Limits, Over, Pace};
 use super::failure::Failure;
 use super::service::Edge;
 use crate::admin::api::{self, Asker};
 use crate::platform::Bridge;
-use crate::platform::outward::{self, Asked, NotAnswered, Own};
+use crate::platform::asked::{self, Asked, Own};
+use crate::platform::outward::NotAnswered;
 use crate::principal::{BadCredential, Principal};
 use crate::registry::Lookup;
+
+/// What one agent may have asked at a time, and how fast: messages to a few others, each of which may take
+/// half an hour, out of a limit that all share.
+const OF_ONE: Limits = Limits { in_flight: Some(32), pace: Some(Pace { per_s: 2.0, burst: 60.0 }) };
 
 impl From<NotAnswered> for Failure {
     fn from(not: NotAnswered) -> Self {
@@ -44,7 +52,7 @@ pub(super) fn asked(
     }
     let own = bridge.own(workspace);
     let target = head.fields.get("x-workspace-id").and_then(|id| id.to_str().ok());
-    let asked = outward::read(&head.method, path, head.query.as_deref(), &own, target)?;
+    let asked = asked::read(&head.method, path, head.query.as_deref(), &own, target)?;
     Some((own, asked))
 }
 
@@ -59,6 +67,16 @@ impl Edge {
         body: Bytes,
     ) -> Result<Response<AnswerBody>, Failure> {
         let whole = |answer: Response<Bytes>| answer.map(AnswerBody::whole);
+        let _asking = match asked {
+            Asked::Secrets | Asked::Carried(_) => {
+                let asking = self.asking.enter(own.here, OF_ONE, Instant::now());
+                Some(asking.map_err(|over| match over {
+                    Over::InFlight(_) => Failure::PlatformBusy(1),
+                    Over::Pace(seconds) => Failure::PlatformBusy(seconds),
+                })?)
+            }
+            Asked::Register | Asked::Heartbeat | Asked::Card | Asked::State => None,
+        };
         match asked {
             Asked::Register => self.noted(bridge, own, parts, "id", body).await,
             Asked::Heartbeat | Asked::Card => {

@@ -17,10 +17,14 @@ use super::transport::Lost;
 
 /// Without a word on how long, a call over the limit waits so long.
 const LIMITED: Duration = Duration::from_secs(10);
+/// The longest that one waits, whatever the platform says: its window is a minute.
+const LIMITED_MAX: Duration = Duration::from_secs(300);
 /// The most workspaces that a list may have: many times what one platform runs.
 const ROWS_MAX: usize = 50_000;
 /// Characters of the platform's own words that are shown.
 const WORDS_MAX: usize = 200;
+/// Characters of a status that are kept: the longest known has 14.
+const STATUS_MAX: usize = 64;
 
 /// What went wrong with a call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -164,16 +168,18 @@ pub fn told(status: StatusCode, fields: &HeaderMap) -> Told {
     Told {
         remaining: number("x-ratelimit-remaining").map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
         reset,
-        limited: limited.then(|| after.or(reset).unwrap_or(LIMITED)),
+        limited: limited.then(|| after.or(reset).unwrap_or(LIMITED).min(LIMITED_MAX)),
     }
 }
 
 /// The platform's own sentence, without what could deceive whoever reads it in a terminal.
 fn words(json: Option<&Value>) -> String {
     let said = json.and_then(|json| json.get("error")).and_then(Value::as_str);
-    let said = said.unwrap_or("it does not say why");
-    let plain = said.chars().map(|c| if c.is_control() { ' ' } else { c });
-    plain.take(WORDS_MAX).collect()
+    plain(said.unwrap_or("it does not say why"), WORDS_MAX)
+}
+
+fn plain(text: &str, chars_max: usize) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(chars_max).collect()
 }
 
 /// A workspace as the platform has it. What is missing or of another type is empty.
@@ -198,7 +204,7 @@ impl Row {
         let id = text("id");
         Self {
             id: if is_name(&id) { id } else { String::new() },
-            status: text("status"),
+            status: plain(&text("status"), STATUS_MAX),
             url: text("url"),
             name: text("name"),
             role: text("role"),
@@ -332,6 +338,9 @@ mod tests {
         assert_eq!(Row::read(&row), Row::default());
         assert_eq!(Row::read(&json!("row")), Row::default());
         assert_eq!(Row::read(&json!({"id": "../x"})).id, "");
+        let long = json!({ "status": format!("on\u{1b}line{}", "e".repeat(9_999)) });
+        let status = Row::read(&long).status;
+        assert!(status.starts_with("on linee") && status.len() == STATUS_MAX, "{status}");
         for (list, rows) in [
             ("[]", Some(0)),
             ("[{\"id\":\"u-1\"},7,[]]", Some(3)),
@@ -366,6 +375,11 @@ mod tests {
         let ok = told(StatusCode::OK, &fields);
         assert_eq!(ok, Told { remaining: Some(17), reset: seconds(42), limited: None });
         assert_eq!(told(StatusCode::TOO_MANY_REQUESTS, &fields).limited, seconds(9));
+        for word in ["9999999999", "18446744073709551615"] {
+            fields.insert("retry-after", word.parse().unwrap());
+            let told = told(StatusCode::TOO_MANY_REQUESTS, &fields);
+            assert_eq!(told.limited, Some(LIMITED_MAX), "no word is for ever");
+        }
         fields.insert("retry-after", "soon".parse().unwrap());
         assert_eq!(told(StatusCode::TOO_MANY_REQUESTS, &fields).limited, seconds(42));
         let moment = crate::clock::unix_ms() / 1000 + 30;

@@ -8,13 +8,15 @@ use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, USER_AGENT,
 };
 use http::{Method, Request, Response};
+use memchr::memmem;
 use serde_json::{Value, json};
 use shared::secret::Secret;
 
 use super::answer::{self, CallError, Created, Row};
 use super::budget::{Budget, Purpose};
-use super::config::{PlatformConfig, PlatformUrl};
+use super::config::PlatformConfig;
 use super::transport::{ANSWER_TIMEOUT, Transport};
+use super::url::PlatformUrl;
 
 /// The longest list of workspaces, bytes: thousands of them with their cards.
 const LIST_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -72,6 +74,23 @@ fn secret_header(secret: &Secret) -> Result<HeaderValue, CallError> {
     let mut value = value.map_err(|_| CallError::Unauthorized(401))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// Takes a credential out of a refusal that repeats it: refusals are shown, logged and passed on.
+fn hide(body: &mut Bytes, shown: &HeaderValue) {
+    let shown = shown.as_bytes();
+    let token = shown.strip_prefix(b"Bearer ").unwrap_or(shown);
+    if token.is_empty() || memmem::find(body, token).is_none() {
+        return;
+    }
+    let (mut without, mut from) = (Vec::with_capacity(body.len()), 0);
+    for at in memmem::find_iter(body, token) {
+        without.extend_from_slice(body.get(from..at).unwrap_or_default());
+        without.extend_from_slice("…".as_bytes());
+        from = at + token.len();
+    }
+    without.extend_from_slice(body.get(from..).unwrap_or_default());
+    *body = without.into();
 }
 
 impl Client {
@@ -252,9 +271,13 @@ impl Client {
         once: bool,
         patience: Duration,
     ) -> Result<Response<Bytes>, CallError> {
-        let answer = self.inner.transport.exchange(request, bytes_max, once, patience).await?;
+        let shown = request.headers().get(AUTHORIZATION).cloned();
+        let mut answer = self.inner.transport.exchange(request, bytes_max, once, patience).await?;
         let told = answer::told(answer.status(), answer.headers());
         self.budget().hear(told, Instant::now());
+        if let Some(shown) = shown.filter(|_| !answer.status().is_success()) {
+            hide(answer.body_mut(), &shown);
+        }
         Ok(answer)
     }
 
@@ -270,5 +293,25 @@ impl Client {
 
     fn budget(&self) -> MutexGuard<'_, Budget> {
         self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_repeats_a_credential_is_shown_without_it() {
+        let shown = HeaderValue::from_static("Bearer s3cret");
+        for (said, expected) in [
+            ("{\"error\":\"s3cret is no token: s3cret\"}", "{\"error\":\"… is no token: …\"}"),
+            ("s3cret", "…"),
+            ("no token", "no token"),
+            ("", ""),
+        ] {
+            let mut body = Bytes::from(said);
+            hide(&mut body, &shown);
+            assert_eq!(body, expected);
+        }
     }
 }

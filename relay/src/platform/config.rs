@@ -1,17 +1,15 @@
 //! What the operator says of the platform that the relay bridges to: flags and environment.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use certs::files;
 use clap::Args;
 use clap::builder::FalseyValueParser;
-use http::Uri;
-use http::uri::Authority;
 use shared::secret::Secret;
 
 use super::sources::{self, Network};
+use super::url::PlatformUrl;
 
 /// The variable that holds the admin or org token itself.
 pub const PLATFORM_TOKEN_VARIABLE: &str = "RELAY_PLATFORM_TOKEN";
@@ -26,6 +24,9 @@ pub struct PlatformArgs {
     /// RELAY_PLATFORM_TOKEN holds the token itself
     #[arg(long, value_name = "FILE")]
     pub platform_token_file: Option<PathBuf>,
+    /// Speak plain HTTP with a platform elsewhere: whoever is between reads its tokens
+    #[arg(long)]
+    pub platform_insecure_http: bool,
     /// The organisation's id, where the platform is hosted for many (SaaS)
     #[arg(long, value_name = "UUID", env = "RELAY_PLATFORM_ORG")]
     pub platform_org: Option<String>,
@@ -123,79 +124,6 @@ pub fn token(text: &str) -> Option<Secret> {
     fits.then(|| Secret::new(text.to_owned()))
 }
 
-/// The URL of a platform: scheme, host and port, and a path below which its API is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlatformUrl {
-    text: Arc<str>,
-    tls: bool,
-    authority: Authority,
-    path: String,
-}
-
-impl PlatformUrl {
-    /// Reads one; the error says why it is none, as the end of a sentence.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let uri: Uri = text.trim().parse().map_err(|_| "it is no URL")?;
-        let tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err("it begins with neither https:// nor http://"),
-        };
-        let authority = uri.authority().ok_or("it has no host")?;
-        if authority.as_str().contains('@') {
-            return Err("it holds a user");
-        }
-        if uri.query().is_some() {
-            return Err("it has a query");
-        }
-        let path = uri.path().trim_end_matches('/').to_owned();
-        let scheme = if tls { "https" } else { "http" };
-        let text = format!("{scheme}://{}{path}", authority.as_str().to_ascii_lowercase());
-        Ok(Self { text: text.into(), tls, authority: authority.clone(), path })
-    }
-
-    /// The URL without a final slash.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The same, shared: the platform's name in the store.
-    pub fn name(&self) -> Arc<str> {
-        Arc::clone(&self.text)
-    }
-
-    /// Whether it is https.
-    pub const fn is_tls(&self) -> bool {
-        self.tls
-    }
-
-    /// Host, and port if the URL has one.
-    pub const fn authority(&self) -> &Authority {
-        &self.authority
-    }
-
-    /// The host, without the brackets of IPv6.
-    pub fn host(&self) -> &str {
-        self.authority.host().trim_start_matches('[').trim_end_matches(']')
-    }
-
-    /// The port.
-    pub fn port(&self) -> u16 {
-        self.authority.port_u16().unwrap_or(if self.tls { 443 } else { 80 })
-    }
-
-    /// Scheme, host and port: what its own pages send as `Origin`.
-    pub fn origin(&self) -> String {
-        let scheme = if self.tls { "https" } else { "http" };
-        format!("{scheme}://{}", self.authority)
-    }
-
-    /// The path before all paths of its API, without a final slash.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-}
-
 impl PlatformArgs {
     /// The configuration that the flags describe, `None` without a platform; or a sentence for each
     /// mistake. `given` is the token from the environment. Nothing is opened.
@@ -213,6 +141,17 @@ impl PlatformArgs {
                 "--platform-url cannot be `{url}`: {why}. Give one like https://platform.example.com."
             ));
         });
+        if let Ok(url) = &url
+            && url.shows_secrets()
+            && !self.platform_insecure_http
+        {
+            mistakes.push(format!(
+                "--platform-url {} is plain HTTP and leads away from this machine, so others could \
+                 read the platform's tokens; give its https:// URL, or say --platform-insecure-http \
+                 if that is what you want.",
+                url.as_str()
+            ));
+        }
         let source = match (self.platform_token_file, filled(given)) {
             (Some(file), _) => Some(TokenSource::File(file)),
             (None, Some(text)) => {
@@ -331,8 +270,24 @@ mod tests {
         {
             assert!(mistake.contains(flag), "{mistake}");
         }
-        for wrong in ["ftp://x", "https://u:p@x", "https://x?q", "x", ""] {
-            assert!(PlatformUrl::parse(wrong).is_err(), "{wrong}");
+    }
+
+    #[test]
+    fn tokens_cross_in_clear_only_where_the_operator_says_so() {
+        let given = || Some("secret".to_owned());
+        for (url, clear) in [
+            ("https://platform.example.com", false),
+            ("http://127.0.0.1:8090", false),
+            ("http://platform.example.com", true),
+            ("http://10.0.0.7:8080", true),
+        ] {
+            let built = args(url).build(given());
+            assert_eq!(built.is_err(), clear, "{url}");
+            if let Err(mistakes) = built {
+                assert!(mistakes[0].contains("--platform-insecure-http"), "{mistakes:?}");
+            }
+            let allowed = PlatformArgs { platform_insecure_http: true, ..args(url) };
+            assert!(allowed.build(given()).is_ok(), "{url}");
         }
     }
 

@@ -47,11 +47,11 @@ pub enum Found {
     None,
 }
 
-/// Looks for the counterpart of a workspace. The first of several is taken.
+/// Looks for the counterpart of a workspace. The first of several is taken. Only the end of a role counts:
+/// what stands before it, and a name, may be of anybody's choice.
 pub fn find(rows: &[Row], workspace: &WorkspaceId) -> Found {
-    let mark = workspace.to_string();
-    let has = |text: &str| text.split([' ', ',']).any(|word| word == mark);
-    let own = |row: &&Row| row.status != "removed" && (has(&row.role) || has(&row.name));
+    let mark = format!("{BEFORE_MARK}{workspace}");
+    let own = |row: &&Row| row.status != "removed" && row.role.trim_end().ends_with(&mark);
     let found: Vec<_> = rows.iter().filter(own).collect();
     match found.iter().find(|row| !row.id.is_empty()) {
         Some(row) => Found::One(row.id.clone()),
@@ -129,6 +129,13 @@ mod tests {
             Found::One("u-1".into())
         );
         assert_eq!(find(&[twin, other], &one.id), Found::None);
+        // Somebody who wants to be taken for it.
+        let id = "ws_01BX5ZZKBKACTAV9WEVGEMMVRZ".parse().unwrap();
+        let thief = Workspace { id, ..workspace(&made.role, Some(&made.role)) };
+        let stolen = counterpart(&thief);
+        let stolen = row("u-4", &stolen.name, &stolen.role);
+        assert_eq!(find(std::slice::from_ref(&stolen), &one.id), Found::None);
+        assert_eq!(find(&[stolen], &thief.id), Found::One("u-4".into()));
         let removed = Row { status: "removed".into(), ..own.clone() };
         assert_eq!(find(&[removed], &one.id), Found::None);
         let nameless = Row { id: String::new(), ..own.clone() };

@@ -1,13 +1,14 @@
 //! The bridge: agents of this relay as workspaces of a platform that runs elsewhere.
 //!
-//! `config` says which platform, `client` speaks its API within its `budget`, `reconcile` decides what
-//! each agent needs and `driver` does it by `steps`; `beats` keeps the time of the heartbeats, `board`
-//! what is known, by `listing` and every other `outcome`, and `view` shows it. `outward` carries what agents
-//! ask of the platform; `sources` and `peers` say who may call them as it, or through its URLs. A bond in
-//! the registry is what of all that outlives the process.
+//! `config` says which platform, at which `url`; `client` speaks its API within its `budget`, `reconcile`
+//! decides what each agent needs and `driver` does it by `steps`; `beats` keeps the time of the heartbeats,
+//! `board` what is known, by `listing` and every other `outcome`, and `view` shows it. `outward` carries what
+//! agents have `asked` of the platform; `sources` and `peers` say who may call them as it, or through its
+//! URLs. A bond in the registry is what of all that outlives the process.
 
 mod agent;
 pub mod answer;
+pub mod asked;
 pub mod beats;
 mod board;
 pub mod budget;
@@ -26,6 +27,7 @@ pub mod sources;
 mod steps;
 mod track;
 mod transport;
+pub mod url;
 mod view;
 
 use std::net::IpAddr;
@@ -43,6 +45,7 @@ pub use self::driver::run;
 use self::board::Board;
 use self::config::{Callers, Pace};
 use self::peers::Peers;
+use self::preflight::Finding;
 use crate::metrics::Metrics;
 use crate::public::PublicUrl;
 use crate::registry::{Bond, BondStep, Registry, StoreError};
@@ -113,11 +116,14 @@ impl Bridge {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Says in the log what the platform will refuse, once.
+    /// Says in the log what the platform will refuse, and what else its operator should know; once.
     pub async fn preflight(&self) {
         let Inner { client, public, hosted, .. } = &*self.inner;
         for finding in preflight::judge(client, public, *hosted).await {
-            tracing::warn!("{finding}");
+            match finding {
+                Finding::Refused(_) | Finding::Noted(_) => tracing::warn!("{finding}"),
+                Finding::Unknown(_) => tracing::info!("{finding}"),
+            }
         }
     }
 

@@ -85,7 +85,8 @@ impl Bridge {
                 };
                 if called {
                     self.count_call(name, None);
-                    track.note(name, "done".to_owned());
+                    let answer = if matches!(done, Done::Unknown) { "404" } else { "done" };
+                    track.note(name, answer.to_owned());
                 }
                 track.done(now);
                 self.finished(track, id, done, now);
@@ -123,10 +124,8 @@ impl Bridge {
                 tracing::info!(workspace = %id, "registered on the platform");
             }
             Done::CardSent(card) => (track.card, track.card_now) = (Some(card), Some(card)),
-            Done::Missing => {
-                track.theirs = Theirs::Missing;
-                (track.word, track.seen) = (Some("removed".to_owned()), Some(now));
-            }
+            Done::Unknown => track.unknown(self.inner.pace.look, now),
+            Done::Missing => track.missing(now),
             Done::Stored => {}
         }
     }

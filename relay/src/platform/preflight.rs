@@ -1,4 +1,5 @@
-//! Says before anything is registered what the platform will refuse, and why. Each finding is a sentence.
+//! Says before anything is registered what the platform will refuse, and why, and what its operator should
+//! know. Each finding is a sentence.
 //!
 //! What the platform takes as an agent's URL differs from where it calls one, and a platform that is
 //! hosted for many lets networks in that another one does not.
@@ -8,10 +9,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::lookup_host;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Client;
-use super::answer::CallError;
+use super::answer::{CallError, Row};
+use super::budget::Purpose;
+use super::url::PlatformUrl;
 use crate::public::PublicUrl;
 
 /// Patience for a name.
@@ -68,16 +71,34 @@ pub fn refused(ip: IpAddr, hosted: bool) -> Option<(&'static str, When)> {
     }
 }
 
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// The platform will refuse something.
+    Refused(String),
+    /// Nothing is refused, and the operator should know it all the same.
+    Noted(String),
+    /// Only the platform knows.
+    Unknown(String),
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Refused(sentence) | Self::Noted(sentence) | Self::Unknown(sentence)) = self;
+        f.write_str(sentence)
+    }
+}
+
 /// What the platform will not take of the relay's public URL.
-pub async fn judge_url(public: &PublicUrl, hosted: bool) -> Option<String> {
+pub async fn judge_url(public: &PublicUrl, hosted: bool) -> Option<Finding> {
     let authority = public.authority();
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let cure = "Give --public-url a name or an address that is public";
     if host.eq_ignore_ascii_case("localhost") {
         let when = When::Dispatch;
-        return Some(format!(
+        return Some(Finding::Refused(format!(
             "The platform {when}, since the public URL's host is localhost. {cure}."
-        ));
+        )));
     }
     let found: Vec<IpAddr> = match host.parse() {
         Ok(ip) => vec![ip],
@@ -87,43 +108,76 @@ pub async fn judge_url(public: &PublicUrl, hosted: bool) -> Option<String> {
         },
     };
     if found.is_empty() {
-        return Some(format!(
-            "The platform {}, unless it can look up {host}, which this machine cannot. {cure}.",
+        return Some(Finding::Unknown(format!(
+            "This machine cannot look up {host}, the public URL's host; whether the platform can, and \
+             to a public address, is not known: where it cannot, it {}.",
             When::Register
-        ));
+        )));
     }
     let kind = if hosted { "hosted for many" } else { "of your own" };
     found.into_iter().find_map(|ip| {
         let (network, when) = refused(ip, hosted)?;
         let names = if host.parse::<IpAddr>().is_ok() { "is" } else { "has" };
-        Some(format!(
+        Some(Finding::Refused(format!(
             "The platform, as one {kind}, {when}: the public URL's host {host} {names} {ip}, of \
              {network}. {cure}."
+        )))
+    })
+}
+
+/// What the operator should know of how the platform is spoken to.
+fn judge_way(platform: &PlatformUrl) -> Option<Finding> {
+    platform.shows_secrets().then(|| {
+        Finding::Noted(format!(
+            "{}: plain HTTP, as --platform-insecure-http allows: whoever is between reads the \
+             operator's token and those of all agents.",
+            platform.as_str()
         ))
     })
 }
 
-/// What the platform will not do for this relay. Reads, and changes nothing.
-pub async fn judge(client: &Client, public: &PublicUrl, hosted: bool) -> Vec<String> {
-    let mut findings = Vec::new();
-    findings.extend(judge_url(public, hosted).await);
+/// What the platform will not do for this relay. Reads, and changes nothing. Each call waits for its
+/// place in the rate limit.
+pub async fn judge(client: &Client, public: &PublicUrl, hosted: bool) -> Vec<Finding> {
+    let mut findings: Vec<_> = judge_way(client.url()).into_iter().collect();
+    let of_url = judge_url(public, hosted).await;
     let url = client.url().as_str();
+    place(client).await;
     if let Err(error @ CallError::Unreachable(_)) = client.health().await {
-        findings.push(format!("{url}: {error} Check --platform-url, and what lies between."));
+        findings.extend(of_url);
+        let why = format!("{url}: {error} Check --platform-url, and what lies between.");
+        findings.push(Finding::Refused(why));
         return findings;
     }
-    findings.extend(match client.list().await {
+    place(client).await;
+    let listed = client.list().await;
+    let taken = listed.as_ref().is_ok_and(|rows| has_taken(rows, public));
+    findings.extend(of_url.filter(|found| !(taken && matches!(found, Finding::Unknown(_)))));
+    findings.extend(match listed {
         Ok(_) => None,
-        Err(CallError::Unauthorized(status)) => Some(format!(
+        Err(CallError::Unauthorized(status)) => Some(Finding::Refused(format!(
             "{url}: the platform refuses the operator's token ({status}); give its admin token or an \
              org token with RELAY_PLATFORM_TOKEN or --platform-token-file."
-        )),
-        Err(CallError::OrgMissing) if hosted => Some(format!(
+        ))),
+        Err(CallError::OrgMissing) if hosted => Some(Finding::Refused(format!(
             "{url}: the platform knows no organisation of the id that RELAY_PLATFORM_ORG says (404)."
-        )),
-        Err(error) => Some(format!("{url}: {error}")),
+        ))),
+        Err(error) => Some(Finding::Refused(format!("{url}: {error}"))),
     });
     findings
+}
+
+/// Whether the platform has registered an agent of this relay before: so it can look its host up.
+fn has_taken(rows: &[Row], public: &PublicUrl) -> bool {
+    let ours = format!("{}/molecule/", public.as_str());
+    rows.iter().any(|row| row.url.starts_with(&ours))
+}
+
+async fn place(client: &Client) {
+    while let Err(wait) = client.take(Purpose::Other { beats_soon: 0 }) {
+        // Others may have been quicker.
+        sleep(wait.max(Duration::from_millis(1))).await;
+    }
 }
 
 #[cfg(test)]
@@ -165,13 +219,37 @@ mod tests {
     #[tokio::test]
     async fn a_url_is_judged_by_its_host() {
         let judged = async |url: &str, hosted| judge_url(&url.parse().unwrap(), hosted).await;
-        let local = judged("http://localhost:8080", false).await.unwrap();
+        let refused = async |url: &str, hosted| match judged(url, hosted).await {
+            Some(Finding::Refused(sentence)) => sentence,
+            other => panic!("{other:?}"),
+        };
+        let local = refused("http://localhost:8080", false).await;
         assert!(local.contains("502") && local.contains("localhost"), "{local}");
-        let private = judged("https://10.0.0.5", false).await.unwrap();
+        let private = refused("https://10.0.0.5", false).await;
         assert!(private.contains("10.0.0.0/8") && private.contains("400"), "{private}");
         assert_eq!(judged("https://10.0.0.5", true).await, None);
         assert_eq!(judged("https://[2600::1]:8443", false).await, None);
         let nowhere = judged("https://nowhere.invalid", false).await.unwrap();
-        assert!(nowhere.contains("look up nowhere.invalid"), "{nowhere}");
+        let known = "This machine cannot look up nowhere.invalid";
+        assert!(matches!(nowhere, Finding::Unknown(_)), "{nowhere:?}");
+        assert!(nowhere.to_string().starts_with(known) && nowhere.to_string().contains("400"));
+    }
+
+    #[test]
+    fn what_the_platform_registered_before_it_can_look_up() {
+        let public = "https://relay.example.com".parse().unwrap();
+        let row = |url: &str| Row { url: url.into(), ..Row::default() };
+        assert!(has_taken(&[row(""), row("https://relay.example.com/molecule/a_x")], &public));
+        assert!(!has_taken(&[row("https://relay.example.com.other/molecule/a_x")], &public));
+        assert!(!has_taken(&[row("https://relay.example.com:8443/molecule/a_x")], &public));
+        assert!(!has_taken(&[], &public));
+    }
+
+    #[test]
+    fn plain_http_to_elsewhere_is_noted() {
+        let noted = |url: &str| judge_way(&PlatformUrl::parse(url).unwrap());
+        assert!(matches!(noted("http://10.0.0.7:8080"), Some(Finding::Noted(_))));
+        assert_eq!(noted("http://127.0.0.1:8080"), None);
+        assert_eq!(noted("https://platform.example.com"), None);
     }
 }

@@ -37,6 +37,8 @@ pub(super) enum Done {
     CardSent(u64),
     /// The store has it.
     Stored,
+    /// The platform does not know it, as far as one answer tells.
+    Unknown,
     /// It is gone.
     Missing,
 }
@@ -133,7 +135,8 @@ impl Bridge {
     /// platform's operator did before this is respected.
     pub(super) async fn look(self, api: Arc<Api>, bond: Arc<Bond>, ours: Ours) -> Outcome {
         let row = match self.client().row(upstream(&bond)?).await {
-            Err(CallError::NotFound | CallError::Gone) => return Ok(Done::Missing),
+            Err(CallError::NotFound) => return Ok(Done::Unknown),
+            Err(CallError::Gone) => return Ok(Done::Missing),
             row => row?,
         };
         let read = Instant::now();
@@ -166,7 +169,8 @@ impl Bridge {
             // It had no live token: somebody revoked ours, or the workspace was deleted between the look
             // and this, and the token is worth nothing.
             match self.client().row(id).await {
-                Err(CallError::NotFound | CallError::Gone) => return Ok(Done::Missing),
+                Err(CallError::NotFound) => return Ok(Done::Unknown),
+                Err(CallError::Gone) => return Ok(Done::Missing),
                 Ok(row) if row.status == "removed" => return Ok(Done::Missing),
                 Err(error) => return Err(error.into()),
                 Ok(_) => self.give(workspace.id, given).await?,

@@ -44,6 +44,8 @@ pub(super) struct Track {
     pub(super) looked: Option<Instant>,
     /// Whether the last list had it.
     pub(super) listed: bool,
+    /// Since when the platform says that it does not know it.
+    unknown: Option<Instant>,
     /// The card that was registered, as a digest.
     pub(super) card: Option<u64>,
     /// The card of the last heartbeat.
@@ -79,6 +81,7 @@ impl Track {
             heard: None,
             looked: None,
             listed: false,
+            unknown: None,
             card: None,
             card_now: None,
             wants: None,
@@ -135,12 +138,37 @@ impl Track {
 
     /// Takes a row of the platform, whose agent it calls at `url` if all is well.
     pub(super) fn see(&mut self, row: &Row, url: &str, now: Instant) {
+        if self.unknown.take().is_some() {
+            self.trouble = None;
+        }
         self.theirs = Theirs::of(row, url);
         self.word = Some(row.status.clone());
         self.seen = Some(now);
         if let Theirs::Row(Standing::Online | Standing::Degraded, Place::Ours) = self.theirs {
             self.registrations = 0;
         }
+    }
+
+    /// It is deleted on the platform.
+    pub(super) fn missing(&mut self, now: Instant) {
+        self.theirs = Theirs::Missing;
+        (self.word, self.seen) = (Some("removed".to_owned()), Some(now));
+    }
+
+    /// The platform says that it knows nothing of it. A deletion cannot be undone here, and a platform
+    /// that is being repaired says so of all: only what it says again after `settled` counts.
+    pub(super) fn unknown(&mut self, settled: Duration, now: Instant) {
+        let since = *self.unknown.get_or_insert(now);
+        if now.saturating_duration_since(since) >= settled {
+            return self.missing(now);
+        }
+        self.theirs = Theirs::Unknown;
+        self.not_before = now + settled;
+        self.trouble = Some(
+            "The platform does not know this workspace (404). If it says so again, the workspace is \
+             deleted there."
+                .to_owned(),
+        );
     }
 
     /// The platform took a registration. If it does not last, the next one waits longer.
@@ -277,6 +305,25 @@ mod tests {
         assert_eq!(track.stage(Some(&first), false), refused);
         track.forgive(now + REFUSED_FOR + Duration::from_secs(1));
         assert_eq!(track.stage(Some(&first), false), Stage::Registered, "it is tried again");
+    }
+
+    #[test]
+    fn what_the_platform_does_not_know_is_gone_when_it_says_so_again() {
+        let (now, settled) = (Instant::now(), Duration::from_secs(20));
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let row = |status: &str| Row { status: status.into(), ..Row::default() };
+        let mut track = Track::new(now);
+        track.unknown(settled, now);
+        assert_eq!((track.theirs, track.not_before), (Theirs::Unknown, at(20)));
+        assert!(track.trouble.is_some());
+        track.unknown(settled, at(19));
+        assert_eq!(track.theirs, Theirs::Unknown, "it was asked too early");
+        track.see(&row("online"), "", at(25));
+        assert_eq!(track.trouble, None);
+        track.unknown(settled, at(30));
+        assert_eq!(track.theirs, Theirs::Unknown, "it was there in between");
+        track.unknown(settled, at(50));
+        assert_eq!((track.theirs, track.word.as_deref()), (Theirs::Missing, Some("removed")));
     }
 
     #[test]

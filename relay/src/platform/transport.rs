@@ -20,7 +20,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::config::PlatformUrl;
+use super::url::PlatformUrl;
 use crate::roots;
 
 /// From the name to an open connection.

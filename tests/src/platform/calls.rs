@@ -4,9 +4,10 @@
 //! written anew, wrapped and given a `messageId` where those are missing. A request over 1 MiB and an
 //! answer over 10 MiB are cut in silence. An answer of 2xx passes as it is; of another one only the status
 //! and a top-level string `error` pass. A refused connection is 502, and so is an answer that breaks off,
-//! with `delivery_confirmed`; delegations are sent again after any 502. Where nothing comes back the call
-//! is queued by its `messageId`, sent again with a heartbeat, and counts as completed when that is lost
-//! too. Redirects are followed. Idle connections live 90 s.
+//! with `delivery_confirmed`; delegations are sent again after any 502. It waits for an answer as long as
+//! heartbeats come, and five minutes longer. Where nothing comes back the call is queued by its
+//! `messageId`, sent again with a heartbeat, and counts as completed when that is lost too. Redirects are
+//! followed. Idle connections live 90 s.
 
 use super::{
     Platform,
@@ -24,6 +25,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -138,7 +140,7 @@ pub(super) async fn call(state: &Mutex<State>, workspace: &str, body: &Value) ->
     if url.is_empty() {
         return Reached::new(503, &json!({"error": "workspace has no URL", "status": status}));
     }
-    match send(state, &url, &body).await {
+    match send(state, workspace, &url, &body).await {
         Sent::Answered(status @ 200..=299, body) => Reached { status, body },
         Sent::Answered(status, body) => {
             Reached::new(status, &json!({"error": reduced(status, &body)}))
@@ -176,7 +178,7 @@ pub(super) async fn drain(state: Arc<Mutex<State>>, workspace: String) {
         next.map(|(place, one)| (place, one.body.clone(), url))
     };
     let Some((place, body, url)) = next else { return };
-    let sent = send(&state, &url, &body).await;
+    let sent = send(&state, &workspace, &url, &body).await;
     let mut state = lock(&state);
     let one = &mut state.queue[place];
     one.attempts += 1;
@@ -213,7 +215,7 @@ fn reduced(status: u16, body: &[u8]) -> String {
     error.or(reason).unwrap_or_default().to_owned()
 }
 
-async fn send(state: &Mutex<State>, url: &str, body: &Value) -> Sent {
+async fn send(state: &Mutex<State>, workspace: &str, url: &str, body: &Value) -> Sent {
     let mut url = url.to_owned();
     for _ in 0..10 {
         let (to, host, path) = match target(state, &url) {
@@ -232,10 +234,9 @@ async fn send(state: &Mutex<State>, url: &str, body: &Value) -> Sent {
         let Some(mut sender) = connection(state, to).await else {
             return Sent::NotReached("failed to reach workspace agent");
         };
-        let patience = lock(state).times.patience;
-        let answer = match timeout(patience, sender.send_request(request)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => return Sent::Lost,
+        let answer = match patiently(state, workspace, sender.send_request(request)).await {
+            Some(Ok(answer)) => answer,
+            Some(Err(_)) | None => return Sent::Lost,
         };
         let (head, mut body) = answer.into_parts();
         if head.status.is_redirection()
@@ -246,20 +247,39 @@ async fn send(state: &Mutex<State>, url: &str, body: &Value) -> Sent {
         }
         let mut whole = Vec::new();
         while whole.len() < ANSWER_MAX {
-            match timeout(patience, body.frame()).await {
-                Ok(Some(Ok(frame))) => whole.extend(frame.into_data().unwrap_or_default()),
-                Ok(None) => {
+            match patiently(state, workspace, body.frame()).await {
+                Some(Some(Ok(frame))) => whole.extend(frame.into_data().unwrap_or_default()),
+                Some(None) => {
                     let since = Instant::now();
                     lock(state).idle = Some(Idle { to, since, sender });
                     break;
                 }
-                Ok(Some(Err(_))) | Err(_) => return Sent::CutOff,
+                Some(Some(Err(_))) | None => return Sent::CutOff,
             }
         }
         whole.truncate(ANSWER_MAX);
         return Sent::Answered(head.status.as_u16(), whole.into());
     }
     Sent::NotReached("failed to reach workspace agent")
+}
+
+/// What comes of an agent, unless there is no sign of life of it for too long.
+async fn patiently<T>(
+    state: &Mutex<State>,
+    workspace: &str,
+    wanted: impl Future<Output = T>,
+) -> Option<T> {
+    let (mut wanted, mut alive) = (pin!(wanted), Instant::now());
+    loop {
+        let patience = lock(state).times.patience;
+        match timeout(patience.saturating_sub(alive.elapsed()), &mut wanted).await {
+            Ok(came) => return Some(came),
+            Err(_) => {
+                let heard = lock(state).find(workspace).and_then(|row| row.heard());
+                alive = heard.filter(|heard| *heard > alive && heard.elapsed() < patience)?;
+            }
+        }
+    }
 }
 
 /// Where a URL leads: the address, the host and the path.

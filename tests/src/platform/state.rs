@@ -23,7 +23,7 @@ pub struct Times {
     pub key: Duration,
     /// How long a workspace may wait for its first registration.
     pub provisioning: Duration,
-    /// How long nothing may come from an agent that was called.
+    /// How long an agent that was called may give no sign of life: no answer, and no heartbeat.
     pub patience: Duration,
     /// When a delegation is sent again after a 502.
     pub delegate_again: Duration,
@@ -162,6 +162,11 @@ impl Row {
         "online".clone_into(&mut self.status);
         self.heard = Some(Instant::now());
         self.key = Instant::now().checked_add(times.key);
+    }
+
+    /// When it last showed a sign of life.
+    pub(super) fn heard(&self) -> Option<Instant> {
+        self.heard
     }
 
     pub(super) fn beat(&mut self, report: &Value, times: &Times) {

@@ -8,6 +8,7 @@ mod heartbeats;
 mod hostile;
 mod kills;
 mod operator;
+mod repeats;
 mod sdk;
 
 use tests::{

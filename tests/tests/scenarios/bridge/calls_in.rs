@@ -2,11 +2,10 @@
 //! understands it.
 
 use super::{Bridge, PUBLIC};
-use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tests::{
-    Agent, Connector, Ending, Platform, RawAgent, RawBehaviour, RawResponse, World, http, until,
-    world::message,
+    Agent, Connector, Ending, Platform, RawAgent, RawBehaviour, RawResponse, World, http,
+    platform::Fault, until, world::message,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -15,7 +14,7 @@ const ANSWER_MAX: u64 = 10 * 1024 * 1024;
 
 impl Bridge {
     /// Posts to what is registered of an agent, with this behind it, as a peer does who knows it.
-    async fn post(
+    pub(super) async fn post(
         &self,
         registered: &str,
         behind: &str,
@@ -30,18 +29,23 @@ impl Bridge {
     }
 
     /// The same with a message of this id.
-    async fn say(&self, registered: &str, id: &str, fields: &[(&str, &str)]) -> RawResponse {
+    pub(super) async fn say(
+        &self,
+        registered: &str,
+        id: &str,
+        fields: &[(&str, &str)],
+    ) -> RawResponse {
         let body = message("message/send", id, "hello").to_string();
         self.post(registered, "", fields, body.as_bytes()).await
     }
 }
 
-fn posts(agent: &Agent) -> usize {
+pub(super) fn posts(agent: &Agent) -> usize {
     agent.journal().deliveries().iter().filter(|delivery| delivery.method == "POST").count()
 }
 
 /// Asserts a refusal in the platform's dialect.
-fn assert_refused(answer: &RawResponse, status: u16, code: &str) {
+pub(super) fn assert_refused(answer: &RawResponse, status: u16, code: &str) {
     assert_eq!((answer.status, answer.relay_error()), (status, Some(code)), "{answer:?}");
     assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
     let json = answer.json();
@@ -84,6 +88,10 @@ async fn each_form_of_the_registered_url_reaches_the_agent_byte_for_byte() {
     let path = row.url.strip_prefix(PUBLIC).unwrap();
     let get = http::get(&format!("http://{}{path}", bridge.relay.http())).await.unwrap();
     assert_refused(&get, 405, "RELAY_METHOD_NOT_ALLOWED");
+    let described = bridge.relay.operate("GET /openapi.json", None).await;
+    for path in ["/molecule/{address}", "/molecule/{address}/a2a"] {
+        assert!(described["paths"][path]["post"].is_object(), "{path}");
+    }
     let mebibyte = format!("{{\"x\":\"{}\"}}", "y".repeat(1024 * 1024 - 8));
     let answer = bridge.post(&row.url, "", &[], mebibyte.as_bytes()).await;
     assert_eq!((answer.status, answer.body.len()), (200, mebibyte.len()));
@@ -96,6 +104,9 @@ async fn a_relay_that_is_the_platform_has_no_such_url() {
     let url = format!("{}/molecule/{}", world.relay.public_url(), address.trim_matches('/'));
     let answer = http::post_json(&url, &message("message/send", "m-1", "hello")).await.unwrap();
     assert_eq!((answer.status, answer.relay_error()), (404, Some("RELAY_NOT_FOUND")));
+    let described = world.relay.operate("GET /openapi.json", None).await;
+    let paths = described["paths"].as_object().expect("paths");
+    assert!(paths.keys().all(|path| !path.starts_with("/molecule")), "{:?}", paths.keys());
 }
 
 #[tokio::test]
@@ -158,101 +169,6 @@ async fn an_answer_that_the_platform_would_cut_never_looks_whole() {
 }
 
 #[tokio::test]
-async fn a_repeat_gets_the_answer_that_there_was() {
-    let bridge = Bridge::start().await;
-    let (one, other) = (bridge.agent("one").await, bridge.agent("other").await);
-    let row = bridge.platform.until_status("one", "online").await;
-    let first = bridge.say(&row.url, "m-1", &[]).await;
-    let again = bridge.say(&row.url, "m-1", &[]).await;
-    assert_eq!((first.status, again.status), (200, 200), "{first:?} {again:?}");
-    assert_eq!(first.body, again.body);
-    assert_eq!(first.header("content-type"), again.header("content-type"));
-    assert_eq!(posts(&one.agent), 1);
-    let elsewhere = bridge.platform.until_status("other", "online").await;
-    assert_eq!(bridge.say(&elsewhere.url, "m-1", &[]).await.status, 200);
-    assert_eq!(posts(&other.agent), 1, "another agent's messages are its own");
-    assert_eq!(bridge.say(&row.url, "m-2", &[]).await.status, 200);
-    assert_eq!(posts(&one.agent), 2);
-}
-
-#[tokio::test]
-async fn a_delegation_that_never_arrived_is_sent_again_and_runs_once() {
-    let times = tests::platform::Times {
-        delegate_again: Duration::from_millis(10),
-        ..tests::platform::Times::default()
-    };
-    let bridge = Bridge::with(Platform::builder().times(times).start(), |relay| relay).await;
-    bridge.platform.resolve("relay.example.com", bridge.relay.http());
-    let mut agent = bridge.agent("delegate").await;
-    let row = bridge.platform.until_status("delegate", "online").await;
-    let port = agent.agent.port();
-    let parked = Agent::start("a2a");
-    drop(std::mem::replace(&mut agent.agent, parked));
-    until("nobody takes it", SOON, async || {
-        let reached = bridge.platform.delegate(&row.id, "d-1", "count to three").await;
-        reached.status == 502
-    })
-    .await;
-    let back = Agent::start_on(port, "a2a");
-    let reached = bridge.platform.delegate(&row.id, "d-1", "count to three").await;
-    assert_eq!(reached.status, 200, "{reached:?}");
-    assert_eq!(posts(&back), 1);
-}
-
-#[tokio::test]
-async fn a_long_call_outlives_a_restart_of_the_platform_either_way() {
-    let mut bridge = Bridge::start().await;
-    bridge.platform.resolve("relay.example.com", bridge.relay.http());
-    let workspace = bridge.relay.add_workspace("slow", &[]).await;
-    let agent = Agent::start("held");
-    let _connector = Connector::builder(&workspace.join, agent.port()).start_online().await;
-    let row = bridge.platform.until_status("slow", "online").await;
-
-    let path = workspace.public_url.strip_prefix(PUBLIC).unwrap();
-    let url = format!("http://{}{path}", bridge.relay.http());
-    let direct = tokio::spawn(async move {
-        http::post_json(&url, &message("message/send", "direct", "hello")).await
-    });
-    until("the direct call is at the agent", SOON, async || posts(&agent) == 1).await;
-
-    let body = message("message/send", "through", "hello");
-    let platform = Arc::new(bridge.platform);
-    let through = tokio::spawn({
-        let (platform, id, body) = (platform.clone(), row.id.clone(), body.clone());
-        async move { platform.call(&id, &body).await }
-    });
-    until("the platform's call is at the agent", SOON, async || posts(&agent) == 2).await;
-
-    // The platform goes, and every call with it that it had open.
-    through.abort();
-    assert!(through.await.is_err());
-    let mut platform = Arc::into_inner(platform).expect("nobody else has it");
-    platform.stop();
-    bridge.platform = platform;
-    until("the operator sees it", SOON, async || {
-        bridge.shown("slow").await["reachable"] == json!(false)
-    })
-    .await;
-    bridge.platform.start_again();
-    let still = bridge.say(&row.url, "through", &[]).await;
-    assert_refused(&still, 409, "RELAY_DUPLICATE");
-    assert!(still.json()["error"].as_str().unwrap().contains("still at work"), "{still:?}");
-
-    agent.release();
-    let direct = direct.await.unwrap().expect("an answer");
-    assert_eq!(direct.status, 200, "{direct:?}");
-    let again = until("the answer is there", SOON, async || {
-        let reached = bridge.platform.call(&row.id, &body).await;
-        (reached.status == 200).then_some(reached)
-    })
-    .await;
-    let json: Value = again.json();
-    assert_eq!(json["id"], "through", "{json}");
-    assert!(json["result"].is_object(), "{json}");
-    assert_eq!(posts(&agent), 2, "the agent ran each once");
-}
-
-#[tokio::test]
 async fn only_who_may_calls_as_the_platform() {
     let platform = Platform::start();
     let (peer, token) = platform.make("peer");
@@ -268,10 +184,20 @@ async fn only_who_may_calls_as_the_platform() {
     for id in ["m-2", "m-3"] {
         assert_eq!(bridge.say(&row.url, id, &own).await.status, 200);
     }
-    assert_eq!(bridge.platform.calls_of("GET /registry/discover/*").len(), 1, "a yes is known");
+    let asked = bridge.platform.calls_of("GET /registry/discover/*").len();
+    assert_eq!(asked, 2, "a yes is known, and so is that others get a no");
     let wrong = [("Authorization", "Bearer not-this-one"), ("X-Workspace-ID", peer.as_str())];
     assert_refused(&bridge.say(&row.url, "m-4", &wrong).await, 401, "RELAY_UNAUTHENTICATED");
     assert_refused(&bridge.say(&row.url, "m-5", &own[..1]).await, 401, "RELAY_UNAUTHENTICATED");
+    let nobody = "6b0fb1de-0a5f-4a2c-8a19-2f7d1f9f4f11";
+    let unguarded = [("Authorization", "Bearer anything"), ("X-Workspace-ID", nobody)];
+    let proves_nothing = bridge.say(&row.url, "m-6", &unguarded).await;
+    assert_refused(&proves_nothing, 503, "RELAY_PLATFORM_UNAVAILABLE");
+    bridge.platform.fault(Fault::FailsOpen, true);
+    let wrong = [("Authorization", "Bearer nor-this-one"), ("X-Workspace-ID", peer.as_str())];
+    let fails_open = bridge.say(&row.url, "m-7", &wrong).await;
+    assert_refused(&fails_open, 503, "RELAY_PLATFORM_UNAVAILABLE");
+    assert!(fails_open.json()["error"].as_str().unwrap().contains("proves nothing"));
     let reached = agent.agent.journal().deliveries();
     assert_eq!(reached.iter().filter(|delivery| delivery.method == "POST").count(), 2);
     assert!(!format!("{reached:?}").contains(&token));

@@ -164,3 +164,25 @@ async fn while_the_platform_is_away_nothing_looks_deleted() {
     }
     let _ = &scene.agent;
 }
+
+#[tokio::test]
+async fn an_agent_that_asks_without_end_has_its_part_and_no_more() {
+    let scene = Scene::new(Platform::start()).await;
+    let peers = format!("GET /registry/{}/peers", scene.row.id);
+    let mut asked = 0;
+    let limited = loop {
+        let answer = scene.ask(&peers, None).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        asked += 1;
+        assert!(asked < 200, "it is never held up");
+    };
+    let seen = (limited.status, limited.relay_error());
+    assert_eq!(seen, (429, Some("RELAY_RATE_LIMITED")), "{limited:?}");
+    assert!(limited.header("retry-after").is_some(), "{limited:?}");
+    assert!(asked >= 60, "{asked}");
+    // What the relay does has room all the while.
+    let _other = scene.bridge.agent("other").await;
+    scene.bridge.platform.until_status("other", "online").await;
+}

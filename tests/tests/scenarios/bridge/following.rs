@@ -92,19 +92,20 @@ async fn an_agent_that_the_platform_lost_registers_again_after_a_look() {
     let bridge = Bridge::start().await;
     let _agent = bridge.agent("wanderer").await;
     let row = bridge.platform.until_status("wanderer", "online").await;
-    // One that came now would lift the first of these by itself; the next one is far away.
-    until("its first heartbeat", SOON, async || {
-        bridge.platform.named("wanderer").unwrap().beats > 0
-    })
-    .await;
+    let beats = || bridge.platform.named("wanderer").unwrap().beats;
+    let mut before = 0;
     for status in ["offline", "failed", "provisioning"] {
+        // Each registration has a heartbeat soon behind it, which would lift some of these by itself; the
+        // next one is far away.
+        until("its first heartbeat", SOON, async || beats() > before).await;
+        before = beats();
         let seen = bridge.platform.calls().len();
         bridge.platform.set_status(&row.id, status);
         bridge.platform.until_status("wanderer", "online").await;
         let calls = bridge.platform.calls().split_off(seen);
         let registered = calls.iter().position(|call| call.is("POST /registry/register"));
-        let before = calls[..registered.expect("it registers")].iter().rev();
-        let looked = before.take(3).any(|call| call.is("GET /workspaces/*"));
+        let earlier = calls[..registered.expect("it registers")].iter().rev();
+        let looked = earlier.take(3).any(|call| call.is("GET /workspaces/*"));
         assert!(looked, "{status}: {calls:#?}");
     }
     bridge.platform.set_url(&row.id, "https://elsewhere.example.com");

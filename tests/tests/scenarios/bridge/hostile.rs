@@ -80,7 +80,10 @@ async fn odd_answers_are_shown_and_survived_while_callers_are_served() {
     let agent = bridge.agent("steadfast").await;
     let row = bridge.platform.until_status("steadfast", "online").await;
     let path = format!("GET /workspaces/{}", row.id);
+    let token = bridge.platform.admin_token();
+    let repeats = format!("{{\"error\":\"{token} is unknown here\"}}");
     for (call, words, oddity) in [
+        ("GET /workspaces", "(400): … is unknown here", Oddity::Is(400, repeats)),
         ("POST /registry/heartbeat", "cannot be understood", Oddity::Html(200)),
         ("POST /registry/heartbeat", "403", Oddity::Is(403, "[]".into())),
         ("POST /registry/heartbeat", "over 1048576 bytes", Oddity::Endless),
@@ -124,8 +127,24 @@ async fn odd_answers_are_shown_and_survived_while_callers_are_served() {
     }
     assert_eq!(bridge.shown("steadfast").await["step"], json!("registered"));
     let lines = bridge.relay.process().lines().join("\n");
-    let token = bridge.platform.admin_token();
     assert!(!lines.contains(&token) && !lines.contains("panicked"), "{lines}");
+}
+
+#[tokio::test]
+async fn a_platform_that_forgets_everything_for_a_moment_deletes_nobody() {
+    let bridge =
+        Bridge::with(Platform::start(), |relay| relay.env("RELAY_PLATFORM_LOOK", "1")).await;
+    let agent = bridge.agent("remembered").await;
+    let row = bridge.platform.until_status("remembered", "online").await;
+    let nothing = || Oddity::Is(404, "{\"error\":\"workspace not found\"}".into());
+    bridge.platform.oddly(&format!("GET /workspaces/{}", row.id), 1, false, nothing());
+    // One that is given up is looked at.
+    bridge.platform.set_status(&row.id, "failed");
+    shows(&bridge, "remembered", "does not know this workspace").await;
+    let fact = "it is there again";
+    until(fact, SOON, async || bridge.shown("remembered").await["trouble"] == json!(null)).await;
+    assert_eq!(bridge.shown("remembered").await["step"], json!("registered"));
+    assert_eq!(bridge.call(&agent, "m-1").await.status, 200);
 }
 
 #[tokio::test]

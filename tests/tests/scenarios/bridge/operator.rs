@@ -173,6 +173,46 @@ async fn a_start_says_the_same_and_goes_on() {
     })
     .await;
     assert_eq!(platform.rows().len(), 0);
-    let lines = relay.process().lines().join("\n");
-    assert!(lines.contains("look up relay.example.com") || lines.contains(PUBLIC) || said(&lines));
+}
+
+#[tokio::test]
+async fn a_name_that_only_the_platform_finds_is_spoken_of_until_it_did() {
+    let mut bridge = Bridge::start().await;
+    let unknown = |line: &str| line.contains("cannot look up relay.example.com");
+    let line = bridge.relay.process().wait_for_line(unknown, SOON).await;
+    assert!(line.contains("not known") && line.contains("400") && line.contains("INFO"), "{line}");
+    let token = bridge.platform.admin_token();
+    let checked = check(&bridge.platform, &token, &["--public-url", PUBLIC]).await;
+    assert!(checked.code == 0 && unknown(&checked.stdout), "{checked:?}");
+
+    let _agent = bridge.agent("found").await;
+    bridge.platform.until_status("found", "online").await;
+    let lists = bridge.platform.calls_of("GET /workspaces").len();
+    bridge.relay.restart().await;
+    // One list is the judgement's, and one the reconciler's.
+    bridge.platform.until_more_than(lists + 2, "GET /workspaces").await;
+    let lines = bridge.relay.process().lines();
+    assert!(!lines.iter().any(|line| unknown(line)), "it found the name by now");
+}
+
+#[tokio::test]
+async fn tokens_leave_this_machine_in_clear_only_where_the_operator_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nobody is there (RFC 5737).
+    let away = ["--platform-url", "http://192.0.2.1:1", "--public-url", "https://192.88.99.1"];
+    let run = async |what: &str, more: &[&str]| {
+        let mut command = tokio::process::Command::from(relay::program(folder.path()));
+        command.args([what, "--http", "127.0.0.1:0"]).args(away).args(more);
+        let output = command.env("RELAY_PLATFORM_TOKEN", "platform-secret").output().await.unwrap();
+        let text = format!("{output:?}");
+        assert!(!text.contains("platform-secret"), "{text}");
+        (output.status.code(), text)
+    };
+    for what in ["check", "serve"] {
+        let (code, said) = run(what, &[]).await;
+        assert!(code == Some(3) && said.contains("--platform-insecure-http"), "{said}");
+    }
+    let (code, said) = run("check", &["--platform-insecure-http"]).await;
+    assert!(code == Some(3) && said.contains("whoever is between reads"), "{said}");
+    assert!(said.contains("cannot be reached"), "{said}");
 }
