@@ -56,7 +56,7 @@ pub async fn join(request: JoinRequest) -> Result<Joined, ConnectorError> {
     };
     let mut failures = 0;
     loop {
-        let error = match enrol::join(&state, &request.join, &relay, request.way).await {
+        let error = match enrol::join(&state, &request.join, &relay, &request.way).await {
             Ok(identity) => return Ok(Joined::Now(identity.workspace)),
             Err(error) if joined_before => {
                 tracing::debug!(%error, "the join string is not good any more");

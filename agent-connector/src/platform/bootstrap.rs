@@ -105,7 +105,7 @@ impl Bootstrap {
         if let Some(uplink) = link.as_mut().and_then(BootstrapLink::take) {
             return Ok(uplink);
         }
-        let opened = open(&self.relay, self.way, &self.uplinks).await.map_err(|error| {
+        let opened = open(&self.relay, &self.way, &self.uplinks).await.map_err(|error| {
             tracing::warn!(%error, "the agent's registration cannot cross");
             Refusal::no_bootstrap(&error)
         })?;

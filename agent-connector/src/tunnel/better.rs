@@ -46,7 +46,7 @@ impl Opener {
     /// Dials over one transport and says HELLO, as this attempt.
     pub(crate) async fn open(&self, over: Kind, attempt: u64) -> Result<Opened, LinkError> {
         let identity = self.who.certificate().map(Arc::as_ref);
-        let dialed = dial_over(over, &self.relay, identity, self.way).await?;
+        let dialed = dial_over(over, &self.relay, identity, &self.way).await?;
         let (process, who) = (Arc::clone(&self.process), self.who.clone());
         let (session, welcome, endpoint) = Session::open(dialed, process, who, attempt).await?;
         Ok(Opened { session, welcome, endpoint })

@@ -80,7 +80,7 @@ enum Speech {
 pub(crate) async fn dial(
     relay: &Relay,
     identity: Option<&Identity>,
-    way: Way,
+    way: &Way,
 ) -> Result<Dialed, LinkError> {
     race(way.transport, |kind| dial_over(kind, relay, identity, way)).await
 }
@@ -90,7 +90,7 @@ pub(crate) async fn dial_over(
     kind: Kind,
     relay: &Relay,
     identity: Option<&Identity>,
-    way: Way,
+    way: &Way,
 ) -> Result<Dialed, LinkError> {
     let tls = connector_tls(relay.ca, identity.map(Identity::credential), &[ALPN, ALPN_REFUSAL])?;
     let speech = match kind {
@@ -104,8 +104,10 @@ pub(crate) async fn dial_over(
     loop {
         let ended = if let Some(endpoint) = rest.next() {
             let (endpoint, speech, ca) = (endpoint.clone(), Arc::clone(&speech), relay.ca);
+            let way = way.clone();
             dialling.spawn(async move {
-                let dialed = dial_endpoint(&speech, &Target { endpoint: &endpoint, ca }).await;
+                let target = Target { endpoint: &endpoint, ca };
+                let dialed = dial_endpoint(&speech, &target, &way).await;
                 dialed.inspect_err(|error| {
                     tracing::debug!(%endpoint, %kind, %error, "an endpoint did not answer as it should");
                 })
@@ -116,11 +118,13 @@ pub(crate) async fn dial_over(
         };
         match ended {
             Ok(Some(Ok(Ok(dialed)))) => return Ok(dialed),
-            // Somebody's wrong answer tells more than silence.
             Ok(Some(Ok(Err(error)))) => {
-                if worst.as_ref().is_none_or(|worst| !worst.reached_somebody()) {
-                    worst = Some(error);
-                }
+                worst = Some(match worst {
+                    // A port of HTTPS may be anybody's, while the tunnel's own is down.
+                    Some(worst) if kind == Kind::Tcp => worst.or_beside_silence(error),
+                    Some(worst) => worst.or(error),
+                    None => error,
+                });
             }
             Ok(Some(Err(error))) => worst = Some(LinkError::Lost(error.to_string())),
             Ok(None) => break,
@@ -130,8 +134,19 @@ pub(crate) async fn dial_over(
     Err(worst.unwrap_or_else(|| LinkError::Malformed("it has no endpoint to dial".into())))
 }
 
-async fn dial_endpoint(speech: &Speech, target: &Target<'_>) -> Result<Dialed, LinkError> {
+async fn dial_endpoint(
+    speech: &Speech,
+    target: &Target<'_>,
+    way: &Way,
+) -> Result<Dialed, LinkError> {
     let endpoint = target.endpoint;
+    if let Some(proxy) = way.proxy_before(endpoint) {
+        let Speech::Tcp(tls) = speech else {
+            return Err(LinkError::NotOverUdp { endpoint: endpoint.to_owned() });
+        };
+        let (connection, socket) = tcp::dial_through(&proxy, tls, target).await?;
+        return Ok(Dialed { connection, socket, endpoint: endpoint.to_owned() });
+    }
     let unresolved = |source| LinkError::Unresolved { endpoint: endpoint.to_owned(), source };
     let addresses = timeout(HANDSHAKE_TIMEOUT, lookup_host(endpoint))
         .await

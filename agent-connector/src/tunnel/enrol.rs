@@ -16,7 +16,7 @@ pub(crate) async fn join(
     state: &StateDir,
     join: &JoinString,
     relay: &Relay,
-    way: Way,
+    way: &Way,
 ) -> Result<Identity, LinkError> {
     let key = state.pending_key(&join.workspace)?;
     let message = ToRelay::Join {
@@ -48,7 +48,7 @@ pub(crate) async fn renew(
     state: &StateDir,
     identity: &Identity,
     relay: &Relay,
-    way: Way,
+    way: &Way,
 ) -> Result<Identity, LinkError> {
     let pending = state.begin_renewal(&identity.workspace)?;
     let message = renewal(&pending)?;

@@ -219,7 +219,7 @@ impl Tunnel {
     fn opener(&self, who: Who) -> Opener {
         let relay = self.relay(who.endpoints(), who.ca());
         let (process, attempts) = (Arc::clone(&self.process), Arc::clone(&self.attempts));
-        Opener { process, who, relay, way: self.wishes.way, attempts }
+        Opener { process, who, relay, way: self.wishes.way.clone(), attempts }
     }
 
     fn begin(&mut self, opened: Opened) -> Session {
@@ -230,7 +230,7 @@ impl Tunnel {
 
     /// Who to dial as: with a certificate that is joined for, or renewed, if need be.
     async fn who(&mut self) -> Result<Who, LinkError> {
-        let (state, way) = (&self.process.state, self.wishes.way);
+        let (state, way) = (&self.process.state, &self.wishes.way);
         let identity = match &self.credential {
             Credential::Join(join) => {
                 let relay = self.relay(&join.endpoints, join.ca);

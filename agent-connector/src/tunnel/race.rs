@@ -35,13 +35,17 @@ where
         Err(_) => tokio::select! {
             over_quic = quic.as_mut() => over_quic,
             over_tcp = tcp.as_mut() => return match over_tcp {
-                Err(error) if !settles(&error) => quic.await.map_err(|first| telling(first, error)),
+                Err(error) if !settles(&error) => {
+                    quic.await.map_err(|first| first.or_beside_silence(error))
+                }
                 settled => settled,
             },
         },
     };
     match over_quic {
-        Err(error) if !settles(&error) => tcp.await.map_err(|second| telling(error, second)),
+        Err(error) if !settles(&error) => {
+            tcp.await.map_err(|second| error.or_beside_silence(second))
+        }
         settled => settled,
     }
 }
@@ -54,11 +58,6 @@ fn settles(error: &LinkError) -> bool {
         LinkError::Refused(_) | LinkError::Revoked(_) => true,
         _ => false,
     }
-}
-
-/// Of two failures the one that tells more.
-fn telling(quic: LinkError, tcp: LinkError) -> LinkError {
-    if tcp.reached_somebody() && !quic.reached_somebody() { tcp } else { quic }
 }
 
 #[cfg(test)]

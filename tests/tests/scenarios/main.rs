@@ -29,6 +29,7 @@ mod observed;
 mod operator;
 mod papers;
 mod parity;
+mod proxies;
 mod refusals;
 mod replays;
 mod revocation;
