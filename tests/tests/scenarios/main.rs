@@ -25,6 +25,7 @@ mod hosts;
 mod http2;
 mod kills;
 mod links;
+mod networks;
 mod observed;
 mod operator;
 mod papers;
