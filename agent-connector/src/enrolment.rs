@@ -53,6 +53,7 @@ pub async fn join(request: JoinRequest) -> Result<Joined, ConnectorError> {
     let relay = Relay {
         endpoints: request.relay.map_or_else(|| request.join.endpoints.clone(), |own| vec![own]),
         ca: request.relay_ca.unwrap_or(request.join.ca),
+        worked: None,
     };
     let mut failures = 0;
     loop {

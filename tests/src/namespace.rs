@@ -20,6 +20,9 @@ use crate::{binaries, ports::Port, process::Process};
 /// The network of all wires (RFC 2544, for tests of networks): each takes four addresses of it.
 const WIRES: u32 = u32::from_be_bytes([198, 18, 0, 0]);
 
+/// So much further are the addresses of the wires that stories switch to.
+const SECOND_WIRES: u32 = 1 << 16;
+
 /// A namespace. Dropping it ends every program in it, and removes it.
 pub struct Namespace {
     name: String,
@@ -67,6 +70,29 @@ impl Namespace {
     #[must_use]
     pub fn outer(&self) -> Ipv4Addr {
         Ipv4Addr::from(WIRES + self.number * 4 + 1)
+    }
+
+    /// From now on the wire is cut, and another one, with addresses of its own, leads to the same address out
+    /// here; as when a laptop goes from one network to the next.
+    ///
+    /// # Panics
+    /// When there can be no other wire.
+    pub fn switch_uplink(&self) {
+        let (name, outer) = (self.name.as_str(), self.outer());
+        let second = format!("{name}b");
+        let far = Ipv4Addr::from(u32::from(outer) + SECOND_WIRES);
+        let near = Ipv4Addr::from(u32::from(self.inner()) + SECOND_WIRES);
+        let laid = || {
+            ip(&["link", "add", &second, "type", "veth", "peer", "name", "wire2", "netns", name])?;
+            ip(&["address", "add", &format!("{far}/30"), "dev", &second])?;
+            ip(&["link", "set", &second, "up"])?;
+            ip(&["-netns", name, "address", "add", &format!("{near}/30"), "dev", "wire2"])?;
+            ip(&["-netns", name, "link", "set", "wire", "down"])?;
+            ip(&["-netns", name, "link", "set", "wire2", "up"])?;
+            let (outer, far) = (outer.to_string(), far.to_string());
+            ip(&["-netns", name, "route", "add", &outer, "via", &far, "dev", "wire2"])
+        };
+        laid().expect("another wire");
     }
 
     /// The address of its end in there.
@@ -154,6 +180,7 @@ impl Namespace {
         // The wire goes with either of its ends; the first time there is nothing to remove.
         let _ = ip(&["netns", "del", &self.name]);
         let _ = ip(&["link", "del", &self.name]);
+        let _ = ip(&["link", "del", &format!("{}b", self.name)]);
     }
 }
 

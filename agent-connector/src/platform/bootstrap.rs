@@ -133,7 +133,8 @@ impl Bootstrap {
     async fn keep(&self, workspace: WorkspaceId, token: Secret) -> Result<Held, IdentityError> {
         let lock = identity::lock(&self.state, &workspace).await?;
         let (endpoints, ca) = (self.relay.endpoints.clone(), self.relay.ca);
-        let profile = Profile { workspace, endpoints, ca, public_url: None, host_url: None };
+        let profile =
+            Profile { workspace, endpoints, ca, public_url: None, host_url: None, worked: None };
         self.state.save_token(&profile, &token)?;
         let credential = Credential::Token(Arc::new(Token::kept(profile, token)));
         Ok(Held { credential, workspace: Some(workspace), lock: Some(lock) })

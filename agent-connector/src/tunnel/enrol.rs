@@ -37,6 +37,7 @@ pub(crate) async fn join(
         ca: relay.ca,
         public_url: Some(public_url),
         host_url: None,
+        worked: None,
     };
     let identity = state.save(&profile, key, read_chain(&chain, relay.ca)?)?;
     tracing::info!(workspace = %identity.workspace, "joined: this agent has its own identity now");

@@ -1,6 +1,7 @@
 //! Links in networks of their own: UDP that a firewall drops, one way out through a proxy.
 
 use crate::{command, tls::Files};
+use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
     process::Stdio,
@@ -105,6 +106,57 @@ async fn where_a_firewall_drops_udp_links_are_over_tcp_until_it_comes_back() {
     assert_whole(over_tcp, 250).await;
     scene.until_over("quic").await;
     assert_eq!(scene.relay.show_workspace("first").await["transport"], "quic");
+}
+
+#[tokio::test]
+async fn what_worked_is_tried_at_once_by_the_next_process() {
+    let Some(mut scene) = Scene::new().await else { return };
+    scene.namespace.drop_udp(true);
+    for _ in 0..2 {
+        scene.connector.stop().await;
+        let began = Instant::now();
+        scene.connector.start_again();
+        let online = scene.connector.until_online().await;
+        assert_eq!(online.transport.as_deref(), Some("tcp"));
+        println!("online over TCP {} ms after its start", began.elapsed().as_millis());
+        let id = &scene.workspace.workspace_id;
+        let kept = scene.connector.state_dir().join(id).join("identity.json");
+        let kept: Value =
+            serde_json::from_slice(&std::fs::read(kept).expect("a file")).expect("JSON");
+        let tunnel = scene.relay.tunnel().to_string();
+        assert_eq!(kept["worked"], json!({"transport": "tcp", "endpoint": tunnel}));
+    }
+    // It is never the only way.
+    scene.namespace.drop_udp(false);
+    scene.until_over("quic").await;
+}
+
+#[tokio::test]
+async fn a_link_goes_along_to_another_network_and_no_event_of_its_streams_is_lost() {
+    let Some(scene) = Scene::new().await else { return };
+    scene.until_over("quic").await;
+    let before = scene.connector.until_online().await;
+    let streams = scene.streams("along", 80).await;
+    scene.namespace.switch_uplink();
+    let went = |line: &str| line.contains("address changed; the link goes along");
+    scene.connector.process().wait_for_line(went, Duration::from_secs(10)).await;
+    assert_whole(streams, 80).await;
+    assert_eq!(scene.connector.until_online().await.since, before.since, "the link is the same");
+}
+
+#[tokio::test]
+async fn over_tcp_a_link_from_another_network_is_dialled_at_once() {
+    let Some(mut scene) = Scene::new().await else { return };
+    scene.namespace.drop_udp(true);
+    scene.connector.start_again();
+    let before = scene.connector.until_online().await;
+    scene.namespace.switch_uplink();
+    let began = Instant::now();
+    scene.connector.until_online_again(&before, Duration::from_secs(10)).await;
+    println!("online from another network after {} ms", began.elapsed().as_millis());
+    let call = message("message/send", "moved", "hello");
+    let answer = http::post_json(&scene.workspace.endpoint(), &call).await.expect("an answer");
+    assert_eq!(answer.status, 200, "{answer:?}");
 }
 
 /// A link through this proxy and nothing else; the relay's name is known to the proxy alone.

@@ -47,9 +47,14 @@ pub(super) async fn dial(
         .connect_with(config.clone(), address, RELAY_NAME)
         .map_err(|error| LinkError::Lost(error.to_string()))?;
     match connecting.await {
-        Ok(connection) => Ok((connection.into(), super::Socket::Quic { _endpoint: socket })),
+        Ok(connection) => Ok((connection.into(), super::Socket::Quic(socket))),
         Err(error) => Err(LinkError::of_handshake(&error, target.endpoint, target.ca)),
     }
+}
+
+/// Goes on with a new socket. On an error the old one stays.
+pub(super) fn rebind(endpoint: &Endpoint, relay: SocketAddr) -> io::Result<()> {
+    endpoint.rebind(bind(relay)?)
 }
 
 fn bind(relay: SocketAddr) -> io::Result<UdpSocket> {
