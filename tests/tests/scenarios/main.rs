@@ -30,6 +30,7 @@ mod observed;
 mod operator;
 mod papers;
 mod parity;
+mod paths;
 mod proxies;
 mod refusals;
 mod replays;
