@@ -9,7 +9,7 @@ use transport::Kind;
 use super::{Finding, Patient, Step, Trouble};
 use crate::config::{Transport, Way};
 use crate::proxy::Proxy;
-use crate::tunnel::dial::{Dialed, dial_over};
+use crate::tunnel::dial::{Buffers, Dialed, dial_over};
 use crate::tunnel::error::LinkError;
 use crate::tunnel::who::Who;
 
@@ -55,7 +55,13 @@ pub(super) type Reached = Result<Dialed, LinkError>;
 fn udp_alone(dialed: Reached) -> (Option<Reached>, Finding) {
     match dialed {
         Err(error) if !reaches(&error) => (None, nobody(&error)),
-        dialed => (Some(dialed), Finding::well(Step::Udp, "packets are answered")),
+        dialed => {
+            let relay = dialed.as_ref().ok().map(|dialed| dialed.connection.remote_address());
+            let granted = relay.and_then(|relay| Buffers::granted(relay).ok());
+            let advice = granted.and_then(Buffers::advice);
+            let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
+            (Some(dialed), Finding::well(Step::Udp, format!("packets are answered{advice}")))
+        }
     }
 }
 

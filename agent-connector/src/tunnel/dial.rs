@@ -21,6 +21,8 @@ use crate::config::Way;
 mod quic;
 mod tcp;
 
+pub(crate) use quic::Buffers;
+
 /// Streams that the relay may open: those that are served, and a few above, so that a relay hears BUSY
 /// instead of nothing.
 const STREAMS_MAX: usize = IN_FLIGHT_MAX + 64;
