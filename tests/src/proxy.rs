@@ -2,7 +2,7 @@
 
 use crate::backstage::Backstage;
 use data_encoding::BASE64;
-use rustls::ServerConfig;
+use rustls::{ClientConfig, ServerConfig, pki_types::ServerName};
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -13,7 +13,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// What it is told before it starts.
 #[derive(Clone)]
@@ -22,6 +22,7 @@ pub struct ProxyBuilder {
     socks: bool,
     tls: Option<Arc<ServerConfig>>,
     inspects: Option<Arc<ServerConfig>>,
+    passes_on: Option<Arc<ClientConfig>>,
     login: Option<(String, String)>,
     ports: Option<Vec<u16>>,
     leads_to: Option<SocketAddr>,
@@ -46,6 +47,13 @@ impl ProxyBuilder {
     #[must_use]
     pub fn inspecting(mut self, config: ServerConfig) -> ProxyBuilder {
         self.inspects = Some(Arc::new(config));
+        self
+    }
+
+    /// What it has read goes on to whoever was asked for, over TLS of its own.
+    #[must_use]
+    pub fn passing_on(mut self, config: ClientConfig) -> ProxyBuilder {
+        self.passes_on = Some(Arc::new(config));
         self
     }
 
@@ -119,6 +127,7 @@ impl Proxy {
             socks: false,
             tls: None,
             inspects: None,
+            passes_on: None,
             login: None,
             ports: None,
             leads_to: None,
@@ -184,9 +193,12 @@ where
         false => near.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).await?,
     }
     match (far, &told.inspects) {
-        (Ok(_), Some(tls)) => {
+        (Ok(far), Some(tls)) => {
             let mut inside = TlsAcceptor::from(tls.clone()).accept(near).await?;
-            inside.read_u8().await.map(drop)
+            let Some(tls) = &told.passes_on else { return inside.read_u8().await.map(drop) };
+            let name = ServerName::try_from(certs::RELAY_NAME).expect("a name");
+            let mut far = TlsConnector::from(tls.clone()).connect(name, far).await?;
+            copy_bidirectional(&mut inside, &mut far).await.map(drop)
         }
         (Ok(mut far), None) => {
             let _ = far.set_nodelay(true);

@@ -69,7 +69,8 @@ pub enum LinkError {
     /// Somebody else answers through the proxy.
     #[error(
         "Through the proxy {proxy} somebody else than the relay answers for {endpoint}: the proxy inspects \
-         TLS, or leads elsewhere. Have the relay's host excepted from inspection."
+         TLS, or leads elsewhere. Have the relay's host excepted from inspection; or, to let the proxy read all \
+         that crosses, dial with a workspace token and name the proxy's authority as `--relay-ca`."
     )]
     Inspected {
         /// The proxy.

@@ -2,13 +2,18 @@
 
 use crate::{command, tls::Files};
 use certs::JoinString;
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::{
     ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject},
 };
 use serde_json::Value;
-use std::{os::unix::fs::PermissionsExt, time::Duration};
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tests::{
     Agent, Connector, Direction, Middleman, Proxy, Relay, Weather, World, proxy::ProxyBuilder,
     until, world::message,
@@ -24,10 +29,13 @@ const PLAIN: &str = "canary-p@ss";
 /// A server's TLS with these files, for any protocol that a link offers.
 fn serving(files: &Files) -> ServerConfig {
     let chain = CertificateDer::from_pem_file(files.certificate()).expect("a certificate");
-    let key = PrivateKeyDer::from_pem_file(files.key()).expect("a key");
+    server(vec![chain], PrivateKeyDer::from_pem_file(files.key()).expect("a key"))
+}
+
+fn server(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> ServerConfig {
     let builder = ServerConfig::builder_with_provider(ring::default_provider().into());
     let builder = builder.with_safe_default_protocol_versions().expect("versions of TLS");
-    let config = builder.with_no_client_auth().with_single_cert(vec![chain], key);
+    let config = builder.with_no_client_auth().with_single_cert(chain, key);
     let mut config = config.expect("a server");
     config.alpn_protocols = vec![b"a2a-tunnel/1".to_vec()];
     config
@@ -134,6 +142,48 @@ async fn what_a_proxy_refuses_is_told_in_the_status_and_tried_again() {
     }
     let (_connector, told) = kept_out(Proxy::http(), "", &["--transport", "quic"]).await;
     assert_eq!(told, "PROXY_WITHOUT_UDP");
+}
+
+/// An authority of a proxy's own: its file, and what it shows in the relay's place.
+fn proxys_own(folder: &Path) -> (PathBuf, ServerConfig) {
+    let (mut params, key) = (CertificateParams::default(), KeyPair::generate().expect("a key"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&key).expect("a certificate");
+    let file = folder.join("proxy.pem");
+    std::fs::write(&file, authority.pem()).expect("a file");
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().expect("a key");
+    let mut shown = CertificateParams::new(vec![certs::RELAY_NAME.to_owned()]).expect("a name");
+    shown.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let shown = shown.signed_by(&key, &issuer).expect("a certificate");
+    let chain = vec![shown.der().clone(), authority.der().clone()];
+    (file, server(chain, PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
+}
+
+/// Whoever lets the proxy read all that crosses says so, by naming its authority as the relay's.
+#[tokio::test]
+async fn a_proxy_that_inspects_is_trusted_by_whoever_names_its_authority_as_the_relays() {
+    let (relay, agent) = (Relay::start().await, Agent::start("a2a"));
+    let id = relay.add_workspace("first", &[]).await.workspace_id;
+    let made = relay.operate(&format!("POST /workspaces/{id}/tokens"), None).await;
+    let token = made["auth_token"].as_str().expect("a token");
+    let known = relay.show_workspace(&id).await["relay_ca"].as_str().expect("a CA").to_owned();
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let (authority, shown) = proxys_own(folder.path());
+    let to_relay = certs::connector_tls(known.parse().expect("a CA"), None, &[b"a2a-tunnel/1"]);
+    let proxy = Proxy::http().inspecting(shown).passing_on(to_relay.expect("TLS")).start();
+    let url = format!("http://{}", proxy.address());
+    let link = |ca: &str| {
+        let connector = Connector::without_join(agent.port()).token(token, &relay, ca);
+        connector.over("auto").env("HTTPS_PROXY", &url).start()
+    };
+    let refused = link(&known);
+    until("it is told", SOON, async || refused.status()?.reason).await;
+    assert_eq!(refused.status().expect("a status").reason.as_deref(), Some("PROXY_INSPECTS"));
+    drop(refused);
+    let trusting = link(authority.to_str().expect("text"));
+    assert_eq!(trusting.until_online().await.transport.as_deref(), Some("tcp"));
 }
 
 #[tokio::test]
