@@ -36,17 +36,13 @@ where
         Err(_) => tokio::select! {
             over_quic = quic.as_mut() => over_quic,
             over_tcp = tcp.as_mut() => return match over_tcp {
-                Err(error) if !settles(&error) => {
-                    quic.await.map_err(|first| first.or_beside_silence(error))
-                }
+                Err(error) if !settles(&error) => quic.await.map_err(|first| telling(first, error)),
                 settled => settled,
             },
         },
     };
     match over_quic {
-        Err(error) if !settles(&error) => {
-            tcp.await.map_err(|second| error.or_beside_silence(second))
-        }
+        Err(error) if !settles(&error) => tcp.await.map_err(|second| telling(error, second)),
         settled => settled,
     }
 }
@@ -59,6 +55,11 @@ fn settles(error: &LinkError) -> bool {
         LinkError::Refused(_) | LinkError::Revoked(_) => true,
         _ => false,
     }
+}
+
+/// Of two failures the one that tells more. Over UDP nobody answers by chance; over TCP a stranger may.
+fn telling(quic: LinkError, tcp: LinkError) -> LinkError {
+    if quic.reached_somebody() { quic } else { quic.or_beside_silence(tcp) }
 }
 
 #[cfg(test)]
@@ -143,6 +144,41 @@ mod tests {
             };
             let won = race(Transport::Auto, Duration::ZERO, attempt).await.unwrap();
             assert_eq!((won, began.elapsed().as_millis()), (winner, after_ms));
+        }
+    }
+
+    #[test]
+    fn a_strangers_certificate_is_the_end_unless_another_way_is_silent() {
+        let endpoint = || "relay.example:443".to_owned();
+        let silent = || LinkError::NoAnswer { endpoint: endpoint() };
+        let blocked = || LinkError::NoConnection {
+            endpoint: endpoint(),
+            source: io::ErrorKind::TimedOut.into(),
+        };
+        let stranger = || LinkError::WrongAuthority {
+            endpoint: endpoint(),
+            ca: certs::CaFingerprint::of(&[]),
+        };
+        let proxied = || LinkError::NotOverUdp { endpoint: endpoint() };
+        for (quic, tcp, told) in [
+            (stranger(), blocked(), "WRONG_AUTHORITY"),
+            (stranger(), stranger(), "WRONG_AUTHORITY"),
+            (silent(), stranger(), "NOT_THE_RELAY"),
+            (silent(), LinkError::Version { endpoint: endpoint() }, "NOT_THE_RELAY"),
+            (silent(), blocked(), "NO_ANSWER"),
+            (proxied(), blocked(), "NO_ANSWER"),
+            (silent(), LinkError::Closed(CloseCode::Done), "DONE"),
+        ] {
+            assert_eq!(telling(quic, tcp).reason(), told);
+        }
+        // Of several endpoints over TCP one that is silent may be the relay's own.
+        for (worst, other, told) in [
+            (stranger(), stranger(), "WRONG_AUTHORITY"),
+            (stranger(), blocked(), "NOT_THE_RELAY"),
+            (blocked(), stranger(), "NOT_THE_RELAY"),
+            (stranger().or_beside_silence(blocked()), stranger(), "NOT_THE_RELAY"),
+        ] {
+            assert_eq!(worst.or_beside_silence(other).reason(), told);
         }
     }
 }

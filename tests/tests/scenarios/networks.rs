@@ -126,6 +126,14 @@ async fn what_worked_is_tried_at_once_by_the_next_process() {
         let tunnel = scene.relay.tunnel().to_string();
         assert_eq!(kept["worked"], json!({"transport": "tcp", "endpoint": tunnel}));
     }
+    // Whoever joins has dialled once already.
+    let second = scene.relay.add_workspace("second", &[]).await;
+    let began = Instant::now();
+    let second = Connector::builder(&second.join, AGENT).within(&scene.namespace).over("auto");
+    let second = second.start_online().await;
+    println!("joined and online over TCP {} ms after its start", began.elapsed().as_millis());
+    assert_eq!(second.status().expect("a status").transport.as_deref(), Some("tcp"));
+    drop(second);
     // It is never the only way.
     scene.namespace.drop_udp(false);
     scene.until_over("quic").await;
