@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use certs::{CaFingerprint, JoinString};
@@ -10,6 +11,7 @@ use shared::secret::Secret;
 
 use crate::forward::exposure::Policy;
 use crate::forward::origin::LocalTarget;
+use crate::proxy::{Proxies, Proxy};
 
 /// How a link decides how fast to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -34,12 +36,21 @@ pub enum Transport {
 }
 
 /// How links are dialled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Way {
     /// What may carry them.
     pub transport: Transport,
     /// How fast they send, over QUIC.
     pub congestion: Congestion,
+    /// What stands before endpoints that are not dialled directly; they are reached over TCP alone.
+    pub proxies: Option<Arc<Proxies>>,
+}
+
+impl Way {
+    /// The proxy that stands before `endpoint` (`host:port`), if one does.
+    pub(crate) fn proxy_before(&self, endpoint: &str) -> Option<Proxy<'_>> {
+        self.proxies.as_ref()?.before(endpoint)
+    }
 }
 
 /// What a connector is told when it starts. [`Config::new`] has the defaults.

@@ -53,10 +53,11 @@ pub async fn join(request: JoinRequest) -> Result<Joined, ConnectorError> {
     let relay = Relay {
         endpoints: request.relay.map_or_else(|| request.join.endpoints.clone(), |own| vec![own]),
         ca: request.relay_ca.unwrap_or(request.join.ca),
+        worked: None,
     };
     let mut failures = 0;
     loop {
-        let error = match enrol::join(&state, &request.join, &relay, request.way).await {
+        let error = match enrol::join(&state, &request.join, &relay, &request.way).await {
             Ok(identity) => return Ok(Joined::Now(identity.workspace)),
             Err(error) if joined_before => {
                 tracing::debug!(%error, "the join string is not good any more");

@@ -15,8 +15,10 @@ pub mod forward;
 pub mod identity;
 pub mod logging;
 mod platform;
+pub mod proxy;
 pub mod status;
 mod taken;
+mod trust;
 pub mod tunnel;
 
 use std::future::Future;
@@ -78,7 +80,7 @@ pub async fn run(
         Start::Awaited(relay) => {
             reporter.begin(None, None, None, platform_url.clone());
             let (links, state) = (uplinks.clone(), state.clone());
-            let (bootstrap, adopted) = Bootstrap::new(relay, config.way, links, state);
+            let (bootstrap, adopted) = Bootstrap::new(relay, config.way.clone(), links, state);
             parts.extend(serve(Some(bootstrap)));
             reporter.tell(State::Waiting, Some(REGISTRATION_AWAITED.into()));
             let adopted = tokio::select! {

@@ -88,7 +88,7 @@ pub(crate) fn stored(
 /// Where the agent's registration goes, of a connector that has nothing else.
 fn relay_of_platform(config: &Config) -> Result<Relay, ConnectorError> {
     match (&config.relay, config.relay_ca) {
-        (Some(relay), Some(ca)) => Ok(Relay { endpoints: vec![relay.clone()], ca }),
+        (Some(relay), Some(ca)) => Ok(Relay { endpoints: vec![relay.clone()], ca, worked: None }),
         _ => Err(ConnectorError::Config(
             "There is no identity here yet, so the agent's registration through the platform must \
              give one, and it has to know where: give `--relay HOST:PORT` and `--relay-ca sha256:…` \
@@ -180,7 +180,14 @@ mod tests {
         let state = StateDir::open(folder.path()).unwrap();
         let workspace: WorkspaceId = "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
         let (endpoints, ca) = (vec!["r:1".to_owned()], CA.parse().unwrap());
-        let profile = certs::Profile { workspace, endpoints, ca, public_url: None, host_url: None };
+        let profile = certs::Profile {
+            workspace,
+            endpoints,
+            ca,
+            public_url: None,
+            host_url: None,
+            worked: None,
+        };
         state.save_token(&profile, &Secret::new("rtok_x".into())).unwrap();
         let config = Config::new("8000".parse().unwrap(), folder.path());
         let Start::Held(held) = take(&config).await.unwrap().start else { panic!("no token") };

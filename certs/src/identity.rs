@@ -128,6 +128,17 @@ pub struct Profile {
     pub public_url: Option<String>,
     /// The agent's URL at a host of its own, if the relay has told one.
     pub host_url: Option<String>,
+    /// How the last link came about, once there was one.
+    pub worked: Option<Worked>,
+}
+
+/// How a link came about: tried first the next time, and never alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worked {
+    /// The name of what carried it.
+    pub transport: String,
+    /// The one of the relay's endpoints that answered.
+    pub endpoint: String,
 }
 
 /// A complete identity: with it a connector can dial.
@@ -143,6 +154,8 @@ pub struct Identity {
     pub public_url: Option<String>,
     /// The agent's URL at a host of its own, if the relay has told one.
     pub host_url: Option<String>,
+    /// How the last link came about, once there was one.
+    pub worked: Option<Worked>,
     /// The agent's certificate, then the authority's.
     pub chain: Vec<CertificateDer<'static>>,
     /// The private key of the first.
@@ -162,6 +175,7 @@ impl Identity {
             ca: self.ca,
             public_url: self.public_url.clone(),
             host_url: self.host_url.clone(),
+            worked: self.worked.clone(),
         }
     }
 
@@ -193,6 +207,7 @@ impl Identity {
             ca: profile.ca,
             public_url: profile.public_url,
             host_url: profile.host_url,
+            worked: profile.worked,
             chain: credential.chain,
             key: credential.key.private_key(),
             not_before: agent.not_before,
@@ -261,4 +276,6 @@ pub(crate) struct ProfileFile {
     pub(crate) public_url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) host_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) worked: Option<Worked>,
 }

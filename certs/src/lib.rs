@@ -31,7 +31,7 @@ pub use authority::{
 pub use csr::{CSR_BYTES_MAX, CsrError, KeyError, KeyPair};
 pub use files::FileError;
 pub use fingerprint::{CaFingerprint, FingerprintError, KeyHash};
-pub use identity::{CredentialMismatch, Identity, IdentityError, Profile};
+pub use identity::{CredentialMismatch, Identity, IdentityError, Profile, Worked};
 pub use join::{InvalidEndpoints, JoinError, JoinString};
 pub use join_token::JoinToken;
 pub use random::RandomError;

@@ -203,6 +203,7 @@ impl StateDir {
             relay_ca: profile.ca,
             public_url: profile.public_url.clone(),
             host_url: profile.host_url.clone(),
+            worked: profile.worked.clone(),
         };
         let json = serde_json::to_vec_pretty(&content)
             .map_err(|error| FileError::Write { path: path.clone(), source: error.into() })?;
@@ -265,6 +266,7 @@ impl StateDir {
             ca: file.relay_ca,
             public_url: file.public_url,
             host_url: file.host_url,
+            worked: file.worked,
         })
     }
 }

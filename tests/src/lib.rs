@@ -5,6 +5,7 @@
 //! log filter), `HARNESS_SEED` repeats a run of chance, `HARNESS_SHARDS` sets the relay's shards,
 //! `HARNESS_TRANSPORT` sets what carries links (quic or tcp) where a story leaves it open,
 //! `HARNESS_HTTP` sets the version of HTTP (1 or 2) that callers speak where a story leaves it open,
+//! `HARNESS_REBINDING_SECS` is how long a NAT forgets where a story is about that,
 //! `HARNESS_SILENCE_SECS` is how long agents on an SDK are silent, `HARNESS_BIN_DIR` names a folder of
 //! binaries that are already built, `HARNESS_REQUIRE_SDK`,
 //! `HARNESS_REQUIRE_BROWSER`, `HARNESS_REQUIRE_DISK` and `HARNESS_REQUIRE_NETNS` make failures of stories
@@ -32,6 +33,7 @@ pub mod parity;
 pub mod platform;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod raw_connector;
 pub mod refusal;
 pub mod relay;
@@ -50,6 +52,7 @@ pub use namespace::Namespace;
 pub use platform::Platform;
 pub use ports::Port;
 pub use process::Process;
+pub use proxy::Proxy;
 pub use raw_connector::{RawExchange, RawIdentity, RawLink};
 pub use refusal::Refusal;
 pub use relay::Relay;

@@ -8,15 +8,20 @@ use std::{
     ffi::OsStr,
     io::Write,
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::ports::Port;
+use crate::{binaries, ports::Port, process::Process};
 
 /// The network of all wires (RFC 2544, for tests of networks): each takes four addresses of it.
 const WIRES: u32 = u32::from_be_bytes([198, 18, 0, 0]);
+
+/// So much further are the addresses of the wires that stories switch to.
+const SECOND_WIRES: u32 = 1 << 16;
 
 /// A namespace. Dropping it ends every program in it, and removes it.
 pub struct Namespace {
@@ -67,6 +72,29 @@ impl Namespace {
         Ipv4Addr::from(WIRES + self.number * 4 + 1)
     }
 
+    /// From now on the wire is cut, and another one, with addresses of its own, leads to the same address out
+    /// here; as when a laptop goes from one network to the next.
+    ///
+    /// # Panics
+    /// When there can be no other wire.
+    pub fn switch_uplink(&self) {
+        let (name, outer) = (self.name.as_str(), self.outer());
+        let second = format!("{name}b");
+        let far = Ipv4Addr::from(u32::from(outer) + SECOND_WIRES);
+        let near = Ipv4Addr::from(u32::from(self.inner()) + SECOND_WIRES);
+        let laid = || {
+            ip(&["link", "add", &second, "type", "veth", "peer", "name", "wire2", "netns", name])?;
+            ip(&["address", "add", &format!("{far}/30"), "dev", &second])?;
+            ip(&["link", "set", &second, "up"])?;
+            ip(&["-netns", name, "address", "add", &format!("{near}/30"), "dev", "wire2"])?;
+            ip(&["-netns", name, "link", "set", "wire", "down"])?;
+            ip(&["-netns", name, "link", "set", "wire2", "up"])?;
+            let (outer, far) = (outer.to_string(), far.to_string());
+            ip(&["-netns", name, "route", "add", &outer, "via", &far, "dev", "wire2"])
+        };
+        laid().expect("another wire");
+    }
+
     /// The address of its end in there.
     fn inner(&self) -> Ipv4Addr {
         Ipv4Addr::from(WIRES + self.number * 4 + 2)
@@ -77,22 +105,57 @@ impl Namespace {
     /// # Panics
     /// When the firewall is not taken.
     pub fn allow_only_udp_to(&self, to: SocketAddr) {
+        self.allow_only("udp", to);
+    }
+
+    /// The same for TCP.
+    ///
+    /// # Panics
+    /// When the firewall is not taken.
+    pub fn allow_only_tcp_to(&self, to: SocketAddr) {
+        self.allow_only("tcp", to);
+    }
+
+    fn allow_only(&self, protocol: &str, to: SocketAddr) {
         let (ip, port) = (to.ip(), to.port());
-        let rules = format!(
-            "table inet wall {{
-                chain out {{
-                    type filter hook output priority 0; policy drop;
-                    oifname lo accept
-                    ip daddr {ip} udp dport {port} accept
-                }}
-                chain in {{
-                    type filter hook input priority 0; policy drop;
-                    iifname lo accept
-                    ip saddr {ip} udp sport {port} accept
-                }}
-            }}\n"
-        );
+        self.wall(&format!(
+            "chain out {{
+                type filter hook output priority 0; policy drop;
+                oifname lo accept
+                ip daddr {ip} {protocol} dport {port} accept
+            }}
+            chain in {{
+                type filter hook input priority 0; policy drop;
+                iifname lo accept
+                ip saddr {ip} {protocol} sport {port} accept
+            }}"
+        ));
+    }
+
+    /// UDP that comes in over the wire vanishes, and nobody is told, or does so no longer.
+    ///
+    /// # Panics
+    /// When the firewall is not taken.
+    pub fn drop_udp(&self, on: bool) {
+        let rule = if on { "iifname wire meta l4proto udp drop" } else { "" };
+        self.wall(&format!("chain in {{ type filter hook input priority 0;\n{rule}\n}}"));
+    }
+
+    /// Puts this firewall in the place of the one before.
+    fn wall(&self, chains: &str) {
+        let rules =
+            format!("table inet wall\ndelete table inet wall\ntable inet wall {{\n{chains}\n}}\n");
         run(self.command("nft").args(["-f", "-"]), &rules).expect("a firewall");
+    }
+
+    /// The mock agent, on this port of its loopback; its journal is in this folder.
+    pub async fn agent(&self, port: u16, folder: &Path) -> Process {
+        let mut command = self.command(binaries::mock_agent());
+        command.args(["--behaviour", "a2a", "--port", &port.to_string(), "--journal"]);
+        command.arg(folder.join("journal"));
+        let agent = Process::spawn("mock-agent", command);
+        agent.wait_for_line(|line| line.starts_with("port "), Duration::from_secs(10)).await;
+        agent
     }
 
     /// A command that runs this program in there.
@@ -117,6 +180,7 @@ impl Namespace {
         // The wire goes with either of its ends; the first time there is nothing to remove.
         let _ = ip(&["netns", "del", &self.name]);
         let _ = ip(&["link", "del", &self.name]);
+        let _ = ip(&["link", "del", &format!("{}b", self.name)]);
     }
 }
 
@@ -171,7 +235,7 @@ fn output(command: &mut Command, stdin: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{path::Path, sync::mpsc, time::Duration};
+    use std::sync::mpsc;
 
     #[test]
     fn a_story_that_fails_leaves_neither_its_namespace_nor_a_program_in_it() {

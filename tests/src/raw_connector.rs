@@ -74,6 +74,7 @@ impl RawIdentity {
             ca: self.ca,
             public_url: None,
             host_url: None,
+            worked: None,
         };
         let state = StateDir::open(state_dir).expect("a state directory");
         state.save(&profile, self.key, self.chain).expect("an identity");

@@ -24,6 +24,7 @@ pub struct RelayBuilder {
     folder_in: Option<PathBuf>,
     host: Option<Ipv4Addr>,
     lasting_ports: bool,
+    http_port: u16,
 }
 
 impl RelayBuilder {
@@ -66,6 +67,13 @@ impl RelayBuilder {
     #[must_use]
     pub fn host(mut self, host: Ipv4Addr) -> RelayBuilder {
         self.host = Some(host);
+        self
+    }
+
+    /// Listens for callers on this port.
+    #[must_use]
+    pub fn http_port(mut self, port: u16) -> RelayBuilder {
+        self.http_port = port;
         self
     }
 
@@ -267,6 +275,7 @@ fn spawn(builder: &RelayBuilder, folder: &Path, ports: &Ports) -> Process {
     let file = folder.join("urls.json");
     let _ = std::fs::remove_file(&file);
     let [http, tunnel, admin] = ports.numbers();
+    let http = if builder.http_port == 0 { http } else { builder.http_port };
     let host = builder.host.unwrap_or(Ipv4Addr::LOCALHOST);
     let mut command = program(folder);
     command.arg("serve").arg("--data-dir").arg(folder.join("data"));

@@ -30,7 +30,7 @@ pub(super) async fn run(args: DoctorArgs) -> Done {
     let nowhere = || LocalTarget { origin: Origin::loopback(0), path: None };
     let config = args.connect.config(args.target.unwrap_or_else(nowhere));
     let diagnosis = match config.and_then(|config| Ok((Patient::read(&config, agent)?, config))) {
-        Ok((patient, config)) => doctor::examine(patient, config).await,
+        Ok((patient, config)) => Box::pin(doctor::examine(patient, config)).await,
         Err(error) => doctor::Diagnosis::unusable(&error, code(&error)),
     };
     if args.json {

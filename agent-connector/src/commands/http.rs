@@ -135,7 +135,7 @@ impl ConnectArgs {
         config.join = join.map(read_join).transpose()?;
         config.workspace = self.workspace;
         config.relay_ca = self.relay.relay_ca()?;
-        config.way = self.relay.way();
+        config.way = self.relay.way()?;
         config.relay = self.relay.relay;
         config.policy.local_path = self.local_path.or(config.policy.local_path);
         config.policy.allow = self.allow;

@@ -31,7 +31,7 @@ pub(super) async fn run(args: JoinArgs, shutdown: impl Future<Output = ()>) -> D
         join: read_join(&text)?,
         state_dir: args.state.path()?,
         relay_ca: args.relay.relay_ca()?,
-        way: args.relay.way(),
+        way: args.relay.way()?,
         relay: args.relay.relay,
     };
     let shutdown = pin!(shutdown);

@@ -1,6 +1,7 @@
 //! What several commands are told: where identities are, and which relay to dial.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use certs::{CaFingerprint, JoinString};
 use rustls::pki_types::CertificateDer;
@@ -10,6 +11,7 @@ use shared::secret::Secret;
 
 use crate::config::{Congestion, Transport, Way};
 use crate::error::ConnectorError;
+use crate::proxy::{Proxies, ProxyWishes};
 
 /// Holds the workspace token itself. It is no argument, or the token would stand in `ps`.
 pub(crate) const TOKEN_VARIABLE: &str = "AGENT_CONNECTOR_TOKEN";
@@ -57,11 +59,30 @@ pub(crate) struct RelayArgs {
     /// How the link decides how fast to send
     #[arg(long, default_value = "bbr", env = "AGENT_CONNECTOR_CONGESTION")]
     congestion: Congestion,
+    /// Dials through this proxy: http://, https:// (CONNECT) or socks5://, with a user where it wants
+    /// one; over TCP alone, and it resolves the relay's name. NO_PROXY names hosts that are dialled
+    /// directly, over QUIC too. `off` is none [default: HTTPS_PROXY, else ALL_PROXY]
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
+    /// Holds the password of the proxy's user; it may also stand in the URL in HTTPS_PROXY or ALL_PROXY,
+    /// and never in --proxy
+    #[arg(long, value_name = "FILE")]
+    proxy_password_file: Option<PathBuf>,
+    /// Trusts these authorities (PEM) to vouch for an https:// proxy, besides the system's
+    #[arg(long, value_name = "FILE")]
+    proxy_ca: Option<PathBuf>,
 }
 
 impl RelayArgs {
-    pub(crate) const fn way(&self) -> Way {
-        Way { transport: self.transport, congestion: self.congestion }
+    pub(crate) fn way(&self) -> Result<Way, ConnectorError> {
+        let wishes = ProxyWishes {
+            url: self.proxy.as_deref(),
+            password_file: self.proxy_password_file.as_deref(),
+            ca: self.proxy_ca.as_deref(),
+        };
+        let proxies = Proxies::read(&wishes, |name| std::env::var(name).ok());
+        let proxies = proxies.map_err(ConnectorError::Config)?.map(Arc::new);
+        Ok(Way { transport: self.transport, congestion: self.congestion, proxies })
     }
 
     pub(crate) fn relay_ca(&self) -> Result<Option<CaFingerprint>, ConnectorError> {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::get::{NoAnswer, get};
 use super::{Finding, Patient, Step, Trouble};
+use crate::config::Way;
 use crate::forward::exposure::card_paths;
 
 /// Adds what was seen; yields the card if it is one.
@@ -21,7 +22,7 @@ pub(super) async fn examine(patient: &Patient, steps: &mut Vec<Finding>) -> Opti
     let mut answers = Vec::new();
     for path in card_paths("") {
         let place = format!("{url}{path}");
-        match get(&place).await {
+        match get(&place, &Way::default()).await {
             Ok(answer) => answers.push((path, answer)),
             Err(why) => {
                 let (seen, remedy) = match why {

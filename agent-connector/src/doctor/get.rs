@@ -9,11 +9,14 @@ use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+
+use crate::config::Way;
+use crate::proxy::Io;
+use crate::trust;
 
 /// From the first packet to the last byte.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,38 +38,36 @@ pub(super) enum NoAnswer {
     Unreadable(String),
 }
 
-/// Gets `url`; over TLS from whom the system's roots vouch for.
-pub(super) async fn get(url: &str) -> Result<Answer, NoAnswer> {
-    match timeout(PATIENCE, fetch(url)).await {
+/// Gets `url`, through the proxy that `way` has before it; over TLS from whom the system's roots vouch for.
+pub(super) async fn get(url: &str, way: &Way) -> Result<Answer, NoAnswer> {
+    match timeout(PATIENCE, fetch(url, way)).await {
         Ok(answer) => answer,
         Err(_) => Err(NoAnswer::Unreachable("no answer within 10 s".into())),
     }
 }
 
-async fn fetch(url: &str) -> Result<Answer, NoAnswer> {
+async fn fetch(url: &str, way: &Way) -> Result<Answer, NoAnswer> {
     let unreachable = |error: &dyn std::fmt::Display| NoAnswer::Unreachable(error.to_string());
     let uri: Uri = url.parse().map_err(|error| unreachable(&error))?;
     let tls = uri.scheme_str() == Some("https");
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-    let socket = TcpStream::connect((host, port)).await.map_err(|error| unreachable(&error))?;
+    let endpoint = format!("{}:{port}", uri.host().unwrap_or_default());
+    let socket: Box<dyn Io> = match way.proxy_before(&endpoint) {
+        Some(proxy) => proxy.reach(&endpoint).await.map_err(|error| unreachable(&error))?.0,
+        None => {
+            let direct = TcpStream::connect((host, port)).await;
+            Box::new(direct.map_err(|error| unreachable(&error))?)
+        }
+    };
     if !tls {
         return exchange(socket, &uri).await;
     }
     let name = ServerName::try_from(host.to_owned()).map_err(|error| unreachable(&error))?;
-    let config = verifying().map_err(|error| unreachable(&error))?;
+    let config = trust::verifying(&[]).map_err(|error| unreachable(&error))?;
     let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(name, socket).await.map_err(|error| unreachable(&error))?;
     exchange(stream, &uri).await
-}
-
-fn verifying() -> Result<ClientConfig, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider);
-    let builder = builder.with_safe_default_protocol_versions()?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 async fn exchange<S>(stream: S, uri: &Uri) -> Result<Answer, NoAnswer>

@@ -4,6 +4,7 @@ mod agent;
 mod get;
 mod patient;
 mod public;
+mod reach;
 mod way;
 
 use serde::Serialize;
@@ -20,6 +21,8 @@ pub(crate) enum Step {
     Configuration,
     /// The relay's name.
     Dns,
+    /// The proxy before it, where there is one.
+    Proxy,
     /// Packets to the relay's tunnel, and back.
     Udp,
     /// Who answers there.
@@ -41,6 +44,7 @@ impl Step {
         match self {
             Self::Configuration => "configuration",
             Self::Dns => "dns",
+            Self::Proxy => "proxy",
             Self::Udp => "udp",
             Self::Tls => "tls",
             Self::Credential => "credential",
@@ -55,6 +59,9 @@ impl Step {
         match self {
             Self::Configuration => "without an identity or a token nobody can be told apart",
             Self::Dns => "the connector dials what the relay's name resolves to",
+            Self::Proxy => {
+                "this network lets the connector out through it alone, or its owner says so"
+            }
             Self::Udp => "the tunnel is QUIC, so packets must cross both ways over UDP",
             Self::Tls => "nobody but the relay that was joined is trusted with an agent's calls",
             Self::Credential => "the relay links those alone whose credential it knows",

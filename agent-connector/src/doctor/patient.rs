@@ -54,7 +54,7 @@ impl Patient {
         };
         let endpoints = config.relay.clone().map_or(endpoints, |own| vec![own]);
         Ok(Self {
-            relay: Relay { endpoints, ca: config.relay_ca.unwrap_or(ca) },
+            relay: Relay { endpoints, ca: config.relay_ca.unwrap_or(ca), worked: None },
             may_connect: !running && config.token.is_none() && who.is_some(),
             who,
             workspace,

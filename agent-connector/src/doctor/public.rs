@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::get::{Answer, NoAnswer, get};
 use super::{Finding, Patient, Step, Trouble};
-use crate::config::Config;
+use crate::config::{Config, Way};
 use crate::status::{Report, State};
 
 /// A connector of our own has so long to be online.
@@ -28,7 +28,7 @@ pub(super) async fn examine(patient: &Patient, mut config: Config, card: &Value)
             let seen = format!("the connector that runs is {} ({reason})", own.report.state.name());
             return unreachable(seen, "See what it logs; wait a moment if it has just begun.");
         };
-        return fetch(url.reveal(), card).await;
+        return fetch(url.reveal(), card, &config.way).await;
     }
     let Some(origin) = patient.agent.clone().filter(|_| patient.may_connect) else {
         return Finding::well(
@@ -39,6 +39,7 @@ pub(super) async fn examine(patient: &Patient, mut config: Config, card: &Value)
     };
     config.target.origin = origin;
     (config.once, config.status_file, config.platform_listen) = (true, None, None);
+    let way = config.way.clone();
     let reports = watch::Sender::new(Report::beginning());
     let mut told = reports.subscribe();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -49,7 +50,7 @@ pub(super) async fn examine(patient: &Patient, mut config: Config, card: &Value)
     };
     let looked = async {
         match timeout(ONLINE, online).await {
-            Ok(Some(url)) => fetch(url.reveal(), card).await,
+            Ok(Some(url)) => fetch(url.reveal(), card, &way).await,
             _ => unreachable("no link came about within 10 s".into(), "See the relay's log."),
         }
     };
@@ -66,9 +67,9 @@ pub(super) async fn examine(patient: &Patient, mut config: Config, card: &Value)
     finding
 }
 
-async fn fetch(base: &str, card: &Value) -> Finding {
+async fn fetch(base: &str, card: &Value, way: &Way) -> Finding {
     let url = format!("{}/.well-known/agent-card.json", base.trim_end_matches('/'));
-    match get(&url).await {
+    match get(&url, way).await {
         Ok(answer) => judge(&answer, card),
         Err(NoAnswer::Unreachable(why) | NoAnswer::Unreadable(why)) => unreachable(
             format!("the public URL does not answer from here ({why})"),

@@ -105,7 +105,7 @@ impl Bootstrap {
         if let Some(uplink) = link.as_mut().and_then(BootstrapLink::take) {
             return Ok(uplink);
         }
-        let opened = open(&self.relay, self.way, &self.uplinks).await.map_err(|error| {
+        let opened = open(&self.relay, &self.way, &self.uplinks).await.map_err(|error| {
             tracing::warn!(%error, "the agent's registration cannot cross");
             Refusal::no_bootstrap(&error)
         })?;
@@ -133,7 +133,8 @@ impl Bootstrap {
     async fn keep(&self, workspace: WorkspaceId, token: Secret) -> Result<Held, IdentityError> {
         let lock = identity::lock(&self.state, &workspace).await?;
         let (endpoints, ca) = (self.relay.endpoints.clone(), self.relay.ca);
-        let profile = Profile { workspace, endpoints, ca, public_url: None, host_url: None };
+        let profile =
+            Profile { workspace, endpoints, ca, public_url: None, host_url: None, worked: None };
         self.state.save_token(&profile, &token)?;
         let credential = Credential::Token(Arc::new(Token::kept(profile, token)));
         Ok(Held { credential, workspace: Some(workspace), lock: Some(lock) })

@@ -43,10 +43,15 @@ pub(crate) struct Opener {
 }
 
 impl Opener {
+    /// Dials over what is allowed, and answers the first link that is welcomed.
+    pub(crate) async fn race(&self, allowed: Transport, attempt: u64) -> Result<Opened, LinkError> {
+        race(allowed, self.relay.head_start(), |kind| self.open(kind, attempt)).await
+    }
+
     /// Dials over one transport and says HELLO, as this attempt.
-    pub(crate) async fn open(&self, over: Kind, attempt: u64) -> Result<Opened, LinkError> {
+    async fn open(&self, over: Kind, attempt: u64) -> Result<Opened, LinkError> {
         let identity = self.who.certificate().map(Arc::as_ref);
-        let dialed = dial_over(over, &self.relay, identity, self.way).await?;
+        let dialed = dial_over(over, &self.relay, identity, &self.way).await?;
         let (process, who) = (Arc::clone(&self.process), self.who.clone());
         let (session, welcome, endpoint) = Session::open(dialed, process, who, attempt).await?;
         Ok(Opened { session, welcome, endpoint })
@@ -62,7 +67,7 @@ impl Opener {
             };
             // The relay lets a higher attempt take what is new, while the older link finishes.
             let attempt = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
-            match race(allowed, |kind| self.open(kind, attempt)).await {
+            match self.race(allowed, attempt).await {
                 Ok(opened) => return opened,
                 Err(error) => tracing::debug!(%error, "there is no better link yet"),
             }

@@ -30,7 +30,7 @@ pub(crate) struct BootstrapLink {
 /// Dials `relay` without a credential.
 pub(crate) async fn open(
     relay: &Relay,
-    way: Way,
+    way: &Way,
     uplinks: &Uplinks,
 ) -> Result<BootstrapLink, LinkError> {
     let dialed = dial(relay, None, way).await?;

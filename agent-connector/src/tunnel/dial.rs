@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certs::{CaFingerprint, Identity, connector_tls};
+use certs::{CaFingerprint, Identity, Worked, connector_tls};
 use quinn::Endpoint;
 use shared::limits::{ALPN, ALPN_REFUSAL, HANDSHAKE_TIMEOUT, IN_FLIGHT_MAX};
 use tokio::net::lookup_host;
@@ -15,11 +15,13 @@ use transport::tcp::Driver;
 use transport::{Connection, Kind};
 
 use super::error::LinkError;
-use super::race::race;
+use super::race::{HEAD_START, race};
 use crate::config::Way;
 
 mod quic;
 mod tcp;
+
+pub(crate) use quic::Buffers;
 
 /// Streams that the relay may open: those that are served, and a few above, so that a relay hears BUSY
 /// instead of nothing.
@@ -34,6 +36,32 @@ const LAST_PACKET: Duration = Duration::from_millis(5);
 pub(crate) struct Relay {
     pub(crate) endpoints: Vec<String>,
     pub(crate) ca: CaFingerprint,
+    /// How its last link came about.
+    pub(crate) worked: Option<Worked>,
+}
+
+impl Relay {
+    /// How long TCP waits for QUIC: not at all where it was TCP that carried the last link.
+    pub(crate) fn head_start(&self) -> Duration {
+        match self.worked_over(Kind::Tcp) {
+            Some(_) => Duration::ZERO,
+            None => HEAD_START,
+        }
+    }
+
+    /// The endpoint that answered last, if it was over this transport.
+    fn worked_over(&self, kind: Kind) -> Option<&str> {
+        let worked = self.worked.as_ref().filter(|worked| worked.transport == kind.name())?;
+        Some(&worked.endpoint)
+    }
+
+    /// Every endpoint, in the order in which they are tried.
+    fn in_order(&self, kind: Kind) -> Vec<String> {
+        let mut endpoints = self.endpoints.clone();
+        let worked = self.worked_over(kind);
+        endpoints.sort_by_key(|endpoint| worked != Some(endpoint));
+        endpoints
+    }
 }
 
 /// A connection, with what carries it.
@@ -47,16 +75,25 @@ pub(crate) struct Dialed {
 /// What a connection lives by: it is over when this is dropped.
 #[derive(Debug)]
 pub(crate) enum Socket {
-    Quic { _endpoint: Endpoint },
+    Quic(Endpoint),
     Tcp(Driver),
 }
 
 impl Socket {
+    /// Moves to a new port of the address from which packets to `relay` leave now; `None` where the
+    /// transport cannot. The relay is told by the next packet, which leaves at once.
+    pub(crate) fn rebind(&self, relay: SocketAddr) -> Option<io::Result<()>> {
+        match self {
+            Self::Quic(endpoint) => Some(quic::rebind(endpoint, relay)),
+            Self::Tcp(_) => None,
+        }
+    }
+
     /// Resolves when the close of its connection has left, within seconds.
     pub(crate) async fn closed(&mut self) {
         match self {
             // quinn sends it from a task of its own.
-            Self::Quic { .. } => sleep(LAST_PACKET).await,
+            Self::Quic(_) => sleep(LAST_PACKET).await,
             Self::Tcp(driver) => driver.over().await,
         }
     }
@@ -80,9 +117,9 @@ enum Speech {
 pub(crate) async fn dial(
     relay: &Relay,
     identity: Option<&Identity>,
-    way: Way,
+    way: &Way,
 ) -> Result<Dialed, LinkError> {
-    race(way.transport, |kind| dial_over(kind, relay, identity, way)).await
+    race(way.transport, relay.head_start(), |kind| dial_over(kind, relay, identity, way)).await
 }
 
 /// Dials over one transport.
@@ -90,7 +127,7 @@ pub(crate) async fn dial_over(
     kind: Kind,
     relay: &Relay,
     identity: Option<&Identity>,
-    way: Way,
+    way: &Way,
 ) -> Result<Dialed, LinkError> {
     let tls = connector_tls(relay.ca, identity.map(Identity::credential), &[ALPN, ALPN_REFUSAL])?;
     let speech = match kind {
@@ -99,13 +136,15 @@ pub(crate) async fn dial_over(
     };
     let speech = Arc::new(speech);
     let mut dialling = JoinSet::new();
-    let mut rest = relay.endpoints.iter();
+    let mut rest = relay.in_order(kind).into_iter();
     let mut worst: Option<LinkError> = None;
     loop {
         let ended = if let Some(endpoint) = rest.next() {
-            let (endpoint, speech, ca) = (endpoint.clone(), Arc::clone(&speech), relay.ca);
+            let (speech, ca) = (Arc::clone(&speech), relay.ca);
+            let way = way.clone();
             dialling.spawn(async move {
-                let dialed = dial_endpoint(&speech, &Target { endpoint: &endpoint, ca }).await;
+                let target = Target { endpoint: &endpoint, ca };
+                let dialed = dial_endpoint(&speech, &target, &way).await;
                 dialed.inspect_err(|error| {
                     tracing::debug!(%endpoint, %kind, %error, "an endpoint did not answer as it should");
                 })
@@ -116,11 +155,13 @@ pub(crate) async fn dial_over(
         };
         match ended {
             Ok(Some(Ok(Ok(dialed)))) => return Ok(dialed),
-            // Somebody's wrong answer tells more than silence.
             Ok(Some(Ok(Err(error)))) => {
-                if worst.as_ref().is_none_or(|worst| !worst.reached_somebody()) {
-                    worst = Some(error);
-                }
+                worst = Some(match worst {
+                    // A port of HTTPS may be anybody's, while the tunnel's own is down.
+                    Some(worst) if kind == Kind::Tcp => worst.or_beside_silence(error),
+                    Some(worst) => worst.or(error),
+                    None => error,
+                });
             }
             Ok(Some(Err(error))) => worst = Some(LinkError::Lost(error.to_string())),
             Ok(None) => break,
@@ -130,8 +171,19 @@ pub(crate) async fn dial_over(
     Err(worst.unwrap_or_else(|| LinkError::Malformed("it has no endpoint to dial".into())))
 }
 
-async fn dial_endpoint(speech: &Speech, target: &Target<'_>) -> Result<Dialed, LinkError> {
+async fn dial_endpoint(
+    speech: &Speech,
+    target: &Target<'_>,
+    way: &Way,
+) -> Result<Dialed, LinkError> {
     let endpoint = target.endpoint;
+    if let Some(proxy) = way.proxy_before(endpoint) {
+        let Speech::Tcp(tls) = speech else {
+            return Err(LinkError::NotOverUdp { endpoint: endpoint.to_owned() });
+        };
+        let (connection, socket) = tcp::dial_through(&proxy, tls, target).await?;
+        return Ok(Dialed { connection, socket, endpoint: endpoint.to_owned() });
+    }
     let unresolved = |source| LinkError::Unresolved { endpoint: endpoint.to_owned(), source };
     let addresses = timeout(HANDSHAKE_TIMEOUT, lookup_host(endpoint))
         .await
@@ -167,6 +219,36 @@ fn no_answer(speech: &Speech, endpoint: &str) -> LinkError {
         Speech::Quic(_) => LinkError::NoAnswer { endpoint },
         Speech::Tcp(_) => {
             LinkError::NoConnection { endpoint, source: io::ErrorKind::TimedOut.into() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_worked_is_tried_first_and_nothing_is_left_out() {
+        let of = |worked: Option<(&str, &str)>| Relay {
+            endpoints: ["a:1", "b:443", "c:2"].map(String::from).to_vec(),
+            ca: CaFingerprint::of(&[]),
+            worked: worked.map(|(transport, endpoint)| Worked {
+                transport: transport.into(),
+                endpoint: endpoint.into(),
+            }),
+        };
+        let usual = ["a:1", "b:443", "c:2"];
+        for (worked, quic, tcp, head_start) in [
+            (None, usual, usual, HEAD_START),
+            (Some(("tcp", "b:443")), usual, ["b:443", "a:1", "c:2"], Duration::ZERO),
+            (Some(("quic", "c:2")), ["c:2", "a:1", "b:443"], usual, HEAD_START),
+            (Some(("tcp", "gone:1")), usual, usual, Duration::ZERO),
+            (Some(("pigeon", "b:443")), usual, usual, HEAD_START),
+        ] {
+            let relay = of(worked);
+            assert_eq!(relay.in_order(Kind::Quic), quic, "{worked:?}");
+            assert_eq!(relay.in_order(Kind::Tcp), tcp, "{worked:?}");
+            assert_eq!(relay.head_start(), head_start, "{worked:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Trades a join token, or a certificate that grew old, for a new certificate.
 
-use certs::{Identity, JoinString, PendingKey, Profile, StateDir};
+use certs::{Identity, JoinString, PendingKey, Profile, StateDir, Worked};
 use data_encoding::BASE64URL_NOPAD;
 use shared::codes::CloseCode;
 use shared::control::{ToConnector, ToRelay};
@@ -16,7 +16,7 @@ pub(crate) async fn join(
     state: &StateDir,
     join: &JoinString,
     relay: &Relay,
-    way: Way,
+    way: &Way,
 ) -> Result<Identity, LinkError> {
     let key = state.pending_key(&join.workspace)?;
     let message = ToRelay::Join {
@@ -31,12 +31,14 @@ pub(crate) async fn join(
     let ToConnector::Certificate { chain, public_url, endpoints } = answer else {
         return Err(LinkError::Malformed("JOIN was not answered by CERTIFICATE".into()));
     };
+    let (transport, endpoint) = (opened.connection.kind().name().to_owned(), opened.endpoint);
     let profile = Profile {
         workspace: join.workspace,
-        endpoints: with_proven(endpoints, &opened.endpoint),
+        endpoints: with_proven(endpoints, &endpoint),
         ca: relay.ca,
         public_url: Some(public_url),
         host_url: None,
+        worked: Some(Worked { transport, endpoint }),
     };
     let identity = state.save(&profile, key, read_chain(&chain, relay.ca)?)?;
     tracing::info!(workspace = %identity.workspace, "joined: this agent has its own identity now");
@@ -48,7 +50,7 @@ pub(crate) async fn renew(
     state: &StateDir,
     identity: &Identity,
     relay: &Relay,
-    way: Way,
+    way: &Way,
 ) -> Result<Identity, LinkError> {
     let pending = state.begin_renewal(&identity.workspace)?;
     let message = renewal(&pending)?;

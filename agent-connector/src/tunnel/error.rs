@@ -10,6 +10,7 @@ use shared::control::Refusal;
 use transport::ConnectionEnd;
 
 use super::reconnect::Trouble;
+use crate::proxy::ProxyError;
 
 /// TLS's alert for ends that share no protocol (RFC 7301, 3.2).
 const NO_APPLICATION_PROTOCOL: u8 = 120;
@@ -55,6 +56,39 @@ pub enum LinkError {
         endpoint: String,
         /// Who was expected.
         ca: CaFingerprint,
+    },
+    /// Somebody else answers there over TCP, and the relay is silent elsewhere: it may only be down.
+    #[error(
+        "Whoever answers at {endpoint} over TCP is not the relay: another server of HTTPS, or somebody on \
+         the way who inspects TLS; and no other way to the relay is answered. Check that it runs."
+    )]
+    Stranger {
+        /// What was dialled.
+        endpoint: String,
+    },
+    /// Somebody else answers through the proxy.
+    #[error(
+        "Through the proxy {proxy} somebody else than the relay answers for {endpoint}: the proxy inspects \
+         TLS, or leads elsewhere. Have the relay's host excepted from inspection; or, to let the proxy read all \
+         that crosses, dial with a workspace token and name the proxy's authority as `--relay-ca`."
+    )]
+    Inspected {
+        /// The proxy.
+        proxy: String,
+        /// What was to be reached.
+        endpoint: String,
+    },
+    /// The proxy does not lead to the relay.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// QUIC goes through no proxy.
+    #[error(
+        "A proxy stands before {endpoint}, and QUIC goes through none: leave `--transport` at auto, or \
+         name the relay's host in NO_PROXY."
+    )]
+    NotOverUdp {
+        /// What was not dialled.
+        endpoint: String,
     },
     /// The two ends share no version.
     #[error(
@@ -160,6 +194,10 @@ impl LinkError {
             Self::Unresolved { .. }
             | Self::NoAnswer { .. }
             | Self::NoConnection { .. }
+            | Self::Stranger { .. }
+            | Self::Inspected { .. }
+            | Self::Proxy(_)
+            | Self::NotOverUdp { .. }
             | Self::Lost(_)
             | Self::Malformed(_)
             | Self::Socket(_) => Trouble::Network,
@@ -173,6 +211,10 @@ impl LinkError {
             Self::Unresolved { .. } => "UNRESOLVED",
             Self::NoAnswer { .. } | Self::NoConnection { .. } => "NO_ANSWER",
             Self::WrongAuthority { .. } => "WRONG_AUTHORITY",
+            Self::Stranger { .. } => "NOT_THE_RELAY",
+            Self::Inspected { .. } => "PROXY_INSPECTS",
+            Self::Proxy(error) => error.name(),
+            Self::NotOverUdp { .. } => "PROXY_WITHOUT_UDP",
             Self::Version { .. } => "VERSION",
             Self::Refused(refusal) => return refusal.code.to_string(),
             Self::Revoked(_) => return RefusalCode::Revoked.to_string(),
@@ -202,6 +244,37 @@ impl LinkError {
             self,
             Self::WrongAuthority { .. } | Self::Version { .. } | Self::Refused(_) | Self::Closed(_)
         )
+    }
+
+    /// How much it tells, where several ways failed: somebody's wrong answer more than silence.
+    fn weight(&self) -> u8 {
+        match self {
+            Self::NotOverUdp { .. } => 0,
+            Self::Stranger { .. } | Self::Inspected { .. } | Self::Proxy(_) => 2,
+            _ if self.reached_somebody() => 3,
+            _ => 1,
+        }
+    }
+
+    /// Of two failures the one that tells more.
+    pub(crate) fn or(self, other: Self) -> Self {
+        if other.weight() > self.weight() || (other.weight() == 1 && self.weight() == 1) {
+            other
+        } else {
+            self
+        }
+    }
+
+    /// As [`Self::or`], where one of both was over TCP: beside a way that is silent, a stranger's
+    /// certificate there does not prove that the relay is another one.
+    pub(crate) fn or_beside_silence(self, other: Self) -> Self {
+        let proves = self.reached_somebody() == other.reached_somebody();
+        match self.or(other) {
+            Self::WrongAuthority { endpoint, .. } | Self::Version { endpoint } if !proves => {
+                Self::Stranger { endpoint }
+            }
+            telling => telling,
+        }
     }
 }
 

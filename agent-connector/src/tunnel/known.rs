@@ -36,6 +36,8 @@ impl Tunnel {
             profile.endpoints = endpoints;
             profile.public_url = Some(welcome.public_url.clone());
             profile.host_url.clone_from(&welcome.host_url);
+            let (transport, endpoint) = (over.name().to_owned(), endpoint.to_owned());
+            profile.worked = Some(certs::Worked { transport, endpoint });
         });
     }
 

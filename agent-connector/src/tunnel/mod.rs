@@ -11,6 +11,7 @@ mod known;
 pub(crate) mod liveness;
 mod race;
 pub mod reconnect;
+mod route;
 pub(crate) mod session;
 pub(crate) mod streams;
 pub(crate) mod uplink;
@@ -33,7 +34,6 @@ use crate::status::{Reporter, State};
 use better::{Opened, Opener};
 use dial::Relay;
 use error::LinkError;
-use race::race;
 use reconnect::{End, Pace, Trouble, Verdict, judge, wait};
 use session::{Departure, News, Process, Session};
 use who::{Token, Who};
@@ -211,15 +211,16 @@ impl Tunnel {
         let who = self.who().await?;
         let opener = self.opener(who);
         // In a box, as the one below: they are large, and seldom polled.
-        let opening = race(self.wishes.way.transport, |kind| opener.open(kind, attempt));
+        let opening = opener.race(self.wishes.way.transport, attempt);
         let opened = Box::pin(opening).await?;
         Ok(self.begin(opened))
     }
 
     fn opener(&self, who: Who) -> Opener {
-        let relay = self.relay(who.endpoints(), who.ca());
+        let worked = who.profile().and_then(|profile| profile.worked);
+        let relay = Relay { worked, ..self.relay(who.endpoints(), who.ca()) };
         let (process, attempts) = (Arc::clone(&self.process), Arc::clone(&self.attempts));
-        Opener { process, who, relay, way: self.wishes.way, attempts }
+        Opener { process, who, relay, way: self.wishes.way.clone(), attempts }
     }
 
     fn begin(&mut self, opened: Opened) -> Session {
@@ -230,7 +231,7 @@ impl Tunnel {
 
     /// Who to dial as: with a certificate that is joined for, or renewed, if need be.
     async fn who(&mut self) -> Result<Who, LinkError> {
-        let (state, way) = (&self.process.state, self.wishes.way);
+        let (state, way) = (&self.process.state, &self.wishes.way);
         let identity = match &self.credential {
             Credential::Join(join) => {
                 let relay = self.relay(&join.endpoints, join.ca);
@@ -252,7 +253,7 @@ impl Tunnel {
         let endpoints =
             self.wishes.relay.clone().map_or_else(|| endpoints.to_vec(), |own| vec![own]);
         self.reporter.dials(&endpoints);
-        Relay { endpoints, ca: self.wishes.relay_ca.unwrap_or(ca) }
+        Relay { endpoints, ca: self.wishes.relay_ca.unwrap_or(ca), worked: None }
     }
 
     async fn serve<F: Future<Output = ()>>(

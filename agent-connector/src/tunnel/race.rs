@@ -12,12 +12,13 @@ use super::error::LinkError;
 use crate::config::Transport;
 
 /// TCP begins so long after QUIC: most handshakes of QUIC are over by then, with the first answer.
-const HEAD_START: Duration = Duration::from_millis(250);
+pub(crate) const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Attempts it over what `transport` allows, and answers what comes about first; the other attempt is
-/// dropped. Cancel safe if `attempt` is.
+/// Attempts it over what `transport` allows, TCP so long after QUIC, and answers what comes about first; the
+/// other attempt is dropped. Cancel safe if `attempt` is.
 pub(crate) async fn race<T, F>(
     transport: Transport,
+    head_start: Duration,
     attempt: impl Fn(Kind) -> F,
 ) -> Result<T, LinkError>
 where
@@ -30,7 +31,7 @@ where
     }
     let mut quic = pin!(attempt(Kind::Quic));
     let mut tcp = pin!(attempt(Kind::Tcp));
-    let over_quic = match timeout(HEAD_START, quic.as_mut()).await {
+    let over_quic = match timeout(head_start, quic.as_mut()).await {
         Ok(over_quic) => over_quic,
         Err(_) => tokio::select! {
             over_quic = quic.as_mut() => over_quic,
@@ -56,9 +57,9 @@ fn settles(error: &LinkError) -> bool {
     }
 }
 
-/// Of two failures the one that tells more.
+/// Of two failures the one that tells more. Over UDP nobody answers by chance; over TCP a stranger may.
 fn telling(quic: LinkError, tcp: LinkError) -> LinkError {
-    if tcp.reached_somebody() && !quic.reached_somebody() { tcp } else { quic }
+    if quic.reached_somebody() { quic } else { quic.or_beside_silence(tcp) }
 }
 
 #[cfg(test)]
@@ -123,8 +124,61 @@ mod tests {
                 Kind::Quic => meet(over_quic, kind),
                 Kind::Tcp => meet(over_tcp, kind),
             };
-            let won = race(Transport::Auto, attempt).await.ok();
+            let won = race(Transport::Auto, HEAD_START, attempt).await.ok();
             assert_eq!((won, began.elapsed().as_millis()), (winner, after_ms));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_head_start_both_begin_at_once_and_none_is_left_out() {
+        use Fate::{Silent, Up};
+        for (over_quic, over_tcp, winner, after_ms) in [
+            (Silent(5000), Up(100), Kind::Tcp, 100),
+            (Up(50), Up(100), Kind::Quic, 50),
+            (Up(300), Silent(100), Kind::Quic, 300),
+        ] {
+            let began = Instant::now();
+            let attempt = |kind| match kind {
+                Kind::Quic => meet(over_quic, kind),
+                Kind::Tcp => meet(over_tcp, kind),
+            };
+            let won = race(Transport::Auto, Duration::ZERO, attempt).await.unwrap();
+            assert_eq!((won, began.elapsed().as_millis()), (winner, after_ms));
+        }
+    }
+
+    #[test]
+    fn a_strangers_certificate_is_the_end_unless_another_way_is_silent() {
+        let endpoint = || "relay.example:443".to_owned();
+        let silent = || LinkError::NoAnswer { endpoint: endpoint() };
+        let blocked = || LinkError::NoConnection {
+            endpoint: endpoint(),
+            source: io::ErrorKind::TimedOut.into(),
+        };
+        let stranger = || LinkError::WrongAuthority {
+            endpoint: endpoint(),
+            ca: certs::CaFingerprint::of(&[]),
+        };
+        let proxied = || LinkError::NotOverUdp { endpoint: endpoint() };
+        for (quic, tcp, told) in [
+            (stranger(), blocked(), "WRONG_AUTHORITY"),
+            (stranger(), stranger(), "WRONG_AUTHORITY"),
+            (silent(), stranger(), "NOT_THE_RELAY"),
+            (silent(), LinkError::Version { endpoint: endpoint() }, "NOT_THE_RELAY"),
+            (silent(), blocked(), "NO_ANSWER"),
+            (proxied(), blocked(), "NO_ANSWER"),
+            (silent(), LinkError::Closed(CloseCode::Done), "DONE"),
+        ] {
+            assert_eq!(telling(quic, tcp).reason(), told);
+        }
+        // Of several endpoints over TCP one that is silent may be the relay's own.
+        for (worst, other, told) in [
+            (stranger(), stranger(), "WRONG_AUTHORITY"),
+            (stranger(), blocked(), "NOT_THE_RELAY"),
+            (blocked(), stranger(), "NOT_THE_RELAY"),
+            (stranger().or_beside_silence(blocked()), stranger(), "NOT_THE_RELAY"),
+        ] {
+            assert_eq!(worst.or_beside_silence(other).reason(), told);
         }
     }
 }

@@ -21,6 +21,7 @@ use super::dial::{Dialed, Socket};
 use super::error::LinkError;
 use super::first::{self, ask, close, of_control};
 use super::liveness::Vigil;
+use super::route::Route;
 use super::streams::Streams;
 use super::uplink::{Published, Uplinks};
 use super::who::Who;
@@ -63,6 +64,7 @@ pub(crate) struct Session {
     answers: watch::Receiver<Option<bool>>,
     description: watch::Receiver<Arc<Description>>,
     vigil: Vigil,
+    route: Route,
     suspected: Arc<Notify>,
     pings: u64,
     ticks: Ticks,
@@ -148,6 +150,7 @@ impl Session {
             streams: Streams::accept(connection.clone(), flow.clone(), agent),
             ticks: Ticks::new(&welcome, process.heartbeat_interval),
             vigil: Vigil::new(std::time::Instant::now()),
+            route: Route::to(connection.remote_address()),
             suspected: Arc::default(),
             acks: BytesMut::new(),
             pings: 0,

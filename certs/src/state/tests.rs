@@ -39,6 +39,7 @@ impl Scene {
             ca: self.authority.fingerprint(),
             public_url: None,
             host_url: None,
+            worked: None,
         }
     }
 

@@ -33,16 +33,16 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// A certificate that vouches for itself, and its key.
-struct Files(TempDir);
+pub(crate) struct Files(TempDir);
 
 impl Files {
     /// For loopback.
-    fn new() -> Files {
+    pub(crate) fn new() -> Files {
         Files::of(&["127.0.0.1", "localhost"])
     }
 
     /// For these names.
-    fn of(names: &[&str]) -> Files {
+    pub(crate) fn of(names: &[&str]) -> Files {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
         let files = Files(tempfile::tempdir().expect("a folder"));
@@ -52,11 +52,11 @@ impl Files {
         files
     }
 
-    fn certificate(&self) -> PathBuf {
+    pub(crate) fn certificate(&self) -> PathBuf {
         self.0.path().join("cert.pem")
     }
 
-    fn key(&self) -> PathBuf {
+    pub(crate) fn key(&self) -> PathBuf {
         self.0.path().join("key.pem")
     }
 
@@ -65,7 +65,7 @@ impl Files {
     }
 
     /// What a relay is told of them.
-    fn args(&self) -> [String; 4] {
+    pub(crate) fn args(&self) -> [String; 4] {
         let text = |path: PathBuf| path.display().to_string();
         ["--tls-cert".into(), text(self.certificate()), "--tls-key".into(), text(self.key())]
     }

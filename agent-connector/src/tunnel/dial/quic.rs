@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use certs::RELAY_NAME;
 use quinn::crypto::rustls::QuicClientConfig;
@@ -47,9 +47,14 @@ pub(super) async fn dial(
         .connect_with(config.clone(), address, RELAY_NAME)
         .map_err(|error| LinkError::Lost(error.to_string()))?;
     match connecting.await {
-        Ok(connection) => Ok((connection.into(), super::Socket::Quic { _endpoint: socket })),
+        Ok(connection) => Ok((connection.into(), super::Socket::Quic(socket))),
         Err(error) => Err(LinkError::of_handshake(&error, target.endpoint, target.ca)),
     }
+}
+
+/// Goes on with a new socket. On an error the old one stays.
+pub(super) fn rebind(endpoint: &Endpoint, relay: SocketAddr) -> io::Result<()> {
+    endpoint.rebind(bind(relay)?)
 }
 
 fn bind(relay: SocketAddr) -> io::Result<UdpSocket> {
@@ -59,17 +64,53 @@ fn bind(relay: SocketAddr) -> io::Result<UdpSocket> {
     };
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
-    // The kernel clamps both to its limits; what it granted is logged.
+    // The kernel clamps both to its limits, and says nothing.
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
     socket.bind(&local.into())?;
-    tracing::debug!(
-        receive_bytes = socket.recv_buffer_size()?,
-        send_bytes = socket.send_buffer_size()?,
-        asked_bytes = SOCKET_BUFFER_BYTES,
-        "the kernel granted the socket's buffers"
-    );
+    let buffers = Buffers::of(&socket)?;
+    match buffers.advice() {
+        Some(advice) => TOLD.call_once(|| tracing::info!("{advice}")),
+        None => tracing::debug!(?buffers, "the kernel granted the socket's buffers"),
+    }
     Ok(socket.into())
+}
+
+/// Once for each process is enough: the kernel's limits stay as they are.
+static TOLD: Once = Once::new();
+
+/// What the kernel grants a link's socket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Buffers {
+    receive_bytes: usize,
+    send_bytes: usize,
+}
+
+impl Buffers {
+    /// Asks for a socket as a link to `relay` would have, and looks.
+    pub(crate) fn granted(relay: SocketAddr) -> io::Result<Self> {
+        Self::of(&Socket::from(bind(relay)?))
+    }
+
+    fn of(socket: &Socket) -> io::Result<Self> {
+        Ok(Self {
+            receive_bytes: socket.recv_buffer_size()?,
+            send_bytes: socket.send_buffer_size()?,
+        })
+    }
+
+    /// What to do where they are smaller than a fast link needs.
+    pub(crate) fn advice(self) -> Option<String> {
+        let least = self.receive_bytes.min(self.send_bytes);
+        (least < SOCKET_BUFFER_BYTES).then(|| {
+            format!(
+                "the kernel grants the link {} bytes to receive and {} to send, and {SOCKET_BUFFER_BYTES} \
+                 were asked for: large bodies lose packets in bursts; set net.core.rmem_max and \
+                 net.core.wmem_max to {SOCKET_BUFFER_BYTES} (sysctl -w)",
+                self.receive_bytes, self.send_bytes
+            )
+        })
+    }
 }
 
 fn transport(choice: Congestion) -> TransportConfig {
@@ -92,4 +133,23 @@ fn transport(choice: Congestion) -> TransportConfig {
         }
     };
     transport
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_grants_is_known_and_advised_on_where_it_is_little() {
+        let (little, much) = (212_992, SOCKET_BUFFER_BYTES);
+        for (receive_bytes, send_bytes, advised) in
+            [(much, much, false), (little, much, true), (much, little, true)]
+        {
+            let advice = Buffers { receive_bytes, send_bytes }.advice();
+            assert_eq!(advice.is_some(), advised);
+            assert!(advice.is_none_or(|text| text.contains("net.core.rmem_max")));
+        }
+        let granted = Buffers::granted(([127, 0, 0, 1], 9).into()).unwrap();
+        assert!(granted.receive_bytes > 0 && granted.send_bytes > 0);
+    }
 }

@@ -22,8 +22,11 @@ impl Session {
         self.send(&ToRelay::Ping { seq: self.pings }).await
     }
 
-    /// Looks whether the relay is silent while somebody waits.
+    /// Looks whether this machine's address changed, and whether the relay is silent while somebody waits.
     pub(super) async fn look(&mut self) -> Result<(), LinkError> {
+        if self.route.changed() {
+            self.follow();
+        }
         let received = self.connection.heard();
         let now = std::time::Instant::now();
         match self.vigil.look(now, received, self.streams.open() > 0) {
@@ -33,6 +36,21 @@ impl Session {
                 tracing::warn!("the relay has not answered for 2 s; the path to it is suspect");
                 self.suspected.notify_one();
                 Ok(())
+            }
+        }
+    }
+
+    /// Takes the link along to the address from which packets leave now, or dials another one from there.
+    fn follow(&self) {
+        match self.socket.rebind(self.route.destination()) {
+            Some(Ok(())) => tracing::info!("this machine's address changed; the link goes along"),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "this machine's address changed; the link could not go along");
+                self.suspected.notify_one();
+            }
+            None => {
+                tracing::info!("this machine's address changed; another link is dialled from it");
+                self.suspected.notify_one();
             }
         }
     }

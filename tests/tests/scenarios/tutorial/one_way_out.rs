@@ -1,10 +1,10 @@
 //! The tutorial in a network that lets nothing out but UDP to the relay's tunnel.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 
 use super::{Reader, another, hears, text};
 use serde_json::json;
-use tests::{Connector, Namespace, Process, Relay, binaries};
+use tests::{Connector, Namespace, Relay};
 
 const SOON: Duration = Duration::from_secs(10);
 /// As the tutorial has them: nobody else is in there.
@@ -68,7 +68,7 @@ async fn reaches(namespace: &Namespace, url: &str) -> bool {
 async fn every_step_of_the_tutorial_needs_nothing_but_udp_to_the_relay() {
     let Some(scene) = Scene::new().await else { return };
     let folder = tempfile::tempdir().expect("a folder");
-    let _agent = agent(&scene.namespace, folder.path()).await;
+    let _agent = scene.namespace.agent(AGENT, folder.path()).await;
     let reader = scene.reader();
     let id = text(&reader.step("create", &[]).await, "id");
     let workspace = ("WORKSPACE_ID", id.as_str());
@@ -96,14 +96,4 @@ async fn the_tutorials_agent_needs_nothing_but_udp_to_the_relay() {
     scene.assert_linked(&id).await;
     let (other, token) = another(&scene.relay).await;
     hears(&scene.relay, &id, &other, &token).await;
-}
-
-/// The mock agent, inside.
-async fn agent(namespace: &Namespace, folder: &Path) -> Process {
-    let mut command = namespace.command(binaries::mock_agent());
-    command.args(["--behaviour", "a2a", "--port", &AGENT.to_string(), "--journal"]);
-    command.arg(folder.join("journal"));
-    let agent = Process::spawn("mock-agent", command);
-    agent.wait_for_line(|line| line.starts_with("port "), SOON).await;
-    agent
 }
