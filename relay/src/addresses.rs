@@ -199,6 +199,7 @@ mod tests {
     use super::*;
     use crate::config::{AdminTokenSource, ForeignUrls, SealingSource};
     use crate::direct_url::DirectUrls;
+    use crate::networks::Networks;
 
     fn config(http: SocketAddr, tunnel: SocketAddr) -> Config {
         Config {
@@ -215,7 +216,7 @@ mod tests {
             congestion: endpoint::Congestion::default(),
             tls: None,
             max_body_bytes: 1,
-            trusted_proxies: Vec::new(),
+            trusted_proxies: Networks::default(),
             max_in_flight: 1,
             direct_urls: DirectUrls::default(),
             foreign_urls: ForeignUrls::default(),

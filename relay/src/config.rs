@@ -10,8 +10,8 @@ use shared::settings::Laid;
 use self::values::filled;
 use crate::admin::token::{ADMIN_TOKEN_VARIABLE, AdminToken};
 use crate::direct_url::DirectUrls;
+use crate::networks::Networks;
 use crate::platform::config::{PLATFORM_TOKEN_VARIABLE, PlatformArgs, PlatformConfig};
-use crate::platform::sources::Network;
 use crate::public::PublicUrl;
 use crate::public::domain::Domain;
 use crate::registry::SealingKeys;
@@ -54,7 +54,7 @@ pub struct Config {
     /// The public listener's TLS; `None` is plain HTTP.
     pub tls: Option<TlsFiles>,
     /// Proxies whose word on who calls is taken.
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Networks,
     /// The largest request body, bytes.
     pub max_body_bytes: u64,
     /// Requests to agents that may be open at a time, all agents together.

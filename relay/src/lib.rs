@@ -19,6 +19,7 @@ pub mod housekeeping;
 pub mod logging;
 pub mod methods;
 pub mod metrics;
+pub mod networks;
 pub mod platform;
 pub mod principal;
 pub mod protobuf;

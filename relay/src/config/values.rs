@@ -12,7 +12,7 @@ use super::{
 };
 use crate::admin::token::{ADMIN_TOKEN_VARIABLE, AdminToken};
 use crate::direct_url::DirectUrls;
-use crate::platform::sources::{self, Network};
+use crate::networks::Networks;
 use crate::public::PublicUrl;
 use crate::public::domain::Domain;
 use crate::registry::SealingKeys;
@@ -157,8 +157,8 @@ pub(super) fn foreign_urls(text: Option<String>) -> Result<ForeignUrls, String> 
 }
 
 /// Networks between commas.
-pub(super) fn trusted_proxies(text: Option<String>) -> Result<Vec<Network>, String> {
-    sources::read(text.as_deref().unwrap_or_default()).map_err(|part| {
+pub(super) fn trusted_proxies(text: Option<String>) -> Result<Networks, String> {
+    Networks::read(text.as_deref().unwrap_or_default()).map_err(|part| {
         format!(
             "--trusted-proxies cannot have `{part}`; give addresses or networks between commas, like \
              10.0.0.7,192.168.0.0/16."

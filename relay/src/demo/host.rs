@@ -14,6 +14,7 @@ use crate::config::{
     AdminTokenSource, BODY_BYTES_MAX, Config, ForeignUrls, IN_FLIGHT_MAX, SealingSource,
 };
 use crate::direct_url::DirectUrls;
+use crate::networks::Networks;
 use crate::tunnel::endpoint::Congestion;
 
 /// A relay that serves.
@@ -41,7 +42,7 @@ impl Host {
             shards: 1,
             tls: None,
             congestion: Congestion::default(),
-            trusted_proxies: Vec::new(),
+            trusted_proxies: Networks::default(),
             max_body_bytes: BODY_BYTES_MAX,
             max_in_flight: IN_FLIGHT_MAX,
             direct_urls: DirectUrls::Off,

@@ -5,21 +5,21 @@ use std::net::IpAddr;
 use http::header::{FORWARDED, HeaderMap, HeaderName};
 
 use super::forwarded::X_FORWARDED_FOR;
-use crate::platform::sources::Network;
+use crate::networks::Networks;
 
 /// The proxies in front of the relay.
 #[derive(Debug, Default)]
-pub struct Proxies(Vec<Network>);
+pub struct Proxies(Networks);
 
 impl Proxies {
     /// Those in these networks.
-    pub const fn new(networks: Vec<Network>) -> Self {
+    pub const fn new(networks: Networks) -> Self {
         Self(networks)
     }
 
     /// Whether this address is one of theirs.
     pub fn has(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.has(address))
+        self.0.has(address)
     }
 
     /// Whom a proxy names as its caller: the last in the row of addresses that is no proxy itself.
@@ -114,10 +114,9 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::platform::sources;
 
     fn behind(fields: &[(&'static str, &str)]) -> Option<String> {
-        let proxies = Proxies::new(sources::read("10.0.0.0/8, 2001:db8:ff::/48").unwrap());
+        let proxies = Proxies::new(Networks::read("10.0.0.0/8, 2001:db8:ff::/48").unwrap());
         let mut map = HeaderMap::new();
         for (name, value) in fields {
             map.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());

@@ -8,8 +8,8 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use shared::secret::Secret;
 
-use super::sources::{self, Network};
 use super::url::PlatformUrl;
+use crate::networks::Networks;
 
 /// The variable that holds the admin or org token itself.
 pub const PLATFORM_TOKEN_VARIABLE: &str = "RELAY_PLATFORM_TOKEN";
@@ -68,7 +68,7 @@ pub struct PlatformConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Callers {
     /// Where calls without a credential come from; `None` is from everywhere.
-    pub sources: Option<Vec<Network>>,
+    pub sources: Option<Networks>,
     /// Whether the platform is asked about those who show one.
     pub verify: bool,
 }
@@ -210,7 +210,7 @@ impl PlatformArgs {
                      between commas."
                 ));
             };
-            sources::read(&text).map_err(part).ok()
+            Networks::read(&text).map_err(part).ok()
         });
         match (url, source) {
             (Ok(url), Some(token)) if mistakes.is_empty() => {

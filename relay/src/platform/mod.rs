@@ -3,7 +3,7 @@
 //! `config` says which platform, at which `url`; `client` speaks its API within its `budget`, `reconcile`
 //! decides what each agent needs and `driver` does it by `steps`; `beats` keeps the time of the heartbeats,
 //! `board` what is known, by `listing` and every other `outcome`, and `view` shows it. `outward` carries what
-//! agents have `asked` of the platform; `sources` and `peers` say who may call them as it, or through its
+//! agents have `asked` of the platform; `peers` says who may call them as it, or through its
 //! URLs. A bond in the registry is what of all that outlives the process.
 
 mod agent;
@@ -23,7 +23,6 @@ pub mod outward;
 pub mod peers;
 pub mod preflight;
 pub mod reconcile;
-pub mod sources;
 mod steps;
 mod track;
 mod transport;
@@ -160,7 +159,7 @@ impl Bridge {
     /// Whether calls without a credential are taken from this address.
     pub fn takes_from(&self, source: IpAddr) -> bool {
         let sources = self.inner.callers.sources.as_ref();
-        sources.is_none_or(|networks| networks.iter().any(|network| network.has(source)))
+        sources.is_none_or(|networks| networks.has(source))
     }
 
     /// Whether the platform is asked about callers who show a credential.
