@@ -329,7 +329,9 @@ async fn an_exchange_of_an_earlier_process_may_have_been_delivered() {
     let (_relay, _agent, _connector, link) = linked().await;
     let mut exchange = link.open().await;
     let of_before = ExchangeId { instance: InstanceId(1), counter: 3 };
-    exchange.send(&[Frame::Continue { exchange: of_before, response_offset: 0 }]).await;
+    exchange
+        .send(&[Frame::Continue { exchange: of_before, has_head: false, response_offset: 0 }])
+        .await;
     let unknown = exchange.abort().await;
     assert_eq!((unknown.code, unknown.delivery), (AbortCode::UnknownExchange, Delivery::Maybe));
 }

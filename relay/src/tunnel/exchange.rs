@@ -113,7 +113,7 @@ impl Link {
         let mut chunks = chunks.close();
         let credit_left = (!complete).then(|| self.flow.sender(exchange.counter, request_credit));
         let mut upload = Upload { send: Some(send), credit: credit_left };
-        if let Some(credit) = &upload.credit
+        if let Some(credit) = &mut upload.credit
             && first_bytes > 0
         {
             credit.spend(first_bytes).await;
@@ -149,7 +149,7 @@ impl Upload {
     /// Sends bytes of the body, waiting for credit. Not cancel safe: drop the upload instead.
     pub async fn data(&mut self, mut bytes: Bytes) -> Result<(), UploadEnd> {
         while !bytes.is_empty() {
-            let (Some(send), Some(credit)) = (&self.send, &self.credit) else {
+            let (Some(send), Some(credit)) = (&self.send, &mut self.credit) else {
                 return Err(UploadEnd::Lost);
             };
             let now = tokio::select! {
@@ -169,7 +169,7 @@ impl Upload {
 
     /// Ends the body with its trailers.
     pub async fn end(mut self, trailers: HeaderMap) -> Result<(), UploadEnd> {
-        let total = self.credit.as_ref().map_or(0, BodySender::sent);
+        let total = self.credit.as_mut().map_or(0, BodySender::sent);
         let mut out = BytesMut::new();
         Frame::End { total, trailers }.put(&mut out);
         self.write(&mut [out.freeze()]).await?;
