@@ -22,6 +22,8 @@ pub struct SentFrames {
     /// The body's offset behind the last one.
     end: u64,
     over: bool,
+    /// Chunks that are forgotten.
+    forgotten: u64,
 }
 
 impl SentFrames {
@@ -70,13 +72,27 @@ impl SentFrames {
         }
         for (chunk, _) in self.chunks.drain(..stays) {
             self.bytes -= chunk.len();
+            self.forgotten += 1;
         }
         self.begin = begin;
     }
 
     /// Forgets all of it: nothing will be asked for again.
     pub fn forget(&mut self) {
-        *self = Self { begin: self.end, end: self.end, over: self.over, ..Self::default() };
+        let forgotten = self.mark();
+        *self =
+            Self { begin: self.end, end: self.end, over: self.over, forgotten, ..Self::default() };
+    }
+
+    /// Tells what was noted so far from what comes later.
+    pub fn mark(&self) -> u64 {
+        self.forgotten + self.chunks.len() as u64
+    }
+
+    /// What was noted since `mark` and is still kept: whole frames.
+    pub fn since(&self, mark: u64) -> Vec<Bytes> {
+        let known = mark.saturating_sub(self.forgotten) as usize;
+        self.chunks.iter().skip(known).map(|(chunk, _)| chunk.clone()).collect()
     }
 
     /// What follows `offset` in the body, as frames; and what stands before the body, unless the other
@@ -179,7 +195,11 @@ mod tests {
         let (mut sent, _) = answer(&[10, 10], true);
         sent.acknowledge(20);
         assert_eq!(frames(&sent.after(true, 20).unwrap()), [end(20)], "the end stays");
+        let mark = sent.mark();
+        sent.push(&[encoded(&Frame::Accepted)], 0, true);
+        assert_eq!(frames(&sent.since(mark)), [Frame::Accepted], "what came since");
         sent.forget();
+        assert!(sent.since(mark).is_empty());
         assert_eq!((sent.bytes(), sent.after(true, 20).unwrap().len()), (0, 0));
     }
 
