@@ -118,6 +118,7 @@ pub async fn run(
     let process = Arc::new(Process {
         instance,
         uplinks,
+        exchanges: Arc::default(),
         started: Instant::now(),
         agent,
         state,

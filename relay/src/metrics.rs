@@ -37,6 +37,8 @@ pub struct Metrics {
     pub heartbeats: Counter,
     /// Exchanges that are open.
     pub streams_in_flight: Gauge,
+    /// How often an exchange went on over another link.
+    pub exchanges_continued: Counter,
     /// Body bytes from callers to agents.
     pub bytes_to_agents: Counter,
     /// Body bytes from agents to callers.
@@ -270,6 +272,7 @@ impl Default for Metrics {
             bootstrap_links: links_of("bootstrap"),
             heartbeats: Counter::default(),
             streams_in_flight: Gauge::default(),
+            exchanges_continued: Counter::default(),
             bytes_to_agents: direction("to_agent"),
             bytes_to_callers: direction("to_caller"),
             events: Counter::default(),
@@ -296,6 +299,11 @@ impl Default for Metrics {
             "streams_in_flight",
             "Exchanges that are open",
             metrics.streams_in_flight.clone(),
+        );
+        registry.register(
+            "exchanges_continued",
+            "How often an exchange went on over another link, since its own was lost",
+            metrics.exchanges_continued.clone(),
         );
         registry.register(
             "requests",

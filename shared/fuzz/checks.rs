@@ -46,7 +46,7 @@ pub(crate) const TARGETS: [(&str, Check); 9] = [
 // --- Frames -------------------------------------------------------------------------------------
 
 /// Number and longest payload of every kind.
-const KINDS: [(u8, u64); 13] = [
+const KINDS: [(u8, u64); 14] = [
     (0x01, 49_152),
     (0x02, 49_152),
     (0x03, 1_073_741_824),
@@ -57,6 +57,7 @@ const KINDS: [(u8, u64); 13] = [
     (0x08, 8),
     (0x09, 8),
     (0x0a, 64),
+    (0x0b, 16),
     (0x20, 262_144),
     (0x21, 12_288),
     (0x22, 4_096),
@@ -259,7 +260,7 @@ fn check_frame(frame: &Frame, payload: &[u8]) {
         Frame::Acks(list) => check_acks(list, payload),
         Frame::Done(list) => assert!(list.len() <= 512 && list.len() <= payload.len()),
         Frame::Control(json) => assert_eq!(json, payload),
-        Frame::Accepted | Frame::Continue { .. } | Frame::Data(_) => {}
+        Frame::Accepted | Frame::Continue { .. } | Frame::Continued { .. } | Frame::Data(_) => {}
     }
     match frame {
         // They grow at their end, by tagged values; a tag without its value is none.
@@ -268,7 +269,11 @@ fn check_frame(frame: &Frame, payload: &[u8]) {
             assert!(with(&[63]).is_err() && with(&[63, 1]).is_err() && with(&[0x40]).is_err());
         }
         // They say themselves where they end.
-        Frame::End { .. } | Frame::Stop(_) | Frame::Reset(_) | Frame::Continue { .. } => {
+        Frame::End { .. }
+        | Frame::Stop(_)
+        | Frame::Reset(_)
+        | Frame::Continue { .. }
+        | Frame::Continued { .. } => {
             assert!(with(&[0]).is_err() && take(&payload[..payload.len() - 1]).is_err());
         }
         _ => {}
@@ -332,6 +337,11 @@ impl<'p> Parts<'p> {
             FrameKind::Continue => {
                 p.bytes("instance", 8);
                 p.number("exchange");
+                p.bytes("flags", 1);
+                p.number("offset");
+            }
+            FrameKind::Continued => {
+                p.bytes("flags", 1);
                 p.number("offset");
             }
             FrameKind::Acks | FrameKind::Done => loop {

@@ -84,7 +84,8 @@ codes! {
         Refused = 0x16, "REFUSED";
         /// The relay has no room for another link.
         Overloaded = 0x17, "OVERLOADED";
-        /// HELLO or WELCOME did not come in time.
+        /// HELLO or WELCOME did not come in time, or the path of a link went silent that a newer one of the
+        /// same process takes the place of.
         Timeout = 0x18, "TIMEOUT";
     }
 }

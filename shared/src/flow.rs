@@ -1,7 +1,8 @@
 //! Flow control of all the exchanges of one link: who may send how much, and which ACKs are due.
 //!
 //! One [`LinkFlow`] belongs to one link. Senders wait in it for credit; receivers report to it what
-//! they handed on; the writer of the control stream takes the ACKs that are due from it.
+//! they handed on; the writer of the control stream takes the ACKs that are due from it. An exchange that
+//! goes on over another link moves there with what it has.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,13 +23,21 @@ pub struct LinkFlow {
 
 #[derive(Debug, Default)]
 struct Inner {
-    senders: HashMap<u64, Waiting>,
+    senders: HashMap<u64, Place>,
     receivers: usize,
     /// Credit granted beyond the first credits, bytes.
     granted: u64,
     /// The newest ACK of each exchange that has one to send.
     due: BTreeMap<u64, Ack>,
     writer: Option<Waker>,
+}
+
+/// Where a body stands that this end sends.
+#[derive(Debug)]
+enum Place {
+    Here(Waiting),
+    /// It went on over another link.
+    Moved(LinkFlow),
 }
 
 #[derive(Debug)]
@@ -51,8 +60,41 @@ impl LinkFlow {
     /// Enters a body that this end sends, with its first credit.
     pub fn sender(&self, exchange: u64, first: u64) -> BodySender {
         let waiting = Waiting { credit: SendCredit::new(first), waker: None };
-        self.lock().senders.insert(exchange, waiting);
+        self.lock().senders.insert(exchange, Place::Here(waiting));
         BodySender { flow: self.clone(), exchange }
+    }
+
+    /// Moves a body that this end sends to the link that its exchange goes on over; answers how it
+    /// stands. From then on that link's ACKs count. `None`: there is none.
+    pub fn move_sender(&self, exchange: u64, to: &Self) -> Option<SendCredit> {
+        if Arc::ptr_eq(&self.inner, &to.inner) {
+            return self.credit(exchange);
+        }
+        // Both at once, so that no credit is spent or granted in between; always in the same order.
+        let (mut from, mut new);
+        if Arc::as_ptr(&self.inner) < Arc::as_ptr(&to.inner) {
+            from = self.lock();
+            new = to.lock();
+        } else {
+            new = to.lock();
+            from = self.lock();
+        }
+        let place = from.senders.get_mut(&exchange)?;
+        let Place::Here(_) = place else { return None };
+        let Place::Here(waiting) = std::mem::replace(place, Place::Moved(to.clone())) else {
+            return None;
+        };
+        let credit = waiting.credit;
+        new.senders.insert(exchange, Place::Here(waiting));
+        Some(credit)
+    }
+
+    /// How a body stands that this end sends on this link.
+    fn credit(&self, exchange: u64) -> Option<SendCredit> {
+        match self.lock().senders.get(&exchange)? {
+            Place::Here(waiting) => Some(waiting.credit),
+            Place::Moved(_) => None,
+        }
     }
 
     /// Enters a body that this end receives, with its first credit.
@@ -65,7 +107,7 @@ impl LinkFlow {
     pub fn acknowledge(&self, acks: &[Ack]) -> Result<(), WireError> {
         let mut inner = self.lock();
         for ack in acks {
-            if let Some(waiting) = inner.senders.get_mut(&ack.exchange) {
+            if let Some(Place::Here(waiting)) = inner.senders.get_mut(&ack.exchange) {
                 waiting.credit.acknowledge(ack)?;
                 if let Some(waker) = waiting.waker.take() {
                     waker.wake();
@@ -101,33 +143,74 @@ pub struct BodySender {
 
 impl BodySender {
     /// Takes credit for up to `wanted` bytes, at least one; pending while there is none.
-    pub fn poll_spend(&self, cx: &mut Context<'_>, wanted: usize) -> Poll<usize> {
-        let mut inner = self.flow.lock();
-        let Some(waiting) = inner.senders.get_mut(&self.exchange) else { return Poll::Pending };
-        let available = usize::try_from(waiting.credit.available()).unwrap_or(usize::MAX);
-        if available == 0 {
-            waiting.waker = Some(cx.waker().clone());
-            return Poll::Pending;
+    pub fn poll_spend(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<usize> {
+        loop {
+            let mut inner = self.flow.lock();
+            let waiting = match inner.senders.get_mut(&self.exchange) {
+                Some(Place::Here(waiting)) => waiting,
+                Some(Place::Moved(_)) => {
+                    drop(inner);
+                    self.follow();
+                    continue;
+                }
+                None => return Poll::Pending,
+            };
+            let available = usize::try_from(waiting.credit.available()).unwrap_or(usize::MAX);
+            if available == 0 {
+                waiting.waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            let now = wanted.min(available);
+            waiting.credit.spend(now as u64);
+            return Poll::Ready(now);
         }
-        let now = wanted.min(available);
-        waiting.credit.spend(now as u64);
-        Poll::Ready(now)
     }
 
     /// Takes credit for up to `wanted` bytes. Cancel safe: credit is taken only when it answers.
-    pub async fn spend(&self, wanted: usize) -> usize {
+    pub async fn spend(&mut self, wanted: usize) -> usize {
         std::future::poll_fn(|cx| self.poll_spend(cx, wanted)).await
     }
 
     /// Bytes sent so far.
-    pub fn sent(&self) -> u64 {
-        self.flow.lock().senders.get(&self.exchange).map_or(0, |waiting| waiting.credit.sent())
+    pub fn sent(&mut self) -> u64 {
+        self.credit().map_or(0, |credit| credit.sent())
+    }
+
+    /// Bytes that the other end acknowledged.
+    pub fn acknowledged(&mut self) -> u64 {
+        self.credit().map_or(0, |credit| credit.acknowledged())
+    }
+
+    fn credit(&mut self) -> Option<SendCredit> {
+        loop {
+            match self.flow.lock().senders.get(&self.exchange)? {
+                Place::Here(waiting) => return Some(waiting.credit),
+                Place::Moved(_) => {}
+            }
+            self.follow();
+        }
+    }
+
+    /// Goes to the link that the exchange goes on over, and leaves the books of those before.
+    fn follow(&mut self) {
+        loop {
+            let mut inner = self.flow.lock();
+            let Some(Place::Moved(to)) = inner.senders.get(&self.exchange) else { return };
+            let to = to.clone();
+            inner.senders.remove(&self.exchange);
+            drop(inner);
+            self.flow = to;
+        }
     }
 }
 
 impl Drop for BodySender {
     fn drop(&mut self) {
-        self.flow.lock().senders.remove(&self.exchange);
+        loop {
+            let left = self.flow.lock().senders.remove(&self.exchange);
+            let Some(Place::Moved(to)) = left else { return };
+            self.flow = to;
+        }
     }
 }
 
@@ -160,15 +243,34 @@ impl BodyReceiver {
         }
         self.credit.limit()
     }
+
+    /// Moves to the link that the exchange goes on over, and says there once more how the body stands:
+    /// what was said on the link before may be lost with it. Answers how far the sender may go, bytes.
+    pub fn move_to(&mut self, flow: &LinkFlow) -> u64 {
+        self.leave();
+        self.flow = flow.clone();
+        let mut inner = flow.lock();
+        inner.receivers += 1;
+        inner.granted += self.credit.window() - self.first;
+        inner.due.insert(self.exchange, self.credit.renew(self.exchange));
+        if let Some(writer) = inner.writer.take() {
+            writer.wake();
+        }
+        self.credit.limit()
+    }
+
+    fn leave(&self) {
+        let mut inner = self.flow.lock();
+        inner.receivers -= 1;
+        inner.granted -= self.credit.window() - self.first;
+        // The body is over, or goes on elsewhere: its sender waits for no more credit here.
+        inner.due.remove(&self.exchange);
+    }
 }
 
 impl Drop for BodyReceiver {
     fn drop(&mut self) {
-        let mut inner = self.flow.lock();
-        inner.receivers -= 1;
-        inner.granted -= self.credit.window() - self.first;
-        // The body is over: its sender waits for no more credit.
-        inner.due.remove(&self.exchange);
+        self.leave();
     }
 }
 
@@ -193,7 +295,7 @@ mod tests {
     fn credit_spent_comes_back_with_an_ack() {
         let (here, there) = (LinkFlow::default(), LinkFlow::default());
         let mut cx = Context::from_waker(Waker::noop());
-        let sender = here.sender(1, 100);
+        let mut sender = here.sender(1, 100);
         let mut receiver = there.receiver(1, 100);
         assert_eq!(sender.poll_spend(&mut cx, 1000), Poll::Ready(100));
         assert_eq!(sender.poll_spend(&mut cx, 1000), Poll::Pending);
@@ -219,6 +321,30 @@ mod tests {
             assert_eq!(flow.lock().granted, 0, "round {round}");
             assert_eq!(acks(&flow), None, "round {round}");
         }
+    }
+
+    #[test]
+    fn an_exchange_that_moves_takes_its_credit_along_and_what_was_lost_is_said_again() {
+        let (old, new, there) = (LinkFlow::default(), LinkFlow::default(), LinkFlow::default());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut sender = old.sender(1, 100);
+        let mut receiver = there.receiver(1, 100);
+        assert_eq!(sender.poll_spend(&mut cx, 1000), Poll::Ready(100));
+        receiver.consumed(60);
+        let lost = acks(&there).expect("an ACK that goes down with its link");
+        let credit = old.move_sender(1, &new).expect("a sender");
+        assert_eq!((credit.sent(), credit.acknowledged()), (100, 0));
+        assert_eq!(old.acknowledge(&lost), Ok(()), "it comes late, and says nothing any more");
+        assert_eq!(sender.poll_spend(&mut cx, 1000), Poll::Pending);
+        let further = LinkFlow::default();
+        assert_eq!(receiver.move_to(&further), 260);
+        assert_eq!(there.lock().granted, 0);
+        new.acknowledge(&acks(&further).unwrap()).unwrap();
+        assert_eq!(sender.poll_spend(&mut cx, 1000), Poll::Ready(160));
+        assert_eq!((sender.sent(), sender.acknowledged()), (260, 60));
+        drop(sender);
+        assert!(old.lock().senders.is_empty() && new.lock().senders.is_empty());
+        assert!(old.move_sender(1, &new).is_none());
     }
 
     #[test]

@@ -64,6 +64,13 @@ pub const OUTBOUND_MAX: u32 = 64;
 /// since QUIC gives ended ones back in steps of an eighth, and long calls must not stop short ones.
 pub const CONNECTOR_STREAMS_MAX: u32 = 1 + OUTBOUND_MAX + OUTBOUND_MAX / 4;
 
+/// From the loss of a link to the moment at which its exchanges are given up: a changed network, a dead
+/// NAT binding or a blocked transport is got over within a few seconds, with the backoff of a few attempts.
+pub const CONTINUE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes that a connector keeps of answers that are out, for the case that the relay lacks their ends:
+/// a few full windows, or thousands of small answers.
+pub const KEPT_ANSWERS_MAX: usize = 8 * 1024 * 1024;
+
 /// QUIC idle limit: survives three lost PINGs of 5 s.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Interval of the connector's PING unless WELCOME says otherwise: below the 30 s of common NATs.

@@ -216,7 +216,7 @@ mod properties {
                     Direction::Response => {
                         let instance = shared::ids::InstanceId(1);
                         let exchange = shared::ids::ExchangeId { instance, counter: 1 };
-                        Frame::Continue { exchange, response_offset: 0 }
+                        Frame::Continue { exchange, has_head: false, response_offset: 0 }
                     }
                 };
                 let kind = wrong.kind();

@@ -139,6 +139,8 @@ mod protocol_document {
             ("IN_FLIGHT_MAX", limits::IN_FLIGHT_MAX as u64),
             ("OUTBOUND_MAX", limits::OUTBOUND_MAX.into()),
             ("CONNECTOR_STREAMS_MAX", limits::CONNECTOR_STREAMS_MAX.into()),
+            ("CONTINUE_TIMEOUT", seconds(limits::CONTINUE_TIMEOUT)),
+            ("KEPT_ANSWERS_MAX", limits::KEPT_ANSWERS_MAX as u64),
             ("IDLE_TIMEOUT", seconds(limits::IDLE_TIMEOUT)),
             ("PING_INTERVAL", seconds(limits::PING_INTERVAL)),
             ("HEARTBEAT_INTERVAL", seconds(limits::HEARTBEAT_INTERVAL)),

@@ -49,9 +49,7 @@ impl<C: Connection, S: Future<Output = ()>> AnswerWay<'_, C, S> {
         gathered.frame(&Frame::ResponseHead(Box::new(head)));
         let trailers = self.send_body(&mut body, &mut gathered).await?;
         gathered.frame(&Frame::End { total: self.credit.sent(), trailers });
-        self.flush(&mut gathered).await?;
-        self.reply.finish();
-        Ok(())
+        beside(self.local, self.reply.end(&mut gathered)).await
     }
 
     /// Sends the body; answers its trailers, which wait for the end.
@@ -134,7 +132,8 @@ impl<C: Connection, S: Future<Output = ()>> AnswerWay<'_, C, S> {
     }
 
     async fn flush(&mut self, gathered: &mut Gathered) -> Result<(), Ending> {
-        beside(self.local, self.reply.flush(gathered)).await
+        let Self { local, reply, credit, .. } = self;
+        beside(*local, reply.flush(gathered, || credit.acknowledged())).await
     }
 }
 

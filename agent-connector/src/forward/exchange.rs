@@ -3,13 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use shared::codes::{AbortCode, Delivery, StreamCode};
-use shared::flow::{BodySender, LinkFlow};
+use shared::flow::BodySender;
 use shared::headers::remove_hop_by_hop;
 use shared::limits::ANSWER_HEAD_TIMEOUT;
 use shared::wire::{Abort, Binding, Frame, RequestHead};
@@ -17,12 +18,16 @@ use tokio::time::{Instant, sleep};
 use transport::{RecvStream, SendStream};
 
 use super::answer::AnswerWay;
+use super::carrier::UnderWay;
 use super::connection::{Connection, beside};
+use super::exchanges::{Begun, Exchanges, Unbegun};
+use super::held::{Held, Stand};
 use super::pool::Local;
 use super::reply::{Ending, Gathered, Reply};
-use super::request_body::{RequestBody, RequestStream, Upload, UploadError};
+use super::request_body::{RequestBody, Upload};
+use super::request_stream::{Intake, RequestStream, UploadError};
 use super::server::Server;
-use super::{Agent, RESTART_PATIENCE, failure, http2, target};
+use super::{Agent, RESTART_PATIENCE, failure, further, http2, target};
 
 /// An agent that has not answered by then is reported to have taken the request.
 const ACCEPTED_AFTER: Duration = Duration::from_millis(100);
@@ -33,71 +38,134 @@ const REDIAL_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) const SHUTTING_DOWN: &str =
     "The agent's connector is shutting down. Try again in a moment.";
 
-/// Carries one request to the agent and its answer back.
-///
-/// `may_begin` is told the exchange's counter before anything goes to the agent; on `false` the
-/// exchange is refused. Answers with the stream of an answer that is out: whether the relay has it
-/// shows there.
-pub async fn run(
+/// Carries one request of `link` to the agent and its answer back, or goes on with one that another link
+/// carried.
+pub(crate) async fn run(
     send: SendStream,
     recv: RecvStream,
-    flow: &LinkFlow,
+    link: UnderWay,
+    exchanges: &Arc<Exchanges>,
     agent: &Agent,
-    may_begin: impl FnOnce(u64) -> bool,
-) -> Option<SendStream> {
+) {
     let mut reply = Reply::new(send);
-    let mut given_up = pin!(reply.given_up());
-    match carry(&mut reply, recv, flow, agent, may_begin, given_up.as_mut()).await {
-        Ok(()) => {}
-        Err(Ending::Abandon(code)) => {
+    let mut stream = RequestStream::new(recv);
+    let mut link = Some(link);
+    let begun = match stream.frame().await {
+        Ok(Frame::RequestHead(head)) => begin(head, stream, &mut link, exchanges),
+        Ok(Frame::Continue { exchange, has_head, response_offset: offset }) => {
+            let stand = Stand { has_head, offset };
+            // Boxed, since few links are lost.
+            return Box::pin(further::run(exchange, stand, stream, reply, link, exchanges)).await;
+        }
+        Ok(_) => Err(failure::protocol(Delivery::NotSent, "a request begins with its head")),
+        Err(error) => Err(failure::upload_failed(error, Delivery::NotSent)),
+    };
+    match begun {
+        Ok(started) => {
+            let Started { begun, head, credit } = started;
+            let mut given_up = pin!(reply.hold(begun.held()));
+            let carried =
+                carry(&mut reply, head, begun.held(), credit, agent, given_up.as_mut()).await;
+            if let Err(ending) = carried {
+                fail(&mut reply, ending).await;
+            }
+            begun.over(reply.into_finished());
+        }
+        Err(ending) => {
+            fail(&mut reply, ending).await;
+            if let (Some(link), Some(answer)) = (link, reply.into_finished()) {
+                link.carrier().keep(answer);
+            }
+        }
+    }
+}
+
+/// Answers a stream that is not begun with a typed no.
+pub(crate) async fn refuse(send: SendStream, link: UnderWay, code: AbortCode, message: &str) {
+    let mut reply = Reply::new(send);
+    reply.abort(Abort { code, delivery: Delivery::NotSent, message: message.to_owned() }).await;
+    if let Some(refusal) = reply.into_finished() {
+        link.carrier().keep(refusal);
+    }
+}
+
+async fn fail(reply: &mut Reply, ending: Ending) {
+    match ending {
+        Ending::Abandon(code) => {
             tracing::debug!(%code, "an exchange was abandoned");
             reply.abandon(code);
         }
-        Err(Ending::Abort(abort)) => {
+        Ending::Abort(abort) => {
             tracing::info!(code = %abort.code, delivery = %abort.delivery,
                 reason = %abort.message, "an exchange failed");
             reply.abort(abort).await;
         }
     }
-    reply.into_finished()
 }
 
-/// Answers a stream that is not begun with a typed no, as [`run`] does.
-pub async fn refuse(send: SendStream, code: AbortCode, message: &str) -> Option<SendStream> {
-    let mut reply = Reply::new(send);
-    let abort = Abort { code, delivery: Delivery::NotSent, message: message.to_owned() };
-    reply.abort(abort).await;
-    reply.into_finished()
+/// An exchange that was begun.
+struct Started {
+    begun: Begun,
+    head: Box<RequestHead>,
+    /// Of the answer.
+    credit: BodySender,
+}
+
+/// Enters an exchange, which from now on outlives its link.
+fn begin(
+    head: Box<RequestHead>,
+    stream: RequestStream,
+    link: &mut Option<UnderWay>,
+    exchanges: &Arc<Exchanges>,
+) -> Result<Started, Ending> {
+    let name = head.exchange;
+    let present = link.as_ref().filter(|link| link.carrier().may_begin(name.counter));
+    let Some(flow) = present.map(|link| link.carrier().flow.clone()) else {
+        return Err(Ending::abort(AbortCode::Refused, Delivery::NotSent, SHUTTING_DOWN));
+    };
+    let mut credit = None;
+    // All that another link moves is there before the exchange can be found.
+    let begun = exchanges.begin(name, || {
+        credit = Some(flow.sender(name.counter, head.response_credit));
+        let intake = if head.has_body {
+            Intake::open(stream, flow.receiver(name.counter, head.request_credit))
+        } else {
+            Intake::Over
+        };
+        Held::new(name, intake, link.take())
+    });
+    match (begun, credit) {
+        (Ok(begun), Some(credit)) => Ok(Started { begun, head, credit }),
+        // It comes late over a link that the relay has lost.
+        (Err(Unbegun::ToldNever), _) => Err(Ending::Abandon(StreamCode::Refused)),
+        (Ok(_) | Err(Unbegun::Twice), _) => {
+            Err(failure::protocol(Delivery::Maybe, "the relay began an exchange twice"))
+        }
+    }
 }
 
 async fn carry<S: Future<Output = ()>>(
     reply: &mut Reply,
-    recv: RecvStream,
-    flow: &LinkFlow,
+    head: Box<RequestHead>,
+    held: &Arc<Held>,
+    credit: BodySender,
     agent: &Agent,
-    may_begin: impl FnOnce(u64) -> bool,
     given_up: Pin<&mut S>,
 ) -> Result<(), Ending> {
-    let mut stream = RequestStream::new(recv);
-    let head = read_head(&mut stream).await?;
-    if !may_begin(head.exchange.counter) {
-        return Err(Ending::abort(AbortCode::Refused, Delivery::NotSent, SHUTTING_DOWN));
-    }
-    let credit = flow.sender(head.exchange.counter, head.response_credit);
     let patience = head.head_timeout_ms.map_or(ANSWER_HEAD_TIMEOUT, Duration::from_millis);
     let patience = patience.min(ANSWER_HEAD_TIMEOUT);
-    let passing = Passing { reply, flow, agent, credit, patience, given_up };
+    let passing = Passing { reply, held, agent, credit, patience, given_up };
     match head.binding {
         // Boxed, since few agents speak it, and the exchanges of the others need not be larger for it.
-        Binding::Grpc => Box::pin(passing.carry::<http2::Shared>(head, stream)).await,
-        Binding::JsonRpc | Binding::HttpJson => passing.carry::<Local>(head, stream).await,
+        Binding::Grpc => Box::pin(passing.carry::<http2::Shared>(head)).await,
+        Binding::JsonRpc | Binding::HttpJson => passing.carry::<Local>(head).await,
     }
 }
 
 /// An exchange whose head has been read.
 struct Passing<'p, S> {
     reply: &'p mut Reply,
-    flow: &'p LinkFlow,
+    held: &'p Arc<Held>,
     agent: &'p Agent,
     credit: BodySender,
     patience: Duration,
@@ -106,14 +174,10 @@ struct Passing<'p, S> {
 }
 
 impl<S: Future<Output = ()>> Passing<'_, S> {
-    async fn carry<C: Connection>(
-        self,
-        head: Box<RequestHead>,
-        stream: RequestStream,
-    ) -> Result<(), Ending> {
-        let Self { reply, flow, agent, credit, patience, mut given_up } = self;
+    async fn carry<C: Connection>(self, head: Box<RequestHead>) -> Result<(), Ending> {
+        let Self { reply, held, agent, credit, patience, mut given_up } = self;
         let (method, is_card) = (head.method.clone(), target::is_card(&head.target));
-        let (request, also) = build_request(*head, stream, flow, agent)?;
+        let (request, also) = build_request(*head, held, agent)?;
         let site = Site { agent, server: agent.server(also), is_own: also.is_none() };
         let mut local: C = site.connect(given_up.as_mut()).await?;
         let response = ask(&mut local, request, reply, &site, patience, given_up.as_mut()).await?;
@@ -131,28 +195,10 @@ impl<S: Future<Output = ()>> Passing<'_, S> {
     }
 }
 
-async fn read_head(stream: &mut RequestStream) -> Result<Box<RequestHead>, Ending> {
-    match stream.frame().await {
-        Ok(Frame::RequestHead(head)) => Ok(head),
-        // An earlier process of this connector may have handed it to the agent.
-        Ok(Frame::Continue { exchange, .. }) => Err(Ending::abort(
-            AbortCode::UnknownExchange,
-            Delivery::Maybe,
-            format!(
-                "This connector does not hold the exchange {exchange}; it was perhaps restarted. \
-                 The agent may have got the request: ask it before sending the request again."
-            ),
-        )),
-        Ok(_) => Err(failure::protocol(Delivery::NotSent, "a request begins with its head")),
-        Err(error) => Err(failure::upload_failed(error, Delivery::NotSent)),
-    }
-}
-
 /// The request as the local agent gets it, and to which of its further ports it goes.
 fn build_request(
     head: RequestHead,
-    stream: RequestStream,
-    flow: &LinkFlow,
+    held: &Arc<Held>,
     agent: &Agent,
 ) -> Result<(Request<RequestBody>, Option<usize>), Ending> {
     let target::Mapped { path, also } =
@@ -188,8 +234,7 @@ fn build_request(
             // Said outright, since hyper takes some methods to have no body otherwise.
             fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let receiver = flow.receiver(head.exchange.counter, head.request_credit);
-        RequestBody::Upload(Box::new(Upload::new(stream, receiver, length)))
+        RequestBody::Upload(Box::new(Upload::new(Arc::clone(held), length)))
     } else if length.unwrap_or(0) == 0 {
         RequestBody::Empty
     } else {
@@ -282,7 +327,7 @@ async fn ask<C: Connection, S: Future<Output = ()>>(
                 Box::pin(async {
                     let mut gathered = Gathered::default();
                     gathered.frame(&Frame::Accepted);
-                    beside(local, reply.flush(&mut gathered)).await?;
+                    beside(local, reply.flush(&mut gathered, || 0)).await?;
                     tokio::select! {
                         biased;
                         answer = beside(local, response.as_mut()) => Ok(answer),

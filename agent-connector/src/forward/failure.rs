@@ -7,7 +7,7 @@ use std::time::Duration;
 use shared::codes::{AbortCode, Delivery, StreamCode};
 
 use super::reply::Ending;
-use super::request_body::UploadError;
+use super::request_stream::UploadError;
 use super::target::NoTarget;
 
 /// Nobody listens on the agent's port.

@@ -4,16 +4,21 @@
 
 pub(crate) mod answer;
 pub mod card;
+pub(crate) mod carrier;
 pub(crate) mod connection;
-pub mod exchange;
+pub(crate) mod exchange;
+pub(crate) mod exchanges;
 pub mod exposure;
 pub(crate) mod failure;
+mod further;
+mod held;
 pub(crate) mod http2;
 pub mod origin;
 mod patient;
 pub(crate) mod pool;
 pub(crate) mod reply;
 pub(crate) mod request_body;
+mod request_stream;
 pub(crate) mod server;
 pub mod target;
 pub mod watch;

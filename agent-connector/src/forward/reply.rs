@@ -1,12 +1,16 @@
 //! The answer's half of a request stream: frames out, and a reset when it is dropped before its end.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use shared::codes::{AbortCode, Delivery, StreamCode};
 use shared::limits::LINK_WRITE_TIMEOUT;
 use shared::wire::frame::put_data_header;
 use shared::wire::{Abort, Chunks, Frame};
 use tokio::time::timeout;
-use transport::SendStream;
+use transport::{SendStream, WriteError};
+
+use super::held::Held;
 
 /// Bytes gathered before they are written: what is at hand leaves together.
 const GATHERED_BYTES_MAX: usize = 64 * 1024;
@@ -26,49 +30,113 @@ impl Ending {
     }
 }
 
+/// Bytes that are kept of an answer before it is asked how many of them the relay has acknowledged.
+const TRIM_MIN: usize = 16 * 1024;
+
 /// The sending half. Dropping a quinn stream would send a clean FIN, and a cut answer would look
 /// whole; dropping this one resets it.
 pub(crate) struct Reply {
-    send: Option<SendStream>,
+    out: Out,
+    /// The exchange, once it is begun: what goes out is kept there for the link that comes next.
+    held: Option<Arc<Held>>,
+    trim_at: usize,
     finished: Option<SendStream>,
+}
+
+/// Where the answer goes.
+enum Out {
+    Open(SendStream),
+    /// Its link is lost; another one brings a new stream.
+    Lost,
+    Over,
 }
 
 impl Reply {
     pub(crate) const fn new(send: SendStream) -> Self {
-        Self { send: Some(send), finished: None }
+        Self { out: Out::Open(send), held: None, trim_at: TRIM_MIN, finished: None }
     }
 
-    /// Resolves when the relay wants no answer any more, or the link is lost.
-    pub(crate) fn given_up(&self) -> impl Future<Output = ()> + Send + use<> {
-        let stopped = self.send.as_ref().map(SendStream::stopped);
+    /// The exchange is begun, and outlives the link. Answers a future that resolves when the relay wants no
+    /// answer any more, or no link goes on with it.
+    pub(crate) fn hold(&mut self, held: &Arc<Held>) -> impl Future<Output = ()> + Send + use<> {
+        self.held = Some(Arc::clone(held));
+        let stopped = match &self.out {
+            Out::Open(send) => Some(send.stopped()),
+            Out::Lost | Out::Over => None,
+        };
+        let held = Arc::clone(held);
         async move {
             if let Some(stopped) = stopped {
-                let _ = stopped.await;
+                held.given_up(stopped).await;
             }
         }
     }
 
-    /// Writes what was gathered.
-    pub(crate) async fn flush(&mut self, gathered: &mut Gathered) -> Result<(), Ending> {
+    /// Writes what was gathered. While the link is lost it is only kept. `acknowledged` are the bytes of the
+    /// body that the relay needs no more.
+    pub(crate) async fn flush(
+        &mut self,
+        gathered: &mut Gathered,
+        acknowledged: impl FnOnce() -> u64,
+    ) -> Result<(), Ending> {
+        self.write(gathered, false, acknowledged).await
+    }
+
+    /// Writes what was gathered, END among it, and ends the stream.
+    pub(crate) async fn end(&mut self, gathered: &mut Gathered) -> Result<(), Ending> {
+        self.write(gathered, true, || 0).await?;
+        self.finish();
+        Ok(())
+    }
+
+    async fn write(
+        &mut self,
+        gathered: &mut Gathered,
+        last: bool,
+        acknowledged: impl FnOnce() -> u64,
+    ) -> Result<(), Ending> {
         let mut chunks = gathered.chunks.close();
-        gathered.bytes = 0;
+        let body = std::mem::take(&mut gathered.bytes) as u64;
         if chunks.is_empty() {
             return Ok(());
         }
-        let Some(send) = &mut self.send else { return Err(Ending::Abandon(StreamCode::Cancelled)) };
-        let written = timeout(LINK_WRITE_TIMEOUT, send.write_all_chunks(&mut chunks)).await;
-        match written {
+        if let Some(held) = &self.held
+            && let Some(newer) = held.note(&chunks, body, last, &mut self.trim_at, acknowledged)
+        {
+            self.out = Out::Open(newer);
+        }
+        let send = match &mut self.out {
+            Out::Open(send) => send,
+            Out::Lost => return Ok(()),
+            Out::Over => return Err(Ending::Abandon(StreamCode::Cancelled)),
+        };
+        match timeout(LINK_WRITE_TIMEOUT, send.write_all_chunks(&mut chunks)).await {
             Ok(Ok(())) => Ok(()),
+            Ok(Err(WriteError::Lost)) if self.held.is_some() => {
+                self.out = Out::Lost;
+                Ok(())
+            }
             Ok(Err(_)) => Err(Ending::Abandon(StreamCode::Cancelled)),
             Err(_) => Err(Ending::Abandon(StreamCode::Slow)),
         }
     }
 
     /// Ends the stream on purpose, behind END or ABORT.
-    pub(crate) fn finish(&mut self) {
-        if let Some(mut send) = self.send.take() {
+    fn finish(&mut self) {
+        if let Some(newer) = self.held.as_ref().and_then(|held| held.newest()) {
+            self.out = Out::Open(newer);
+        }
+        if let Out::Open(mut send) = std::mem::replace(&mut self.out, Out::Over) {
             send.finish();
             self.finished = Some(send);
+        }
+    }
+
+    /// The stream, for whoever answers on it otherwise.
+    pub(crate) fn take(mut self) -> Option<SendStream> {
+        match std::mem::replace(&mut self.out, Out::Over) {
+            Out::Open(send) => Some(send),
+            Out::Lost | Out::Over => None,
         }
     }
 
@@ -82,16 +150,15 @@ impl Reply {
     pub(crate) async fn abort(&mut self, abort: Abort) {
         let mut gathered = Gathered::default();
         gathered.frame(&Frame::Abort(abort));
-        match self.flush(&mut gathered).await {
-            Ok(()) => self.finish(),
+        match self.end(&mut gathered).await {
             Err(Ending::Abandon(code)) => self.abandon(code),
-            Err(Ending::Abort(_)) => {}
+            Ok(()) | Err(Ending::Abort(_)) => {}
         }
     }
 
     /// Ends the exchange without words.
     pub(crate) fn abandon(&mut self, code: StreamCode) {
-        if let Some(mut send) = self.send.take() {
+        if let Out::Open(mut send) = std::mem::replace(&mut self.out, Out::Over) {
             send.reset(code);
         }
     }

@@ -1,107 +1,18 @@
-//! The request as it comes down a stream, and its body as hyper takes it.
+//! The body of a request as hyper takes it.
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::LazyLock;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, SizeHint};
-use shared::codes::StreamCode;
-use shared::flow::BodyReceiver;
 use shared::headers::remove_forbidden_trailers;
-use shared::wire::{Direction, Frame, Joined, MessageReader, WireError};
-use transport::{ReadError, RecvStream};
+use shared::wire::Frame;
 
-/// Why an upload ended before its end. The agent never sees it whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum UploadError {
-    /// The relay gave it up, or the link was lost.
-    #[error("the upload was cut")]
-    Cut(#[source] Left),
-    /// The relay broke the protocol.
-    #[error("the relay broke the protocol: {0}")]
-    Protocol(#[from] WireError),
-    /// The body is not as long as its Content-Length says.
-    #[error("the body is not as long as its Content-Length says")]
-    Length,
-}
-
-/// Nobody waits for the answer any more. hyper resets a stream with the reason that it finds behind a
-/// body's error, and with INTERNAL_ERROR where it finds none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Left;
-
-static CANCEL: LazyLock<h2::Error> = LazyLock::new(|| h2::Reason::CANCEL.into());
-
-impl fmt::Display for Left {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody waits for the answer")
-    }
-}
-
-impl std::error::Error for Left {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*CANCEL)
-    }
-}
-
-/// The frames of one request.
-pub(crate) struct RequestStream {
-    recv: RecvStream,
-    reader: MessageReader,
-    unread: Bytes,
-    joined: Joined<ReadError>,
-}
-
-impl RequestStream {
-    pub(crate) fn new(recv: RecvStream) -> Self {
-        let reader = MessageReader::new(Direction::Request, 0);
-        Self { recv, reader, unread: Bytes::new(), joined: Joined::default() }
-    }
-
-    /// The next frame. Cancel safe.
-    pub(crate) async fn frame(&mut self) -> Result<Frame, UploadError> {
-        std::future::poll_fn(|cx| self.poll_frame(cx)).await
-    }
-
-    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, UploadError>> {
-        loop {
-            match self.reader.next(&mut self.unread) {
-                Ok(Some(Frame::Stop(_) | Frame::Reset(_) | Frame::Abort(_))) => {
-                    return Poll::Ready(Err(UploadError::Cut(Left)));
-                }
-                Ok(Some(frame)) => {
-                    if self.reader.is_over() {
-                        // Reads the FIN that came with END, so that nothing is left to stop.
-                        let _ = self.poll_chunk(cx);
-                    }
-                    return Poll::Ready(Ok(frame));
-                }
-                Ok(None) => match ready!(self.poll_chunk(cx)) {
-                    Ok(Some(bytes)) => self.unread = bytes,
-                    Ok(None) => return Poll::Ready(Err(self.broken(WireError::Cut))),
-                    Err(cut) => return Poll::Ready(Err(cut)),
-                },
-                Err(error) => return Poll::Ready(Err(self.broken(error))),
-            }
-        }
-    }
-
-    fn broken(&mut self, error: WireError) -> UploadError {
-        self.recv.stop(StreamCode::Protocol);
-        UploadError::Protocol(error)
-    }
-
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, UploadError>> {
-        let read = self.joined.poll(|most| self.recv.poll_chunk(cx, most));
-        read.map(|read| match read {
-            Ok(bytes) => Ok(bytes),
-            Err(_) => Err(UploadError::Cut(Left)),
-        })
-    }
-}
+use super::held::Held;
+use super::request_stream::{Intake, UploadError};
 
 /// The body of a request to the local agent.
 #[derive(Debug)]
@@ -115,8 +26,7 @@ pub(crate) enum RequestBody {
 /// A body on its way. One chunk is held back, so that the last one leaves together with the end
 /// and never before it: an agent that counts to Content-Length must not see a cut body as whole.
 pub(crate) struct Upload {
-    stream: RequestStream,
-    receiver: BodyReceiver,
+    exchange: Arc<Held>,
     /// Bytes that Content-Length says are to come.
     left: Option<u64>,
     held: Option<Bytes>,
@@ -132,13 +42,12 @@ enum End {
 
 impl Upload {
     /// The body behind a request head, of `length` bytes if that is known.
-    pub(crate) fn new(stream: RequestStream, receiver: BodyReceiver, length: Option<u64>) -> Self {
-        Self { stream, receiver, left: length, held: None, end: End::NotYet }
+    pub(crate) fn new(exchange: Arc<Held>, length: Option<u64>) -> Self {
+        Self { exchange, left: length, held: None, end: End::NotYet }
     }
 
     fn hand_on(&mut self, bytes: Bytes) -> http_body::Frame<Bytes> {
-        let limit = self.receiver.consumed(bytes.len());
-        self.stream.reader.allow(limit);
+        self.exchange.request().consumed(bytes.len());
         http_body::Frame::data(bytes)
     }
 
@@ -176,15 +85,13 @@ impl Upload {
                     });
                 }
             }
-            let taken = match self.stream.poll_frame(cx) {
+            let frame = self.exchange.request().poll_frame(cx);
+            let taken = match frame {
                 Poll::Ready(Ok(Frame::Data(bytes))) => self.take_data(bytes),
                 Poll::Ready(Ok(Frame::End { trailers, .. })) => {
                     self.take_end(trailers).map(|()| None)
                 }
-                Poll::Ready(Ok(frame)) => {
-                    let error = WireError::Unexpected(frame.kind());
-                    Err(self.stream.broken(error))
-                }
+                Poll::Ready(Ok(frame)) => Err(self.exchange.request().unexpected(&frame)),
                 Poll::Ready(Err(error)) => Err(error),
                 // Where the end is near, the last bytes wait for it.
                 Poll::Pending if self.left == Some(0) => return Poll::Pending,
@@ -202,6 +109,12 @@ impl Upload {
                 }
             }
         }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        *self.exchange.request() = Intake::Over;
     }
 }
 

@@ -294,6 +294,6 @@ const fn help(code: CloseCode) -> &'static str {
         CloseCode::Protocol => "it understood something wrong; update relay and agent-connector",
         CloseCode::Refused => "it refused; its log says why",
         CloseCode::Overloaded => "it has no room for another link now",
-        CloseCode::Timeout => "a message came too late; check the network",
+        CloseCode::Timeout => "a message came too late, or the path went silent; check the network",
     }
 }

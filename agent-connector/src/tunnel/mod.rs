@@ -176,10 +176,15 @@ impl Tunnel {
                             after.max(self.next_wait(Pace::Network, None))
                         }
                         Departure::Replaced => {
+                            self.process.exchanges.close();
                             self.retired.spawn(session.retire());
                             self.after(LinkError::Closed(CloseCode::Replaced))?
                         }
-                        Departure::Lost(error) => self.after(error)?,
+                        Departure::Lost(error) => {
+                            let pause = self.after(error)?;
+                            self.retired.spawn(session.outlive());
+                            pause
+                        }
                     }
                 }
                 Err(error) if self.wishes.once && !self.welcomed && is_unreachable(&error) => {
@@ -198,6 +203,8 @@ impl Tunnel {
 
     /// Lets the links finish, within bounds.
     async fn leave(mut self) -> Result<(), TunnelEnd> {
+        // No link comes any more that could go on with what is lost.
+        self.process.exchanges.close();
         let all = async { while self.retired.join_next().await.is_some() {} };
         // What is not done by then is cut when the set is dropped.
         let _ = timeout(LEAVE_MAX, all).await;

@@ -26,6 +26,7 @@ use super::streams::Streams;
 use super::uplink::{Published, Uplinks};
 use super::who::Who;
 use crate::forward::Agent;
+use crate::forward::exchanges::Exchanges;
 use crate::forward::target::Description;
 
 mod leaving;
@@ -48,6 +49,8 @@ pub(crate) struct Process {
     pub(crate) heartbeat_interval: Option<Duration>,
     /// Where the agent's own calls go.
     pub(crate) uplinks: Uplinks,
+    /// The relay's exchanges with the agent, whichever link carries them.
+    pub(crate) exchanges: Arc<Exchanges>,
 }
 
 /// A link that takes exchanges.
@@ -143,11 +146,12 @@ impl Session {
         };
         let first::Opened { connection, socket, endpoint, reader, writer } = opened;
         let flow = LinkFlow::default();
-        let agent = Arc::clone(&process.agent);
+        let (agent, exchanges) = (Arc::clone(&process.agent), Arc::clone(&process.exchanges));
+        exchanges.welcomed_by(welcome.instance);
         let uplink = process.uplinks.over(connection.clone(), flow.clone());
         let session = Self {
             uplink: process.uplinks.publish(uplink),
-            streams: Streams::accept(connection.clone(), flow.clone(), agent),
+            streams: Streams::accept(connection.clone(), flow.clone(), exchanges, agent),
             ticks: Ticks::new(&welcome, process.heartbeat_interval),
             vigil: Vigil::new(std::time::Instant::now()),
             route: Route::to(connection.remote_address()),
@@ -210,6 +214,7 @@ impl Session {
         match self.connection.close_reason() {
             Some(reason) => LinkError::of_loss(&reason),
             None => {
+                self.streams.give_up();
                 close(&self.connection, CloseCode::Protocol);
                 error
             }
@@ -240,11 +245,13 @@ impl Session {
                     .flow
                     .acknowledge(&acks)
                     .map_err(|error| LinkError::Malformed(error.to_string()))?,
-                // Nothing is kept for exchanges that are over.
-                ControlEvent::Done(_) => {}
+                ControlEvent::Done(counters) => self.process.exchanges.done(&counters),
             },
             Event::AcksDue => self.send_acks().await?,
-            Event::Ping => self.ping().await?,
+            Event::Ping => {
+                self.process.exchanges.age(std::time::Instant::now());
+                self.ping().await?;
+            }
             Event::Vigil => self.look().await?,
             Event::Heartbeat | Event::AgentChanged => self.report().await?,
             Event::Renewal => self.renew_if_due().await?,

@@ -7,6 +7,7 @@
     reason = "a test fails by a panic; helpers are test code too"
 )]
 
+mod further;
 mod platform;
 mod tiny_agent;
 mod tiny_relay;
@@ -19,7 +20,7 @@ use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, Method};
 use shared::codes::{AbortCode, CloseCode, Delivery, StreamCode};
 use shared::control::ToConnector;
-use shared::ids::{ExchangeId, InstanceId};
+use shared::ids::InstanceId;
 use shared::wire::{Frame, Target};
 use tiny_agent::TinyAgent;
 use tiny_relay::{Link, TinyRelay, head};
@@ -160,7 +161,7 @@ async fn an_agent_that_keeps_its_connection_gets_the_next_request_on_it() {
 #[tokio::test]
 async fn a_cut_upload_never_looks_whole_to_the_agent() {
     let (_relay, mut agent, _connector, link) = linked().await;
-    for chunked in [true, false] {
+    for (counter, chunked) in [(1, true), (2, false)] {
         let mut fields = HeaderMap::new();
         if !chunked {
             fields.insert(CONTENT_LENGTH, 5.into());
@@ -168,7 +169,7 @@ async fn a_cut_upload_never_looks_whole_to_the_agent() {
         let mut exchange = link.open().await;
         exchange
             .send(&[
-                head(1, Target::Endpoint, Method::POST, fields),
+                head(counter, Target::Endpoint, Method::POST, fields),
                 Frame::Data(Bytes::from_static(b"hello")),
             ])
             .await;
@@ -199,16 +200,16 @@ async fn a_caller_that_leaves_closes_the_agents_connection() {
 async fn what_is_not_let_through_or_not_there_is_refused_in_words() {
     let (_relay, agent, _connector, link) = linked().await;
     let end = || Frame::End { total: 0, trailers: HeaderMap::new() };
-    let get = |target| head(1, target, Method::GET, HeaderMap::new());
+    let get = |counter, target| head(counter, target, Method::GET, HeaderMap::new());
     let mut exchange = link.open().await;
-    exchange.send(&[get(Target::Raw("/admin".into())), end()]).await;
+    exchange.send(&[get(1, Target::Raw("/admin".into())), end()]).await;
     let denied = exchange.abort().await;
     assert_eq!((denied.code, denied.delivery), (AbortCode::PathDenied, Delivery::NotSent));
 
     let name = agent.address.to_string();
     drop(agent);
     let mut exchange = link.open().await;
-    exchange.send(&[get(Target::Endpoint), end()]).await;
+    exchange.send(&[get(2, Target::Endpoint), end()]).await;
     let refused = exchange.abort().await;
     assert_eq!((refused.code, refused.delivery), (AbortCode::UpstreamRefused, Delivery::NotSent));
     assert!(refused.message.contains(&name), "{}", refused.message);
@@ -217,10 +218,11 @@ async fn what_is_not_let_through_or_not_there_is_refused_in_words() {
 #[tokio::test]
 async fn a_broken_or_unreadable_answer_is_told_as_such() {
     let (_relay, mut agent, _connector, link) = linked().await;
-    for (answer, code, delivery, before) in [
-        ("", AbortCode::UpstreamReset, Delivery::Maybe, 0),
-        ("SSH-2.0-OpenSSH\r\n\r\n", AbortCode::UpstreamProtocol, Delivery::Maybe, 0),
+    for (counter, answer, code, delivery, before) in [
+        (1, "", AbortCode::UpstreamReset, Delivery::Maybe, 0),
+        (2, "SSH-2.0-OpenSSH\r\n\r\n", AbortCode::UpstreamProtocol, Delivery::Maybe, 0),
         (
+            3,
             "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut",
             AbortCode::UpstreamReset,
             Delivery::Delivered,
@@ -228,7 +230,7 @@ async fn a_broken_or_unreadable_answer_is_told_as_such() {
         ),
     ] {
         let mut exchange = link.open().await;
-        let get = head(1, Target::Endpoint, Method::GET, HeaderMap::new());
+        let get = head(counter, Target::Endpoint, Method::GET, HeaderMap::new());
         exchange.send(&[get, Frame::End { total: 0, trailers: HeaderMap::new() }]).await;
         let mut call = agent.call().await;
         call.read_until("\r\n\r\n").await;
@@ -322,16 +324,6 @@ async fn a_request_that_comes_as_its_link_retires_is_served() {
         assert!(matches!(exchange.frames().await.last(), Some(Frame::End { total: 0, .. })));
         assert_eq!(link.closed().await, Some(CloseCode::Done));
     }
-}
-
-#[tokio::test]
-async fn an_exchange_of_an_earlier_process_may_have_been_delivered() {
-    let (_relay, _agent, _connector, link) = linked().await;
-    let mut exchange = link.open().await;
-    let of_before = ExchangeId { instance: InstanceId(1), counter: 3 };
-    exchange.send(&[Frame::Continue { exchange: of_before, response_offset: 0 }]).await;
-    let unknown = exchange.abort().await;
-    assert_eq!((unknown.code, unknown.delivery), (AbortCode::UnknownExchange, Delivery::Maybe));
 }
 
 #[tokio::test]

@@ -78,6 +78,12 @@ impl Call {
         self.read.clone()
     }
 
+    /// Whether the connector has closed it by now.
+    pub(crate) async fn has_ended(&mut self) -> bool {
+        let soon = timeout(Duration::from_millis(50), self.stream.read(&mut [0; 64])).await;
+        matches!(soon, Ok(Ok(0) | Err(_)))
+    }
+
     pub(crate) async fn write(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }

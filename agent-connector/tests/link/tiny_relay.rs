@@ -9,14 +9,19 @@ use certs::{Authority, CaFingerprint, JoinString, JoinToken, relay_tls};
 use data_encoding::BASE64URL_NOPAD;
 use http::{HeaderMap, Method};
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream, ServerConfig, VarInt};
+use quinn::{
+    Connection, ConnectionError, Endpoint, ReadError, ReadToEndError, RecvStream, SendStream,
+    ServerConfig, VarInt,
+};
 use shared::codes::{CloseCode, StreamCode};
 use shared::control::{ToConnector, ToRelay, Version, Welcome};
 use shared::control_stream::{ControlEvent, ControlReader, ControlWriter};
 use shared::ids::{ExchangeId, Generation, InstanceId, WorkspaceId};
 use shared::limits::{ALPN, FIRST_CREDIT};
 use shared::secret::Secret;
-use shared::wire::{Abort, Binding, Direction, Frame, MessageReader, RequestHead, Target};
+use shared::wire::{
+    Abort, Binding, Direction, Frame, FrameReader, MessageReader, RequestHead, Target,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -36,6 +41,7 @@ pub(crate) struct Link {
     tell: mpsc::UnboundedSender<ToConnector>,
     drained: watch::Receiver<Option<u64>>,
     held: watch::Sender<Option<Vec<u64>>>,
+    done: mpsc::UnboundedSender<Vec<u64>>,
     _control: JoinSet<()>,
 }
 
@@ -44,6 +50,7 @@ pub(crate) struct Exchange {
     send: SendStream,
     recv: RecvStream,
     reader: MessageReader,
+    bare: FrameReader,
     unread: Bytes,
 }
 
@@ -151,8 +158,9 @@ impl TinyRelay {
         let (drained, watched) = watch::channel(None);
         let held = watch::Sender::new(None);
         let mut control = JoinSet::new();
-        control.spawn(serve(reader, writer, told, drained, held.clone()));
-        Link { connection, tell, drained: watched, held, _control: control }
+        let (done, over) = mpsc::unbounded_channel();
+        control.spawn(serve(reader, writer, told, over, drained, held.clone()));
+        Link { connection, tell, drained: watched, held, done, _control: control }
     }
 
     async fn first_message(
@@ -174,6 +182,7 @@ async fn serve(
     mut reader: ControlReader<RecvStream>,
     mut writer: ControlWriter<SendStream>,
     mut told: mpsc::UnboundedReceiver<ToConnector>,
+    mut over: mpsc::UnboundedReceiver<Vec<u64>>,
     drained: watch::Sender<Option<u64>>,
     held: watch::Sender<Option<Vec<u64>>>,
 ) {
@@ -197,6 +206,14 @@ async fn serve(
                 Err(_) => return,
             },
             Some(message) = told.recv() => message,
+            Some(counters) = over.recv() => {
+                let mut done = BytesMut::new();
+                Frame::Done(counters).put(&mut done);
+                if writer.send_frames(&done).await.is_err() {
+                    return;
+                }
+                continue;
+            }
         };
         if writer.send(&answer).await.is_err() {
             return;
@@ -208,7 +225,7 @@ impl Link {
     pub(crate) async fn open(&self) -> Exchange {
         let (send, recv) = self.connection.open_bi().await.unwrap();
         let reader = MessageReader::new(Direction::Response, FIRST_CREDIT);
-        Exchange { send, recv, reader, unread: Bytes::new() }
+        Exchange { send, recv, reader, bare: FrameReader::default(), unread: Bytes::new() }
     }
 
     /// The next call of the agent.
@@ -216,11 +233,29 @@ impl Link {
         let accepted = timeout(PATIENCE, self.connection.accept_bi()).await;
         let (send, recv) = accepted.expect("a call comes in time").unwrap();
         let reader = MessageReader::new(Direction::Request, 0);
-        Exchange { send, recv, reader, unread: Bytes::new() }
+        Exchange { send, recv, reader, bare: FrameReader::default(), unread: Bytes::new() }
+    }
+
+    /// Says DONE.
+    pub(crate) fn done(&self, counters: &[u64]) {
+        self.done.send(counters.to_vec()).unwrap();
     }
 
     pub(crate) fn tell(&self, message: ToConnector) {
         self.tell.send(message).unwrap();
+    }
+
+    /// A stream whose first frame is CONTINUE.
+    pub(crate) async fn go_on(
+        &self,
+        exchange: ExchangeId,
+        has_head: bool,
+        response_offset: u64,
+    ) -> Exchange {
+        let mut further = self.open().await;
+        further.reader.go_on();
+        further.send(&[Frame::Continue { exchange, has_head, response_offset }]).await;
+        further
     }
 
     pub(crate) fn close(&self, code: CloseCode) {
@@ -298,6 +333,15 @@ impl Exchange {
         }
     }
 
+    /// The same exchange on another stream: what came of it is known.
+    pub(crate) async fn go_on(&mut self, link: &Link, name: ExchangeId) -> Frame {
+        let (has_head, received) = (self.reader.has_head(), self.reader.received());
+        let further = link.go_on(name, has_head, received).await;
+        (self.send, self.recv, self.unread) = (further.send, further.recv, further.unread);
+        self.reader.go_on();
+        self.frame().await.unwrap()
+    }
+
     /// The head of a call.
     pub(crate) async fn head(&mut self) -> Box<RequestHead> {
         match self.frame().await {
@@ -310,6 +354,27 @@ impl Exchange {
     pub(crate) async fn stopped(&self) -> Option<u64> {
         let stopped = timeout(PATIENCE, self.send.stopped()).await.expect("it is stopped in time");
         stopped.unwrap().map(VarInt::into_inner)
+    }
+
+    /// The next frame, in whatever order; `None` at the end.
+    pub(crate) async fn bare_frame(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.bare.next(&mut self.unread).unwrap() {
+                return Some(frame);
+            }
+            let read = timeout(PATIENCE, self.recv.read_chunk(65_536, true)).await;
+            self.unread = read.expect("the answer goes on in time").unwrap()?.bytes;
+        }
+    }
+
+    /// With which code the connector resets the stream.
+    pub(crate) async fn reset_by(&mut self) -> Option<StreamCode> {
+        match timeout(PATIENCE, self.recv.read_to_end(65_536)).await.expect("an end in time") {
+            Err(ReadToEndError::Read(ReadError::Reset(code))) => {
+                StreamCode::from_number(code.into_inner())
+            }
+            _ => None,
+        }
     }
 
     /// The whole answer.

@@ -165,6 +165,16 @@ pub trait AnswerSource {
 
     /// Scheme, host and port of each of the agent's servers, as a card of its may name them.
     fn origins(&self) -> Vec<String>;
+
+    /// Whether it waits for a link to go on over: that silence is not the agent's.
+    fn is_paused(&self) -> bool {
+        false
+    }
+
+    /// How often it went on over another link.
+    fn continued(&self) -> u32 {
+        0
+    }
 }
 
 impl AnswerSource for Answer {
@@ -182,6 +192,14 @@ impl AnswerSource for Answer {
 
     fn origins(&self) -> Vec<String> {
         self.link().announced().origins()
+    }
+
+    fn is_paused(&self) -> bool {
+        Self::is_paused(self)
+    }
+
+    fn continued(&self) -> u32 {
+        Self::continued(self)
     }
 }
 
@@ -207,6 +225,7 @@ pub struct Streamed<S: AnswerSource = Answer> {
 
 impl<S: AnswerSource> Drop for Streamed<S> {
     fn drop(&mut self) {
+        self.record.continued(self.answer.continued());
         if self.state == State::Running && self.is_whole() {
             // The caller has all that was announced; only the end is not here yet.
             self.record.complete();
@@ -330,8 +349,14 @@ impl<S: AnswerSource> Streamed<S> {
         }
         let frame = match self.answer.poll_frame(cx) {
             Poll::Ready(frame) => frame,
-            Poll::Pending if self.poll_idle(cx).is_ready() => return self.cut(),
+            Poll::Pending if !self.answer.is_paused() && self.poll_idle(cx).is_ready() => {
+                return self.cut();
+            }
             Poll::Pending => {
+                if self.answer.is_paused() {
+                    // The agent's time begins anew once it can be heard again.
+                    self.idle = None;
+                }
                 let Some(events) = &mut self.events else { return Poll::Pending };
                 return events.poll_comment(cx).map(|comment| Some(Ok(Frame::data(comment))));
             }

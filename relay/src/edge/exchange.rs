@@ -133,7 +133,9 @@ pub async fn run(
         };
         let Opened { first, upload, mut answer } = opened;
         let mut carrying = Carrying::begin(body, first, upload, record.shared_metrics());
-        let failure = match head(&mut answer, &mut carrying, &admitted).await {
+        let headed = head(&mut answer, &mut carrying, &admitted).await;
+        record.continued(answer.continued());
+        let failure = match headed {
             Ok(ResponseHead { status, mut fields }) => {
                 record.answered(status.as_u16());
                 toward_caller(&mut fields, &record.request_id);

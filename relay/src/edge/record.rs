@@ -34,6 +34,8 @@ pub struct Record {
     pub status: u16,
     /// Bytes of the answer's body that went to the caller.
     pub answer_bytes: u64,
+    /// How often it went on over another link.
+    continued: u32,
     /// The relay's code, if it refused.
     code: Option<&'static str>,
     outcome: Outcome,
@@ -85,6 +87,7 @@ impl Record {
             delivery: Delivery::NotSent,
             status: 499,
             answer_bytes: 0,
+            continued: 0,
             code: None,
             outcome: Outcome::CallerLeft,
             started: Instant::now(),
@@ -104,6 +107,12 @@ impl Record {
         self.status = status;
         self.delivery = Delivery::Delivered;
         self.metrics.answer_head(self.started.elapsed());
+    }
+
+    /// It went on over another link so often, all in all.
+    pub fn continued(&mut self, times: u32) {
+        self.metrics.exchanges_continued.inc_by(u64::from(times.saturating_sub(self.continued)));
+        self.continued = times;
     }
 
     /// The answer is complete.
@@ -201,6 +210,7 @@ impl Record {
             ("status", Value::Number(self.status.into())),
             ("code", self.code.into()),
             ("delivery", Value::Word(self.delivery.name())),
+            ("continued", Value::Number(self.continued.into())),
             ("outcome", Value::Word(self.outcome.name())),
             ("bytes", Value::Number(self.answer_bytes)),
             ("events", events.into()),

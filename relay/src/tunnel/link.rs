@@ -1,7 +1,7 @@
 //! One live tunnel connection, as the rest of the relay sees it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,9 @@ use shared::exposure::Exposure;
 use shared::flow::LinkFlow;
 use shared::ids::{ExchangeId, Generation, InstanceId, WorkspaceId};
 use tokio::sync::mpsc;
-use transport::Connection;
+use transport::{Connection, ConnectionEnd};
 
+use super::live::LiveLinks;
 use crate::health::is_degraded;
 use crate::registry::CredentialId;
 use crate::shard::Home;
@@ -64,6 +65,10 @@ pub struct Link {
     pub(super) flow: LinkFlow,
     pub(super) in_flight: AtomicUsize,
     pub(super) event_streams: AtomicUsize,
+    /// Where the link that follows is found.
+    pub(super) live: LiveLinks,
+    /// Its path went silent, and a newer link of the same connector process takes its place.
+    went_silent: AtomicBool,
     relay: InstanceId,
     exchanges: Arc<AtomicU64>,
     /// The counter of the last exchange that the connector took; all of them unless it drains.
@@ -99,6 +104,8 @@ pub struct Founding {
     pub attempt: u64,
     /// See [`Link::home`].
     pub home: Home,
+    /// Every live link of the relay.
+    pub live: LiveLinks,
     /// The relay process.
     pub relay: InstanceId,
     /// Counts the exchanges of the relay process.
@@ -127,6 +134,8 @@ impl Link {
             flow: LinkFlow::default(),
             in_flight: AtomicUsize::new(0),
             event_streams: AtomicUsize::new(0),
+            live: founding.live,
+            went_silent: AtomicBool::new(false),
             relay: founding.relay,
             exchanges: founding.exchanges,
             last_exchange: AtomicU64::new(u64::MAX),
@@ -203,6 +212,25 @@ impl Link {
     /// Ends the link and every stream on it, at once.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.connection.close(code, reason);
+    }
+
+    /// Ends the link: its path is silent, and a newer one of the same connector process takes its place.
+    pub(super) fn close_silent(&self) {
+        self.went_silent.store(true, Ordering::Relaxed);
+        self.close(
+            CloseCode::Timeout,
+            "the path of the link is silent; a newer one takes its place",
+        );
+    }
+
+    /// Whether what it carried may go on over another link: it was lost, and not closed for a reason.
+    /// `None`: it has not ended, as far as is known.
+    pub(super) fn leaves_exchanges(&self) -> Option<bool> {
+        self.connection.close_reason().map(|end| match end {
+            ConnectionEnd::Lost(_) => true,
+            ConnectionEnd::Ours => self.went_silent.load(Ordering::Relaxed),
+            ConnectionEnd::Closed { .. } => false,
+        })
     }
 
     /// Whether the link has ended.

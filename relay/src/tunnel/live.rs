@@ -1,6 +1,7 @@
 //! The live links: for each workspace the one link that takes new exchanges, and the older ones
 //! that still finish theirs.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use dashmap::DashMap;
 use shared::codes::CloseCode;
 use shared::control::ToConnector;
 use shared::ids::{Generation, WorkspaceId};
+use tokio::sync::Notify;
 
 use super::admission::{Succession, succession};
 use super::link::Link;
@@ -19,9 +21,16 @@ use crate::registry::CredentialId;
 const DRAINING_MAX: usize = 8;
 
 /// Every live link of the relay, whichever shard owns it. Clones are handles to the same map.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct LiveLinks {
     inner: Arc<Inner>,
+}
+
+impl fmt::Debug for LiveLinks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Each link knows this map.
+        f.debug_struct("LiveLinks").field("workspaces", &self.inner.seats.len()).finish()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +47,12 @@ struct Seat {
     draining: Vec<Arc<Link>>,
     /// When the newest ended.
     left: Instant,
+    /// Tells those who wait for a link that something changed.
+    changes: Arc<Notify>,
+    /// Counts the times at which every credential was revoked.
+    revocations: u64,
+    /// The credential that was revoked last by itself.
+    revoked: Option<CredentialId>,
 }
 
 /// How a workspace stands towards the tunnel.
@@ -80,6 +95,9 @@ impl LiveLinks {
             newest: None,
             draining: Vec::new(),
             left: Instant::now(),
+            changes: Arc::default(),
+            revocations: 0,
+            revoked: None,
         });
         // A closed link that nobody has cleared away yet has no rights left.
         let live = seat.newest.as_ref().filter(|live| !live.is_closed());
@@ -89,13 +107,45 @@ impl LiveLinks {
             return None;
         }
         let old = seat.newest.replace(Arc::clone(link));
+        seat.changes.notify_waiters();
         if let Some(old) = &old {
             seat.draining.push(Arc::clone(old));
             if seat.draining.len() > DRAINING_MAX {
                 seat.draining.remove(0).close(CloseCode::Replaced, "too many links came after it");
             }
         }
+        if verdict != Succession::Replace
+            && let Some(old) = &old
+        {
+            // If nobody answers, its path is gone, and what it carries goes on over the newer one.
+            old.tell(ToConnector::Ping { seq: link.generation.0 });
+        }
         Some(old.filter(|_| verdict == Succession::Replace))
+    }
+
+    /// Waits for the link that goes on with what `lost` carried: the next one of the same connector process.
+    /// `None`: there will be none. Cancel safe.
+    pub(super) async fn next_after(&self, lost: &Link) -> Option<Arc<Link>> {
+        let before = self.inner.seats.get(&lost.workspace)?.revocations;
+        loop {
+            let changes = Arc::clone(&self.inner.seats.get(&lost.workspace)?.changes);
+            let changed = changes.notified();
+            {
+                let seat = self.inner.seats.get(&lost.workspace)?;
+                if seat.revocations != before
+                    || (lost.token.is_some() && seat.revoked == lost.token)
+                {
+                    return None;
+                }
+                let other = |link: &&Arc<Link>| link.generation != lost.generation;
+                match seat.newest.as_ref().filter(other) {
+                    Some(link) if link.instance != lost.instance => return None,
+                    Some(link) if !link.is_closed() => return Some(Arc::clone(link)),
+                    _ => {}
+                }
+            }
+            changed.await;
+        }
     }
 
     /// How a workspace stands now.
@@ -122,7 +172,7 @@ impl LiveLinks {
 
     /// Ends every link of a workspace whose credential is no longer good, at once.
     pub fn revoke(&self, workspace: &WorkspaceId, message: &str) {
-        let links = self.inner.seats.get(workspace).map(|seat| seat.links()).unwrap_or_default();
+        let links = self.revoked(workspace, |seat| seat.revocations += 1);
         for link in links {
             link.revoke(message);
         }
@@ -135,15 +185,25 @@ impl LiveLinks {
         credential: CredentialId,
         message: &str,
     ) {
-        let links = self.inner.seats.get(workspace).map(|seat| seat.links()).unwrap_or_default();
+        let links = self.revoked(workspace, |seat| seat.revoked = Some(credential));
         for link in links.iter().filter(|link| link.token == Some(credential)) {
             link.revoke(message);
         }
     }
 
+    /// Notes a revocation, which whoever waits for a link hears of, and answers the links.
+    fn revoked(&self, workspace: &WorkspaceId, note: impl FnOnce(&mut Seat)) -> Vec<Arc<Link>> {
+        let Some(mut seat) = self.inner.seats.get_mut(workspace) else { return Vec::new() };
+        note(&mut seat);
+        seat.changes.notify_waiters();
+        seat.links()
+    }
+
     /// Forgets a removed workspace.
     pub fn forget(&self, workspace: &WorkspaceId) {
-        self.inner.seats.remove(workspace);
+        if let Some((_, seat)) = self.inner.seats.remove(workspace) {
+            seat.changes.notify_waiters();
+        }
     }
 }
 

@@ -119,6 +119,7 @@ impl Wire {
             instance: InstanceId(instance),
             attempt: 1,
             home: Home::here(0),
+            live: live.clone(),
             relay: InstanceId(0),
             exchanges: Arc::new(AtomicU64::new(0)),
             control: mpsc::channel(1).0,

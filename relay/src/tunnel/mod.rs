@@ -4,12 +4,15 @@
 //! [`Upload`] and an [`Answer`]; no transport shows.
 
 pub mod admission;
+pub mod answer;
 pub mod bootstrap;
 pub mod connection_ids;
 pub mod door;
 pub mod endpoint;
 pub mod enrolment;
 pub mod exchange;
+mod further;
+mod line;
 pub mod link;
 pub mod listener;
 pub mod live;
@@ -21,7 +24,10 @@ pub mod proof;
 pub mod session;
 mod silence;
 pub mod steering;
+pub mod upload;
 
-pub use exchange::{Answer, AnswerCut, OpenError, Upload, UploadEnd};
+pub use answer::{Answer, AnswerCut};
+pub use exchange::OpenError;
 pub use link::{Announced, Link};
 pub use live::{LiveLinks, Presence};
+pub use upload::{Upload, UploadEnd};

@@ -18,7 +18,7 @@ use super::link::{Announced, Founding, Link};
 use super::listener::{Admitted, Tunnel};
 use super::outbound::{Calls, Speaker};
 use super::proof::Proof;
-use super::silence::Silence;
+use super::silence::{Gone, Silence};
 use crate::clock::unix_ms;
 use crate::registry::{Actor, Lookup, NewEvent};
 use crate::shard::Home;
@@ -38,6 +38,7 @@ pub async fn run(connection: Connection, admitted: Admitted, tunnel: Arc<Tunnel>
         instance: hello.instance,
         attempt: hello.attempt,
         home,
+        live: tunnel.live.clone(),
         relay: tunnel.instance,
         exchanges: Arc::clone(&tunnel.exchanges),
         control,
@@ -149,13 +150,17 @@ async fn serve(
                 Err(error) => return error,
             },
             Some(message) = outbox.recv() => {
-                if matches!(message, ToConnector::Replaced { .. }) {
-                    silence.begin(&link.connection);
-                }
+                silence.heard_by(&message, &link.connection);
                 Some(message)
             }
-            () = silence.lasted(&link.connection) => {
-                link.close(CloseCode::Replaced, "nobody serves the replaced link any more");
+            gone = silence.lasted(&link.connection) => {
+                match gone {
+                    Gone::Connector => {
+                        let why = "nobody serves the replaced link any more";
+                        link.close(CloseCode::Replaced, why);
+                    }
+                    Gone::Path => link.close_silent(),
+                }
                 return ControlStreamError::Ended;
             }
             () = std::future::poll_fn(|cx| link.flow.poll_due(cx, &mut frames)) => None,

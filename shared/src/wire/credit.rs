@@ -28,6 +28,11 @@ impl SendCredit {
         self.sent
     }
 
+    /// Bytes that the other end acknowledged.
+    pub const fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
     /// Notes that `bytes` were sent.
     pub fn spend(&mut self, bytes: u64) {
         self.sent = self.sent.saturating_add(bytes);
@@ -73,6 +78,13 @@ impl ReceiveCredit {
         self.window
     }
 
+    /// The ACK that says all of it anew: those of a link that was lost may be lost with it.
+    pub fn renew(&mut self, exchange: u64) -> Ack {
+        self.acknowledged = self.consumed;
+        self.limit = self.limit.max(self.consumed + self.window);
+        Ack { exchange, offset: self.consumed, limit: self.limit }
+    }
+
     /// Notes that `bytes` were handed on, and says which ACK to send, if one is due.
     ///
     /// The window doubles with each ACK up to [`CREDIT_MAX`], by at most `spare` bytes: what the
@@ -84,9 +96,7 @@ impl ReceiveCredit {
         }
         let growth = self.window.min(CREDIT_MAX.saturating_sub(self.window)).min(spare);
         self.window += growth;
-        self.acknowledged = self.consumed;
-        self.limit = self.limit.max(self.consumed + self.window);
-        Some(Ack { exchange, offset: self.consumed, limit: self.limit })
+        Some(self.renew(exchange))
     }
 }
 

@@ -67,6 +67,8 @@ kinds! {
     Reset = 0x09, "RESET", 8;
     /// Goes on with an exchange of an earlier link; relay to connector.
     Continue = 0x0a, "CONTINUE", 64;
+    /// The exchange that CONTINUE named goes on; connector to relay.
+    Continued = 0x0b, "CONTINUED", 16;
     /// One control message.
     Control = 0x20, "CONTROL", CONTROL_BYTES_MAX;
     /// Acknowledges bodies and grants credit.
@@ -122,8 +124,17 @@ pub enum Frame {
     Continue {
         /// The exchange that goes on.
         exchange: ExchangeId,
-        /// Bytes of the answer that the relay has: the connector goes on from here.
+        /// Whether the relay has the head of the answer.
+        has_head: bool,
+        /// Bytes of the answer's body that the relay has: the connector goes on from here.
         response_offset: u64,
+    },
+    /// See [`FrameKind::Continued`].
+    Continued {
+        /// Whether no more of the request is wanted: its end has come, or the rest is not needed.
+        request_over: bool,
+        /// Bytes of the request's body that the connector has: the relay goes on from here.
+        request_offset: u64,
     },
     /// See [`FrameKind::Control`]: the JSON text of one message.
     Control(Bytes),
@@ -137,6 +148,11 @@ pub enum Frame {
 fn stream_code(input: &mut Bytes) -> Option<StreamCode> {
     varint::take(input)
         .map(|number| StreamCode::from_number(number).unwrap_or(StreamCode::Cancelled))
+}
+
+/// Bit 0 of a byte of flags; the others are for later versions.
+fn flag(input: &mut Bytes) -> Option<bool> {
+    input.try_get_u8().ok().map(|flags| flags & 1 == 1)
 }
 
 impl Frame {
@@ -153,6 +169,7 @@ impl Frame {
             Self::Stop(_) => FrameKind::Stop,
             Self::Reset(_) => FrameKind::Reset,
             Self::Continue { .. } => FrameKind::Continue,
+            Self::Continued { .. } => FrameKind::Continued,
             Self::Control(_) => FrameKind::Control,
             Self::Acks(_) => FrameKind::Acks,
             Self::Done(_) => FrameKind::Done,
@@ -195,10 +212,15 @@ impl Frame {
                 out.put_slice(abort.message.get(..end).unwrap_or_default().as_bytes());
             }
             Self::Stop(code) | Self::Reset(code) => varint::put(out, u64::from(code.number())),
-            Self::Continue { exchange, response_offset } => {
+            Self::Continue { exchange, has_head, response_offset } => {
                 out.put_u64(exchange.instance.0);
                 varint::put(out, exchange.counter);
+                out.put_u8(u8::from(*has_head));
                 varint::put(out, *response_offset);
+            }
+            Self::Continued { request_over, request_offset } => {
+                out.put_u8(u8::from(*request_over));
+                varint::put(out, *request_offset);
             }
             Self::Acks(list) => acks::put_acks(out, list),
             Self::Done(list) => acks::put_done(out, list),
@@ -256,7 +278,12 @@ impl Frame {
                     instance: InstanceId(input.try_get_u64().map_err(|_| malformed("instance"))?),
                     counter: varint::take(&mut input).ok_or(malformed("exchange"))?,
                 },
+                has_head: flag(&mut input).ok_or(malformed("flags"))?,
                 response_offset: varint::take(&mut input).ok_or(malformed("offset"))?,
+            },
+            FrameKind::Continued => Self::Continued {
+                request_over: flag(&mut input).ok_or(malformed("flags"))?,
+                request_offset: varint::take(&mut input).ok_or(malformed("offset"))?,
             },
         };
         if input.has_remaining() { Err(malformed("bytes after its end")) } else { Ok(frame) }

@@ -32,6 +32,10 @@ pub struct MessageReader {
 enum Phase {
     Head,
     Body,
+    /// Before CONTINUED, on a stream that goes on with an answer; whether its head has come.
+    Continued {
+        has_head: bool,
+    },
     /// After a head that announced no body: only END is left.
     NoBody,
     /// After END, ABORT or RESET.
@@ -54,6 +58,26 @@ impl MessageReader {
     /// Whether END, ABORT or RESET has come.
     pub fn is_over(&self) -> bool {
         self.phase == Phase::Over
+    }
+
+    /// Bytes of the body that have come.
+    pub const fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether the head has come.
+    pub const fn has_head(&self) -> bool {
+        !matches!(self.phase, Phase::Head | Phase::Continued { has_head: false })
+    }
+
+    /// Goes on with the same message on another stream. What had come of a frame other than DATA is
+    /// forgotten. An answer's next frame is CONTINUED; of a request, what follows CONTINUE.
+    pub fn go_on(&mut self) {
+        self.frames = FrameReader::default();
+        self.asides = 0;
+        if self.direction == Direction::Response && !self.is_over() {
+            self.phase = Phase::Continued { has_head: self.has_head() };
+        }
     }
 
     /// Takes from `input` and answers the next frame, or `None` when `input` is used up.
@@ -79,8 +103,10 @@ impl MessageReader {
         match (self.phase, frame) {
             // STOP concerns the other direction, so it may come at any time.
             (_, Frame::Stop(_)) => {}
-            (Phase::Head | Phase::Body | Phase::NoBody, Frame::Abort(_) | Frame::Reset(_)) => {
-                self.phase = Phase::Over;
+            (Phase::Over, frame) => return Err(unexpected(frame.kind())),
+            (_, Frame::Abort(_) | Frame::Reset(_)) => self.phase = Phase::Over,
+            (Phase::Continued { has_head }, Frame::Continued { .. }) => {
+                self.phase = if has_head { Phase::Body } else { Phase::Head };
             }
             (Phase::Head, Frame::RequestHead(head)) if !response => {
                 self.limit = head.request_credit;
@@ -116,11 +142,11 @@ const fn unexpected(kind: FrameKind) -> WireError {
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
-    use http::{HeaderMap, Method};
+    use http::{HeaderMap, Method, StatusCode};
 
     use super::*;
     use crate::ids::{ExchangeId, InstanceId};
-    use crate::wire::{Binding, RequestHead, Target};
+    use crate::wire::{Binding, RequestHead, ResponseHead, Target};
 
     #[test]
     fn a_request_that_announces_no_body_has_none() {
@@ -152,6 +178,51 @@ mod tests {
             assert!(reader.next(&mut bytes).unwrap().is_some());
             assert_eq!(reader.next(&mut bytes).map(|_| ()), verdict);
         }
+    }
+
+    fn encoded(frames: &[Frame]) -> Bytes {
+        let mut bytes = BytesMut::new();
+        frames.iter().for_each(|frame| frame.put(&mut bytes));
+        bytes.freeze()
+    }
+
+    #[test]
+    fn an_answer_goes_on_where_it_stood_behind_continued_alone() {
+        let head = || {
+            let fields = HeaderMap::new();
+            Frame::ResponseHead(Box::new(ResponseHead { status: StatusCode::OK, fields }))
+        };
+        let continued = || Frame::Continued { request_over: true, request_offset: 0 };
+        let data = |bytes| Frame::Data(Bytes::from_static(bytes));
+        let end = || Frame::End { total: 5, trailers: HeaderMap::new() };
+        for (first, second) in [
+            (
+                vec![Frame::Accepted],
+                vec![continued(), Frame::Accepted, head(), data(b"abcde"), end()],
+            ),
+            (vec![head()], vec![continued(), data(b"abcde"), end()]),
+            (vec![head(), data(b"abc")], vec![continued(), data(b"de"), end()]),
+        ] {
+            let mut reader = MessageReader::new(Direction::Response, 100);
+            let mut cut = BytesMut::from(&encoded(&first)[..]);
+            // The beginning of a frame whose rest never came.
+            cut.extend_from_slice(&[0x04, 9, 1]);
+            let mut cut = cut.freeze();
+            while reader.next(&mut cut).unwrap().is_some() {}
+            reader.go_on();
+            let mut rest = encoded(&second);
+            while reader.next(&mut rest).unwrap().is_some() {}
+            assert_eq!((reader.is_over(), reader.received()), (true, 5), "{first:?}");
+        }
+        for early in [head(), data(b"x"), end(), Frame::Accepted] {
+            let mut reader = MessageReader::new(Direction::Response, 100);
+            reader.go_on();
+            let refused = Err(WireError::Unexpected(early.kind()));
+            assert_eq!(reader.next(&mut encoded(&[early])).map(|_| ()), refused);
+        }
+        let mut fresh = MessageReader::new(Direction::Response, 100);
+        let refused = Err(WireError::Unexpected(FrameKind::Continued));
+        assert_eq!(fresh.next(&mut encoded(&[continued()])), refused, "nobody asked for it");
     }
 
     #[test]

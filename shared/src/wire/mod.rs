@@ -9,6 +9,7 @@ pub mod head;
 pub mod joined;
 pub mod message;
 pub mod reader;
+pub mod sent;
 pub mod varint;
 
 pub use acks::Ack;
@@ -19,6 +20,7 @@ pub use head::{Binding, RequestHead, ResponseHead, Target};
 pub use joined::Joined;
 pub use message::{Direction, MessageReader};
 pub use reader::FrameReader;
+pub use sent::SentFrames;
 
 /// Why bytes are not the frames of this protocol, or not in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -67,7 +67,8 @@ fn frame_headers(seeds: &mut Seeds) {
         frame(0x07, [2, 0, b'n', b'o']),
         frame(0x08, [1]),
         frame(0x09, [1]),
-        frame(0x0a, [vec![0; 8], number(7), number(70_000)].concat()),
+        frame(0x0a, [vec![0; 8], number(7), vec![1], number(70_000)].concat()),
+        frame(0x0b, [vec![1], number(70_000)].concat()),
         frame(0x20, r#"{"kind":"ping","seq":1}"#),
         frame(0x21, [1, 2, 3]),
         frame(0x22, [1, 2, 3]),
@@ -228,7 +229,7 @@ fn messages(seeds: &mut Seeds) {
     let reset = || put(&Frame::Reset(StreamCode::Cancelled));
     let accepted = || put(&Frame::Accepted);
     let interim = || frame(0x05, [0, 103, 0]);
-    let go_on = || frame(0x0a, [0, 0, 0, 0, 0, 0, 0, 1, 1, 0]);
+    let go_on = || frame(0x0a, [0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0]);
 
     for (name, grant, stream) in [
         ("taken-body", 0, vec![request(1), data(4), data(6), end(10)]),
@@ -290,6 +291,7 @@ fn messages(seeds: &mut Seeds) {
         ("refused-an-accepted-too-many", 0, flood(accepted(), ASIDES_MAX + 1, &[abort()])),
         ("refused-head-of-a-request", 0, vec![request(1)]),
         ("refused-continue", 0, vec![go_on()]),
+        ("refused-continued-that-nobody-asked-for", 0, vec![frame(0x0b, [0, 0])]),
         ("refused-two-heads", 0, vec![answer(), answer()]),
         ("refused-data-before-the-head", 0, vec![accepted(), data(1)]),
         ("refused-beyond-the-first-credit", 0, vec![answer(), data(101)]),

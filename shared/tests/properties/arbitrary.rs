@@ -112,8 +112,12 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
         abort,
         stream_code().prop_map(Frame::Stop),
         stream_code().prop_map(Frame::Reset),
-        (exchange(), number())
-            .prop_map(|(exchange, response_offset)| Frame::Continue { exchange, response_offset }),
+        (exchange(), any::<bool>(), number()).prop_map(|(exchange, has_head, response_offset)| {
+            Frame::Continue { exchange, has_head, response_offset }
+        }),
+        (any::<bool>(), number()).prop_map(|(request_over, request_offset)| {
+            Frame::Continued { request_over, request_offset }
+        }),
         bytes(30_000).prop_map(Frame::Control),
         vec(ack, 0..100).prop_map(Frame::Acks),
         vec(number(), 0..100).prop_map(Frame::Done),

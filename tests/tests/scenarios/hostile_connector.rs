@@ -82,6 +82,7 @@ async fn an_answer_that_breaks_the_protocol_is_a_typed_refusal() {
                     instance: shared::ids::InstanceId(1),
                     counter: 1,
                 },
+                has_head: false,
                 response_offset: 0,
             }]),
         ),

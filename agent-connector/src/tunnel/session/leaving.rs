@@ -28,6 +28,7 @@ impl Session {
             Ok(()) => self.finish_open(pin!(pending())).await,
             Err(error) => {
                 self.end(error);
+                self.outlive().await;
             }
         }
     }
@@ -49,7 +50,7 @@ impl Session {
             };
             if let Err(error) = self.handle(event, &mut |_| {}).await {
                 self.end(error);
-                return;
+                return self.outlive().await;
             }
         }
         self.close_done().await;
@@ -67,6 +68,7 @@ impl Session {
             Ok(()) => self.finish_open(pin!(sleep(GRACE))).await,
             Err(error) => {
                 self.end(error);
+                self.outlive().await;
             }
         }
     }
@@ -97,5 +99,11 @@ impl Session {
     async fn close_done(mut self) {
         close(&self.connection, CloseCode::Done);
         self.socket.closed().await;
+        self.outlive().await;
+    }
+
+    /// Lets the exchanges that began on the link, which is over, end on the links that follow.
+    pub(crate) fn outlive(self) -> impl Future<Output = ()> + Send + use<> {
+        self.streams.outlive()
     }
 }

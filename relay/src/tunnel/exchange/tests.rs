@@ -3,8 +3,9 @@
 use quinn::{TransportConfig, VarInt};
 
 use super::*;
-use crate::tunnel::LiveLinks;
 use crate::tunnel::loopback::{Wire, head};
+use crate::tunnel::{LiveLinks, UploadEnd};
+use shared::codes::StreamCode;
 
 #[tokio::test]
 async fn a_link_takes_so_many_exchanges_and_only_half_of_them_event_streams() {

@@ -98,7 +98,7 @@ impl CallReply {
 
     /// Sends the rest and ends the answer.
     pub async fn end(&mut self, trailers: HeaderMap) -> Result<(), ReplyEnd> {
-        let total = self.credit.as_ref().map_or(0, BodySender::sent);
+        let total = self.credit.as_mut().map_or(0, BodySender::sent);
         Frame::End { total, trailers }.put(self.chunks.frames());
         self.flush().await?;
         self.finish();
@@ -134,12 +134,12 @@ impl CallReply {
 
     /// Takes credit. What was gathered is sent before anything is waited for.
     async fn spend(&mut self, wanted: usize) -> Result<usize, ReplyEnd> {
-        let credit = self.credit.as_ref().ok_or(ReplyEnd::Lost)?;
+        let credit = self.credit.as_mut().ok_or(ReplyEnd::Lost)?;
         if let Poll::Ready(now) = poll_fn(|cx| Poll::Ready(credit.poll_spend(cx, wanted))).await {
             return Ok(now);
         }
         self.flush().await?;
-        let credit = self.credit.as_ref().ok_or(ReplyEnd::Lost)?;
+        let credit = self.credit.as_mut().ok_or(ReplyEnd::Lost)?;
         match timeout(TAKE_TIMEOUT, credit.spend(wanted)).await {
             Ok(now) => Ok(now),
             Err(_) => Err(self.too_slow()),

@@ -159,7 +159,7 @@ async fn what_breaks_the_protocol_on_a_call_ends_that_call_only() {
     let begun = encode(&[Frame::RequestHead(Box::new(right.clone()))]);
     let behind = |frames: &[Frame]| [begun.clone(), encode(frames)].concat();
     let exchange = right.exchange;
-    let late = Frame::Continue { exchange, response_offset: 0 };
+    let late = Frame::Continue { exchange, has_head: false, response_offset: 0 };
     let flood = data(&"x".repeat(FIRST_CREDIT as usize + 1));
     for (what, bytes) in [
         ("nothing at all", vec![]),
