@@ -32,7 +32,7 @@ impl Bridge {
                 self.count_call("heartbeat", None);
                 track.note("heartbeat", "200".to_owned());
                 track.accept();
-                (track.heard, track.trouble) = (Some(now), None);
+                track.heard = Some(now);
                 track.card_now = Some(card);
                 // Before the first registration of this process nobody knows what was registered.
                 track.card.get_or_insert(card);

@@ -8,6 +8,7 @@ use shared::ids::WorkspaceId;
 
 use super::Bridge;
 use super::steps::name_of;
+use super::track::Track;
 use crate::clock::unix_ms;
 
 impl Bridge {
@@ -23,11 +24,15 @@ impl Bridge {
         let track = board.tracks.get(id);
         let beat = board.beats.next(id, now);
         let step = track.and_then(|track| Some((track.wants?, track.not_before)));
-        let next = match (beat, step) {
-            (Some((at, _)), Some((_, not_before))) if at < not_before => Some(("heartbeat", at)),
-            (_, Some((step, not_before))) => Some((name_of(step), not_before)),
-            (Some((at, _)), None) => Some(("heartbeat", at)),
-            (None, None) => None,
+        let next = match (board.condition.down, beat, step) {
+            // Nothing else is tried before it answers.
+            (Some(down), ..) => Some(("health", down.look_at)),
+            (None, Some((at, _)), Some((_, not_before))) if at < not_before => {
+                Some(("heartbeat", at))
+            }
+            (None, _, Some((step, not_before))) => Some((name_of(step), not_before)),
+            (None, Some((at, _)), None) => Some(("heartbeat", at)),
+            (None, None, None) => track.and_then(Track::tries_again).map(|at| ("heartbeat", at)),
         };
         let own = track.and_then(|track| track.trouble.clone());
         json!({
