@@ -139,13 +139,15 @@ fn refuse_unusable(source: &str, url: &str) -> Result<(), String> {
             "The proxy in {source} is neither of HTTP nor of SOCKS5, and no other is spoken; {expected}."
         ));
     }
+    // What stands behind a slash may be the end of a password that was not percent-encoded.
+    let path = login.rest.split_once('/').map_or("", |(_, path)| path);
     let alone = Matcher::builder().all(url).build();
     let usable = alone.intercept(&Uri::from_static("https://relay.invalid/"));
     let usable = usable.filter(|intercept| {
         let fits = |text: &str| text.len() <= LOGIN_BYTES_MAX;
         let login =
             intercept.raw_auth().is_none_or(|(user, password)| fits(user) && fits(password));
-        login && intercept.uri().authority().is_some_and(is_reachable)
+        login && path.is_empty() && intercept.uri().authority().is_some_and(is_reachable)
     });
     match usable {
         Some(_) => Ok(()),
@@ -255,6 +257,7 @@ mod tests {
             (Some("ftp://canary"), &[], "neither"),
             (Some("http://pro xy"), &[], "no proxy's URL"),
             (Some("http://"), &[], "no proxy's URL"),
+            (Some("http://user:12/canary@proxy:1"), &[], "no proxy's URL"),
             (None, &[("ALL_PROXY", "gopher://user:canary@proxy")], "ALL_PROXY"),
             (None, &[("HTTPS_PROXY", "http://user:canary@proxy:port")], "HTTPS_PROXY"),
         ] {

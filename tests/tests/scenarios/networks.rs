@@ -92,8 +92,8 @@ async fn where_a_firewall_drops_udp_links_are_over_tcp_until_it_comes_back() {
     let took = began.elapsed();
     assert_eq!(online.transport.as_deref(), Some("tcp"));
     println!("online over TCP {} ms after its start", took.as_millis());
-    // It takes a third of that where the machine is not busy.
-    assert!(took < Duration::from_millis(1500), "online after {took:?}");
+    // A tenth of that where the machine is not busy; a handshake of QUIC goes on for five seconds.
+    assert!(took < Duration::from_secs(3), "online after {took:?}");
     let over_tcp = scene.streams("tcp", 250).await;
 
     scene.namespace.drop_udp(false);
@@ -121,10 +121,12 @@ async fn what_worked_is_tried_at_once_by_the_next_process() {
         println!("online over TCP {} ms after its start", began.elapsed().as_millis());
         let id = &scene.workspace.workspace_id;
         let kept = scene.connector.state_dir().join(id).join("identity.json");
-        let kept: Value =
-            serde_json::from_slice(&std::fs::read(kept).expect("a file")).expect("JSON");
-        let tunnel = scene.relay.tunnel().to_string();
-        assert_eq!(kept["worked"], json!({"transport": "tcp", "endpoint": tunnel}));
+        let worked = json!({"transport": "tcp", "endpoint": scene.relay.tunnel().to_string()});
+        until("it is kept for the next process", AGAIN, async || {
+            let kept = std::fs::read(&kept).expect("a file");
+            serde_json::from_slice::<Value>(&kept).expect("JSON")["worked"] == worked
+        })
+        .await;
     }
     // Whoever joins has dialled once already.
     let second = scene.relay.add_workspace("second", &[]).await;
