@@ -29,6 +29,7 @@ mod observed;
 mod operator;
 mod papers;
 mod parity;
+mod pauses;
 mod refusals;
 mod replays;
 mod revocation;
