@@ -93,6 +93,12 @@ impl Middleman {
         self.sky.change(|sky| sky.tcp_blocked = on);
     }
 
+    /// Cuts all links for good, and lets new ones through: TCP connections are closed, and of the sockets
+    /// that have sent datagrams none gets through any more.
+    pub fn cut_links(&self) {
+        self.sky.change(|sky| sky.cuts += 1);
+    }
+
     /// Gives every connector a new port towards the relay, as a NAT does that forgot its mapping.
     /// What the relay still sends to the old ports is lost.
     pub fn rebind(&self) {

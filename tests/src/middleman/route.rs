@@ -4,7 +4,11 @@ use super::{
     lane::{Exit, Lane},
     weather::{DOWN, Recorded, Sky, UP},
 };
-use std::{collections::HashMap, net::Ipv4Addr, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 use tokio::{net::UdpSocket, task::JoinHandle, time::Instant};
 
 /// Larger than any datagram.
@@ -28,7 +32,9 @@ pub(super) async fn carry(front: std::net::UdpSocket, sky: Arc<Sky>) {
     let (up, down) = (Lane::open(UP, sky.clone()), Lane::open(DOWN, sky.clone()));
     let mut mappings: HashMap<SocketAddr, Mapping> = HashMap::new();
     let mut changes = sky.changes();
-    let (mut epoch, mut last_due) = (0, Instant::now());
+    let (mut epoch, mut cuts, mut last_due) = (0, 0, Instant::now());
+    // Whose links were cut.
+    let mut dead = HashSet::new();
     // Ports that a NAT forgot: held, so that what still comes to them is lost without a word.
     let mut forgotten = Vec::new();
     let mut buffer = vec![0; DATAGRAM_MAX];
@@ -43,6 +49,11 @@ pub(super) async fn carry(front: std::net::UdpSocket, sky: Arc<Sky>) {
             forgotten.clear();
             forgotten.extend(mappings.drain().map(|(_, mapping)| mapping.socket.clone()));
         }
+        let now = sky.state().cuts;
+        if now != cuts {
+            cuts = now;
+            dead.extend(mappings.drain().map(|(connector, _)| connector));
+        }
         let again = std::mem::take(&mut sky.state().again);
         for Recorded { way, bytes, exit } in again {
             [&up, &down][way].enter(&bytes, &exit, &mut Instant::now());
@@ -51,6 +62,9 @@ pub(super) async fn carry(front: std::net::UdpSocket, sky: Arc<Sky>) {
         // An error tells of an earlier datagram that found no listener.
         let Ok((length, connector)) = received else { continue };
         let Some(relay) = sky.state().relay else { continue };
+        if dead.contains(&connector) {
+            continue;
+        }
         let mapping = match mappings.get(&connector) {
             Some(mapping) => mapping,
             None => {

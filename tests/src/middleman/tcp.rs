@@ -18,12 +18,16 @@ pub(super) async fn carry(listener: std::net::TcpListener, sky: Arc<Sky>) {
     }
 }
 
-/// Passes one connection until an end leaves or TCP is blocked.
+/// Passes one connection until an end leaves, TCP is blocked, or all links are cut.
 async fn pass(mut near: TcpStream, sky: Arc<Sky>) {
     let mut changes = sky.changes();
+    let cuts = sky.state().cuts;
     let relay = sky.state().relay;
     let Some(relay) = relay else { return };
-    let blocked = changes.wait_for(|()| sky.state().tcp_blocked);
+    let blocked = changes.wait_for(|()| {
+        let state = sky.state();
+        state.tcp_blocked || state.cuts != cuts
+    });
     tokio::select! {
         biased;
         _ = blocked => {}

@@ -141,6 +141,8 @@ pub(super) struct State {
     /// Grows with each rebinding.
     pub(super) epoch: u64,
     pub(super) tcp_blocked: bool,
+    /// Grows each time that all links are cut.
+    pub(super) cuts: u64,
     pub(super) recording: bool,
     /// All that came in while it was recorded.
     pub(super) tape: Vec<Recorded>,
@@ -187,6 +189,7 @@ impl Sky {
             relay: None,
             epoch: 0,
             tcp_blocked: false,
+            cuts: 0,
             recording: false,
             tape: Vec::new(),
             again: Vec::new(),

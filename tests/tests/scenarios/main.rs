@@ -31,6 +31,7 @@ mod operator;
 mod papers;
 mod parity;
 mod paths;
+mod pauses;
 mod proxies;
 mod refusals;
 mod replays;
