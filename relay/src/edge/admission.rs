@@ -24,6 +24,7 @@ use super::keep_alive;
 use super::render::Dialect;
 use super::route::AgentName;
 use super::service::{Asked, Edge};
+use super::waiting;
 use crate::principal::Principal;
 use crate::registry::{Lookup, Workspace};
 use crate::tunnel::Presence;
@@ -66,6 +67,7 @@ impl Edge {
             _ => Deadline::of(&parts.headers, Instant::now),
         };
         let deadline = deadline.map_err(|failure| (failure, dialect))?;
+        let wait = waiting::wished(&parts.headers);
         let validators = parts.headers.get(IF_NONE_MATCH);
         let card_asked =
             CardAsked::new(document, &parts.method, &self.cards, &asked.name, validators);
@@ -123,6 +125,7 @@ impl Edge {
             asked: card_asked,
             keep,
             deadline,
+            wait,
             validity,
             streams,
             keep_alive,

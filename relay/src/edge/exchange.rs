@@ -1,6 +1,7 @@
 //! One exchange: a judged request goes to its agent's link, and the answer's head comes back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -26,6 +27,7 @@ use super::prefix::Prefix;
 use super::record::{Carrier, Record};
 use super::render::Dialect;
 use super::upload::{Carried, Carrying};
+use super::waiting;
 use crate::card::kept::{KeptCards, Key};
 use crate::direct_url::{DirectUrl, Rule};
 use crate::methods::Methods;
@@ -56,6 +58,8 @@ pub struct Admitted {
     pub keep: Option<(Arc<KeptCards>, Key)>,
     /// When the caller wants the whole answer, if it said so.
     pub deadline: Option<Deadline>,
+    /// How long it waits for an agent that is away.
+    pub wait: Option<Duration>,
     /// Until when the credential is good that the caller showed, if it did.
     pub validity: Option<Validity>,
     /// Whether the caller takes a stream of events for its answer.
@@ -111,6 +115,10 @@ pub async fn run(
     let Pending { mut body, mut record } = pending;
     let prefix = body.prefix();
     let mut passed = None;
+    if let Some(wait) = admitted.wait {
+        let deadline = admitted.deadline.as_ref();
+        Box::pin(waiting::hold(live, &admitted.workspace.id, wait, deadline)).await;
+    }
     loop {
         let begun = match admitted.deadline {
             None => begin(live, &mut admitted, &mut body, &mut record, &mut passed).await,

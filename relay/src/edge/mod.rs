@@ -2,7 +2,7 @@
 //!
 //! `listener` accepts a caller, `connection` speaks HTTP/1.1 or (`http2`) HTTP/2 with it, `service`
 //! answers a request (of whom `proxied` tells behind a proxy): `judge` its head, `route` its path,
-//! check its `access`, then `exchange` carries it to a link of [`crate::tunnel`], on the shard that
+//! check its `access`, hold it for an agent that is away (`waiting`), then `exchange` carries it to a link of [`crate::tunnel`], on the shard that
 //! owns it (`handed`), or `direct` to the agent's own URL while there is none. Whatever goes wrong
 //! is a `failure`, which `render` alone turns into an answer. The only bodies that are read are the
 //! first bytes of a request (`prefix`, `envelope`; all of it for its method, where a policy says which may be
@@ -69,6 +69,7 @@ pub mod trace;
 mod turns;
 pub mod upload;
 mod upstream;
+pub mod waiting;
 pub mod watch;
 
 pub use service::Edge;

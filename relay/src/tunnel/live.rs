@@ -40,13 +40,13 @@ struct Inner {
 }
 
 /// The links of one workspace.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Seat {
     newest: Option<Arc<Link>>,
     /// Superseded, in the order of their generations.
     draining: Vec<Arc<Link>>,
-    /// When the newest ended.
-    left: Instant,
+    /// When the newest ended, if there ever was one.
+    left: Option<Instant>,
     /// Tells those who wait for a link that something changed.
     changes: Arc<Notify>,
     /// Counts the times at which every credential was revoked.
@@ -91,14 +91,7 @@ impl LiveLinks {
 
     /// Answers the link of another process that must make way; `None`: `link` is redundant.
     fn take_seat(&self, link: &Arc<Link>) -> Option<Option<Arc<Link>>> {
-        let mut seat = self.inner.seats.entry(link.workspace).or_insert_with(|| Seat {
-            newest: None,
-            draining: Vec::new(),
-            left: Instant::now(),
-            changes: Arc::default(),
-            revocations: 0,
-            revoked: None,
-        });
+        let mut seat = self.inner.seats.entry(link.workspace).or_default();
         // A closed link that nobody has cleared away yet has no rights left.
         let live = seat.newest.as_ref().filter(|live| !live.is_closed());
         let order = live.map(|live| (live.instance, live.attempt));
@@ -152,8 +145,8 @@ impl LiveLinks {
     pub fn presence(&self, workspace: &WorkspaceId) -> Presence {
         match self.inner.seats.get(workspace).as_deref() {
             Some(Seat { newest: Some(link), .. }) => Presence::Connected(Arc::clone(link)),
-            Some(Seat { left, .. }) => Presence::Left(left.elapsed()),
-            None => Presence::Never,
+            Some(Seat { left: Some(left), .. }) => Presence::Left(left.elapsed()),
+            Some(Seat { left: None, .. }) | None => Presence::Never,
         }
     }
 
@@ -162,6 +155,18 @@ impl LiveLinks {
         match self.presence(workspace) {
             Presence::Connected(link) if !link.is_closed() => Some(link),
             _ => None,
+        }
+    }
+
+    /// Waits for a link that takes new exchanges of a workspace, if there is none. Cancel safe.
+    pub async fn arrival(&self, workspace: &WorkspaceId) {
+        let changes = Arc::clone(&self.inner.seats.entry(*workspace).or_default().changes);
+        loop {
+            let changed = changes.notified();
+            if self.newest(workspace).is_some_and(|link| !link.is_draining()) {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -227,7 +232,7 @@ impl Drop for Registration {
         seat.draining.retain(|link| link.generation != self.generation);
         if seat.newest.as_ref().is_some_and(|link| link.generation == self.generation) {
             seat.newest = None;
-            seat.left = Instant::now();
+            seat.left = Some(Instant::now());
         }
     }
 }

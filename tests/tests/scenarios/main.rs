@@ -44,4 +44,5 @@ mod transports;
 mod trusted_proxies;
 mod tutorial;
 mod versions;
+mod waits;
 mod webhooks;

@@ -44,6 +44,7 @@ pub(in crate::edge) fn admitted() -> Admitted {
         asked: asked(Document::None, &Method::POST),
         keep: None,
         deadline: None,
+        wait: None,
         validity: None,
         streams: false,
         keep_alive: true,
