@@ -132,12 +132,12 @@ impl Namespace {
         ));
     }
 
-    /// UDP that comes in over the wire vanishes, and nobody is told, or does so no longer.
+    /// UDP that comes in over a wire vanishes, and nobody is told, or does so no longer.
     ///
     /// # Panics
     /// When the firewall is not taken.
     pub fn drop_udp(&self, on: bool) {
-        let rule = if on { "iifname wire meta l4proto udp drop" } else { "" };
+        let rule = if on { "iifname != lo meta l4proto udp drop" } else { "" };
         self.wall(&format!("chain in {{ type filter hook input priority 0;\n{rule}\n}}"));
     }
 

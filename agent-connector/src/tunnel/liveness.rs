@@ -1,4 +1,4 @@
-//! Whether the path still works while somebody waits on it: pure.
+//! Whether the path still works while somebody waits on it, or after it changed: pure.
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ pub(crate) struct Vigil {
     heard_at: Instant,
     asked_at: Option<Instant>,
     suspected: bool,
+    /// The path changed, and nothing has come over it since.
+    doubtful: bool,
 }
 
 /// What a look at the link calls for.
@@ -29,12 +31,18 @@ pub(crate) enum Call {
 
 impl Vigil {
     pub(crate) const fn new(now: Instant) -> Self {
-        Self { received: 0, heard_at: now, asked_at: None, suspected: false }
+        Self { received: 0, heard_at: now, asked_at: None, suspected: false, doubtful: false }
+    }
+
+    /// The path changed, when so many datagrams had come: until one more comes, it is looked at as if
+    /// somebody waited.
+    pub(crate) const fn doubt(&mut self, now: Instant, received: u64) {
+        *self = Self { received, doubtful: true, ..Self::new(now) };
     }
 
     /// Looks at the number of datagrams that came so far.
     pub(crate) fn look(&mut self, now: Instant, received: u64, exchanges_open: bool) -> Call {
-        if received != self.received || !exchanges_open {
+        if received != self.received || !(exchanges_open || self.doubtful) {
             *self = Self { received, ..Self::new(now) };
             return Call::Nothing;
         }
@@ -76,5 +84,19 @@ mod tests {
             let now = start + Duration::from_secs(second);
             assert_eq!(vigil.look(now, received, open), call, "at {second} s");
         }
+    }
+
+    #[test]
+    fn a_path_that_changed_is_asked_about_though_nobody_waits() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut vigil = Vigil::new(start);
+        assert_eq!(vigil.look(at(0), 3, false), Call::Nothing);
+        vigil.doubt(at(0), 5);
+        assert_eq!(vigil.look(at(0), 5, false), Call::Nothing);
+        assert_eq!(vigil.look(at(1), 5, false), Call::Ping);
+        assert_eq!(vigil.look(at(3), 5, false), Call::Suspect);
+        assert_eq!(vigil.look(at(4), 6, false), Call::Nothing);
+        assert_eq!(vigil.look(at(9), 6, false), Call::Nothing, "it has answered");
     }
 }

@@ -155,6 +155,20 @@ async fn a_link_goes_along_to_another_network_and_no_event_of_its_streams_is_los
 }
 
 #[tokio::test]
+async fn a_link_that_goes_to_a_network_without_udp_is_on_tcp_long_before_it_is_lost() {
+    let Some(scene) = Scene::new().await else { return };
+    scene.until_over("quic").await;
+    scene.namespace.drop_udp(true);
+    scene.namespace.switch_uplink();
+    let took = scene.until_over("tcp").await;
+    println!("on TCP in the other network after {} ms", took.as_millis());
+    assert!(
+        took < Duration::from_secs(15),
+        "nobody waits on it, and it is lost after 20 s: {took:?}"
+    );
+}
+
+#[tokio::test]
 async fn over_tcp_a_link_from_another_network_is_dialled_at_once() {
     let Some(mut scene) = Scene::new().await else { return };
     scene.namespace.drop_udp(true);

@@ -24,11 +24,13 @@ impl Session {
 
     /// Looks whether this machine's address changed, and whether the relay is silent while somebody waits.
     pub(super) async fn look(&mut self) -> Result<(), LinkError> {
-        if self.route.changed() {
-            self.follow();
-        }
         let received = self.connection.heard();
         let now = std::time::Instant::now();
+        if self.route.changed() {
+            self.follow();
+            // Not every network lets UDP through.
+            self.vigil.doubt(now, received);
+        }
         match self.vigil.look(now, received, self.streams.open() > 0) {
             Call::Nothing => Ok(()),
             Call::Ping => self.ping().await,
