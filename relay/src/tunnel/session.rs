@@ -18,7 +18,7 @@ use super::link::{Announced, Founding, Link};
 use super::listener::{Admitted, Tunnel};
 use super::outbound::{Calls, Speaker};
 use super::proof::Proof;
-use super::silence::{Gone, Silence};
+use super::silence::{Silence, Silent};
 use crate::clock::unix_ms;
 use crate::registry::{Actor, Lookup, NewEvent};
 use crate::shard::Home;
@@ -153,16 +153,22 @@ async fn serve(
                 silence.heard_by(&message, &link.connection);
                 Some(message)
             }
-            gone = silence.lasted(&link.connection) => {
-                match gone {
-                    Gone::Connector => {
-                        let why = "nobody serves the replaced link any more";
-                        link.close(CloseCode::Replaced, why);
-                    }
-                    Gone::Path => link.close_silent(),
+            silent = silence.lasted(&link.connection) => match silent {
+                Silent::Perhaps => {
+                    let ping = ToConnector::Ping { seq: link.generation.0 };
+                    silence.heard_by(&ping, &link.connection);
+                    Some(ping)
                 }
-                return ControlStreamError::Ended;
-            }
+                Silent::Path => {
+                    link.close_silent();
+                    return ControlStreamError::Ended;
+                }
+                Silent::Connector => {
+                    let why = "nobody serves the replaced link any more";
+                    link.close(CloseCode::Replaced, why);
+                    return ControlStreamError::Ended;
+                }
+            },
             () = std::future::poll_fn(|cx| link.flow.poll_due(cx, &mut frames)) => None,
             Ok(stream) = link.connection.accept_bi() => {
                 calls.take(stream);

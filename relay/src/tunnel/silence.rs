@@ -18,13 +18,19 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 const PATH_SILENCE_MIN: Duration = Duration::from_secs(1);
 const PATH_SILENCE_ROUNDS: u32 = 4;
 
-/// What is no more.
+/// A link that was left for a newer one of the same process is asked again after so long a silence. While
+/// it carries exchanges, its connector is silent for two seconds at most.
+const PATH_LOOK: Duration = Duration::from_secs(3);
+
+/// What a silence calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gone {
-    /// The process that was replaced.
+pub(super) enum Silent {
+    /// The process that was replaced is no more: the link is to be closed.
     Connector,
-    /// The path of a link whose process has another one.
+    /// The path of a link whose process has another one is no more: the same.
     Path,
+    /// Perhaps that: PING is to be sent.
+    Perhaps,
 }
 
 /// The wait for a sign of life.
@@ -36,32 +42,46 @@ struct Wait {
     end: Instant,
     /// What had come when it began.
     heard: u64,
-    means: Gone,
+    /// What it means if nothing more has come.
+    means: Silent,
 }
 
 impl Silence {
     /// Begins the wait where `message`, as it goes out, says that another link takes the place: REPLACED,
     /// or PING, which the relay sends for nothing else.
     pub(super) fn heard_by(&mut self, message: &ToConnector, connection: &Connection) {
-        let (means, longest) = match message {
-            ToConnector::Replaced { .. } => (Gone::Connector, SILENCE_MAX),
+        match message {
+            ToConnector::Replaced { .. } => {
+                self.begin(connection, SILENCE_MAX, Silent::Connector);
+            }
             ToConnector::Ping { .. } => {
                 let rounds = connection.rtt().saturating_mul(PATH_SILENCE_ROUNDS);
-                (Gone::Path, rounds.clamp(PATH_SILENCE_MIN, SILENCE_MAX))
+                let longest = rounds.clamp(PATH_SILENCE_MIN, SILENCE_MAX);
+                self.begin(connection, longest, Silent::Path);
             }
-            _ => return,
-        };
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, connection: &Connection, longest: Duration, means: Silent) {
         self.0 = Some(Wait { end: Instant::now() + longest, heard: connection.heard(), means });
     }
 
     /// Resolves when nothing came back, and never otherwise. Cancel safe.
-    pub(super) async fn lasted(&mut self, connection: &Connection) -> Gone {
-        if let Some(wait) = &self.0 {
+    pub(super) async fn lasted(&mut self, connection: &Connection) -> Silent {
+        while let Some(wait) = &self.0 {
             sleep_until(wait.end).await;
+            let means = wait.means;
             if connection.heard() == wait.heard {
-                return wait.means;
+                self.0 = None;
+                return means;
             }
-            self.0 = None;
+            match means {
+                Silent::Connector => self.0 = None,
+                Silent::Path | Silent::Perhaps => {
+                    self.begin(connection, PATH_LOOK, Silent::Perhaps);
+                }
+            }
         }
         pending().await
     }

@@ -93,8 +93,11 @@ impl Connection {
     /// call counts.
     pub fn close(&self, code: CloseCode, reason: &str) {
         match self {
+            // A later call would take the place of the reason: a lost connection would seem closed by us.
             Self::Quic(connection) => {
-                connection.close(VarInt::from_u32(code.number()), reason.as_bytes());
+                if connection.close_reason().is_none() {
+                    connection.close(VarInt::from_u32(code.number()), reason.as_bytes());
+                }
             }
             Self::Tcp(connection) => connection.close(code, reason),
         }
