@@ -29,6 +29,8 @@ struct Inner {
     granted: u64,
     /// The newest ACK of each exchange that has one to send.
     due: BTreeMap<u64, Ack>,
+    /// Exchanges that the other end may forget.
+    done: Vec<u64>,
     writer: Option<Waker>,
 }
 
@@ -117,12 +119,28 @@ impl LinkFlow {
         Ok(())
     }
 
-    /// Appends an ACKS frame to `out` once some are due; pending until then.
+    /// This end is through with an exchange: the other one may forget what it keeps for it.
+    pub fn done(&self, exchange: u64) {
+        let mut inner = self.lock();
+        inner.done.push(exchange);
+        if let Some(writer) = inner.writer.take() {
+            writer.wake();
+        }
+    }
+
+    /// Appends an ACKS frame, a DONE frame or both to `out` once some are due; pending until then.
     pub fn poll_due(&self, cx: &mut Context<'_>, out: &mut BytesMut) -> Poll<()> {
         let mut inner = self.lock();
-        if inner.due.is_empty() {
+        if inner.due.is_empty() && inner.done.is_empty() {
             inner.writer = Some(cx.waker().clone());
             return Poll::Pending;
+        }
+        if !inner.done.is_empty() {
+            let now = inner.done.len().min(ACKS_PER_FRAME_MAX);
+            Frame::Done(inner.done.drain(..now).collect()).put(out);
+        }
+        if inner.due.is_empty() {
+            return Poll::Ready(());
         }
         let mut acks = Vec::with_capacity(inner.due.len().min(ACKS_PER_FRAME_MAX));
         while acks.len() < ACKS_PER_FRAME_MAX {
@@ -345,6 +363,20 @@ mod tests {
         drop(sender);
         assert!(old.lock().senders.is_empty() && new.lock().senders.is_empty());
         assert!(old.move_sender(1, &new).is_none());
+    }
+
+    #[test]
+    fn what_is_done_is_told_in_batches() {
+        let flow = LinkFlow::default();
+        (0..600).for_each(|exchange| flow.done(exchange));
+        let mut cx = Context::from_waker(Waker::noop());
+        for count in [ACKS_PER_FRAME_MAX, 600 - ACKS_PER_FRAME_MAX] {
+            let mut out = BytesMut::new();
+            assert_eq!(flow.poll_due(&mut cx, &mut out), Poll::Ready(()));
+            let frame = FrameReader::default().next(&mut out.freeze()).unwrap();
+            assert!(matches!(frame, Some(Frame::Done(list)) if list.len() == count));
+        }
+        assert_eq!(acks(&flow), None);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(crate) async fn run(
     match begun {
         Ok(started) => {
             let Started { begun, head, credit } = started;
-            let mut given_up = pin!(reply.hold(begun.held()));
+            let mut given_up = pin!(reply.hold(&begun));
             let carried =
                 carry(&mut reply, head, begun.held(), credit, agent, given_up.as_mut()).await;
             if let Err(ending) = carried {

@@ -2,6 +2,7 @@
 //! answers the relay may not have yet.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,17 @@ const REMEMBERED: Duration =
 #[derive(Default)]
 pub(crate) struct Exchanges {
     inner: Mutex<Inner>,
+    /// Links that are up.
+    links: AtomicUsize,
+}
+
+/// Counts a link that is up.
+pub(crate) struct Linked(Arc<Exchanges>);
+
+impl Drop for Linked {
+    fn drop(&mut self) {
+        self.0.links.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Default)]
@@ -74,12 +86,20 @@ impl Exchanges {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there is a link: then the relay says what becomes of each exchange, however long a slow
+    /// caller keeps it from going on.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.links.load(Ordering::Relaxed) > 0
+    }
+
     /// A relay process welcomed this one. Exchanges of another one cannot go on.
-    pub(crate) fn welcomed_by(&self, relay: InstanceId) {
+    pub(crate) fn welcomed_by(self: &Arc<Self>, relay: InstanceId) -> Linked {
+        self.links.fetch_add(1, Ordering::Relaxed);
+        let linked = Linked(Arc::clone(self));
         let mut inner = self.lock();
         inner.closed = false;
         if inner.relay == Some(relay) {
-            return;
+            return linked;
         }
         for entry in inner.entries.values() {
             if let Entry::Open(held) = entry {
@@ -87,6 +107,7 @@ impl Exchanges {
             }
         }
         *inner = Inner { relay: Some(relay), ..Inner::default() };
+        linked
     }
 
     /// No exchange goes on over another link, until this process is welcomed anew.
@@ -148,6 +169,10 @@ impl Exchanges {
     pub(crate) fn done(&self, counters: &[u64]) {
         let mut inner = self.lock();
         for counter in counters {
+            if let Some(Entry::Open(held)) = inner.entries.get(counter) {
+                // Its caller left while no link carried it.
+                held.finalize();
+            }
             if let Some(Entry::Out(..)) = inner.entries.get(counter)
                 && let Some(Entry::Out(_, bytes)) = inner.entries.insert(*counter, Entry::Gone)
             {
@@ -213,6 +238,11 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
+    /// All of this process.
+    pub(crate) const fn exchanges(&self) -> &Arc<Exchanges> {
+        &self.exchanges
+    }
+
     /// The exchange.
     pub(crate) const fn held(&self) -> &Arc<Held> {
         &self.held

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use transport::{ConnectionEnd, SendStream};
 
 use super::carrier::UnderWay;
+use super::exchanges::Exchanges;
 use super::request_stream::Intake;
 
 /// Resolves when the relay wants no more of a stream, or its link is lost.
@@ -129,8 +130,8 @@ impl Held {
     }
 
     /// Resolves when the relay wants no answer any more, or no link goes on with the exchange. `first` is
-    /// the fate of its first stream.
-    pub(crate) async fn given_up<F>(self: Arc<Self>, first: F)
+    /// the fate of its first stream; as long as `exchanges` has a link, the relay says what becomes of it.
+    pub(crate) async fn given_up<F>(self: Arc<Self>, first: F, exchanges: Arc<Exchanges>)
     where
         F: Future<Output = Result<Option<StreamCode>, ConnectionEnd>>,
     {
@@ -140,9 +141,15 @@ impl Held {
         // Boxed, since few links are lost under an exchange.
         Box::pin(async move {
             tracing::debug!(exchange = %self.name, "the link of an exchange is lost");
-            while let Ok(Some(stopped)) = timeout(CONTINUE_TIMEOUT, self.newer()).await {
-                if stopped.await.is_ok() {
-                    return;
+            loop {
+                match timeout(CONTINUE_TIMEOUT, self.newer()).await {
+                    Ok(Some(stopped)) => {
+                        if stopped.await.is_ok() {
+                            return;
+                        }
+                    }
+                    Err(_) if exchanges.is_linked() => {}
+                    Ok(None) | Err(_) => return,
                 }
             }
         })

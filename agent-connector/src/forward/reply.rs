@@ -10,6 +10,7 @@ use shared::wire::{Abort, Chunks, Frame};
 use tokio::time::timeout;
 use transport::{SendStream, WriteError};
 
+use super::exchanges::Begun;
 use super::held::Held;
 
 /// Bytes gathered before they are written: what is at hand leaves together.
@@ -58,16 +59,17 @@ impl Reply {
 
     /// The exchange is begun, and outlives the link. Answers a future that resolves when the relay wants no
     /// answer any more, or no link goes on with it.
-    pub(crate) fn hold(&mut self, held: &Arc<Held>) -> impl Future<Output = ()> + Send + use<> {
-        self.held = Some(Arc::clone(held));
+    pub(crate) fn hold(&mut self, begun: &Begun) -> impl Future<Output = ()> + Send + use<> {
+        let held = Arc::clone(begun.held());
+        self.held = Some(Arc::clone(&held));
         let stopped = match &self.out {
             Out::Open(send) => Some(send.stopped()),
             Out::Lost | Out::Over => None,
         };
-        let held = Arc::clone(held);
+        let exchanges = Arc::clone(begun.exchanges());
         async move {
             if let Some(stopped) = stopped {
-                held.given_up(stopped).await;
+                held.given_up(stopped, exchanges).await;
             }
         }
     }

@@ -26,7 +26,7 @@ use super::streams::Streams;
 use super::uplink::{Published, Uplinks};
 use super::who::Who;
 use crate::forward::Agent;
-use crate::forward::exchanges::Exchanges;
+use crate::forward::exchanges::{Exchanges, Linked};
 use crate::forward::target::Description;
 
 mod leaving;
@@ -63,6 +63,7 @@ pub(crate) struct Session {
     writer: ControlWriter<SendStream>,
     flow: LinkFlow,
     streams: Streams,
+    _linked: Linked,
     uplink: Published,
     answers: watch::Receiver<Option<bool>>,
     description: watch::Receiver<Arc<Description>>,
@@ -147,11 +148,12 @@ impl Session {
         let first::Opened { connection, socket, endpoint, reader, writer } = opened;
         let flow = LinkFlow::default();
         let (agent, exchanges) = (Arc::clone(&process.agent), Arc::clone(&process.exchanges));
-        exchanges.welcomed_by(welcome.instance);
+        let linked = exchanges.welcomed_by(welcome.instance);
         let uplink = process.uplinks.over(connection.clone(), flow.clone());
         let session = Self {
             uplink: process.uplinks.publish(uplink),
             streams: Streams::accept(connection.clone(), flow.clone(), exchanges, agent),
+            _linked: linked,
             ticks: Ticks::new(&welcome, process.heartbeat_interval),
             vigil: Vigil::new(std::time::Instant::now()),
             route: Route::to(connection.remote_address()),

@@ -13,7 +13,8 @@ use shared::limits::CONTROL_BYTES_MAX;
 use shared::wire::Frame;
 use tokio::time::timeout;
 
-use super::answer_body::{AnswerBody, AnswerSource};
+use super::answer_body::AnswerBody;
+use super::answer_source::AnswerSource;
 use super::card_request::{CardAsked, Document};
 use super::card_tag;
 use super::deadline::patience;

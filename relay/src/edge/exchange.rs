@@ -12,7 +12,8 @@ use shared::limits::{ANSWER_HEAD_TIMEOUT, FIRST_CREDIT};
 use shared::wire::{Frame, RequestHead, ResponseHead};
 use tokio::time::{sleep, timeout};
 
-use super::answer_body::{AnswerBody, AnswerSource, Streamed};
+use super::answer_body::{AnswerBody, Streamed};
+use super::answer_source::AnswerSource;
 use super::called::Called;
 use super::caller_body::{BodyBroken, CallerBody};
 use super::card_answer::{self, map_locations};

@@ -10,7 +10,8 @@ use shared::headers::remove_forbidden_trailers;
 use shared::wire::Frame;
 use tokio::time::timeout;
 
-use super::answer_body::{AnswerBody, AnswerSource};
+use super::answer_body::AnswerBody;
+use super::answer_source::AnswerSource;
 use super::deadline::patience;
 use super::exchange::{Admitted, answer_with};
 use super::failure::Failure;

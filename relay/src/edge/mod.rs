@@ -15,6 +15,7 @@
 pub mod access;
 mod admission;
 pub mod answer_body;
+pub mod answer_source;
 #[cfg(test)]
 pub(crate) mod arriving;
 pub mod body_source;

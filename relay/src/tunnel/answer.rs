@@ -9,6 +9,7 @@ use bytes::Bytes;
 use shared::codes::StreamCode;
 use shared::flow::BodyReceiver;
 use shared::ids::ExchangeId;
+use shared::limits::FIRST_CREDIT;
 use shared::wire::{Direction, Frame, Joined, MessageReader, WireError};
 use transport::{ReadError, RecvStream};
 
@@ -250,6 +251,14 @@ impl Drop for Answer {
         }
         if self.is_lost || self.continued > 0 {
             self.line.end_search();
+        }
+        let link = self.link();
+        // A small answer makes room at the connector by itself.
+        if link.is_closed()
+            || self.continued > 0
+            || self.stream.reader.received() >= FIRST_CREDIT / 2
+        {
+            link.live.done(link, self.exchange.counter);
         }
     }
 }

@@ -176,3 +176,6 @@ async fn send_rest(line: &Line, mut stream: Stream, mut chunks: Vec<Bytes>, mut 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

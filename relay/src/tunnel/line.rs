@@ -147,14 +147,13 @@ impl Line {
     pub(super) async fn next_stream(&self) -> Next {
         poll_fn(|cx| {
             let mut state = self.state();
+            if let Some(send) = state.take_offered() {
+                return Poll::Ready(Next::Stream(send));
+            }
             match &state.request {
-                Request::Offered(_) => match state.take_offered() {
-                    Some(send) => return Poll::Ready(Next::Stream(send)),
-                    None => {}
-                },
                 Request::Unwanted => return Poll::Ready(Next::Unwanted),
                 Request::Lost | Request::Abandoned(_) => return Poll::Ready(Next::None),
-                Request::Here => {}
+                Request::Here | Request::Offered(_) => {}
             }
             state.upload = Some(cx.waker().clone());
             Poll::Pending

@@ -10,6 +10,7 @@ use dashmap::DashMap;
 use shared::codes::CloseCode;
 use shared::control::ToConnector;
 use shared::ids::{Generation, WorkspaceId};
+use shared::limits::IN_FLIGHT_MAX;
 use tokio::sync::Notify;
 
 use super::admission::{Succession, succession};
@@ -53,6 +54,8 @@ struct Seat {
     revocations: u64,
     /// The credential that was revoked last by itself.
     revoked: Option<CredentialId>,
+    /// Exchanges of the last connector process that ended while it had no link.
+    done: Vec<u64>,
 }
 
 /// How a workspace stands towards the tunnel.
@@ -99,6 +102,8 @@ impl LiveLinks {
         if verdict == Succession::Redundant {
             return None;
         }
+        let done = std::mem::take(&mut seat.done);
+        done.into_iter().for_each(|exchange| link.flow.done(exchange));
         let old = seat.newest.replace(Arc::clone(link));
         seat.changes.notify_waiters();
         if let Some(old) = &old {
@@ -114,6 +119,22 @@ impl LiveLinks {
             old.tell(ToConnector::Ping { seq: link.generation.0 });
         }
         Some(old.filter(|_| verdict == Succession::Replace))
+    }
+
+    /// Tells the connector, over whichever link it has or will have, that an exchange is over which `link`
+    /// carried last: it waits for nobody any more.
+    pub(super) fn done(&self, link: &Link, exchange: u64) {
+        if !link.is_closed() {
+            return link.flow.done(exchange);
+        }
+        let Some(mut seat) = self.inner.seats.get_mut(&link.workspace) else { return };
+        match seat.newest.as_ref().filter(|newest| !newest.is_closed()) {
+            Some(newest) if newest.instance == link.instance => newest.flow.done(exchange),
+            Some(_) => {}
+            // Another process does not know them, and ignores them.
+            None if seat.done.len() < IN_FLIGHT_MAX => seat.done.push(exchange),
+            None => {}
+        }
     }
 
     /// Waits for the link that goes on with what `lost` carried: the next one of the same connector process.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
+use bytes::BytesMut;
 use certs::Authority;
 use http::{HeaderMap, Method};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -16,7 +17,7 @@ use shared::codes::StreamCode;
 use shared::control::Status;
 use shared::ids::{ExchangeId, InstanceId, WorkspaceId};
 use shared::limits::ALPN;
-use shared::wire::{Binding, RequestHead, Target};
+use shared::wire::{Binding, Frame, FrameReader, RequestHead, Target};
 use tokio::sync::mpsc;
 
 use super::link::Founding;
@@ -148,5 +149,19 @@ impl FarEnd {
             }
             _ => None,
         }
+    }
+
+    /// Reads the first frame of the stream that the relay opens, and answers it with these.
+    pub(crate) async fn answer_with(&self, frames: &[Frame]) -> (Frame, quinn::SendStream) {
+        let (mut send, mut recv) = self.0.accept_bi().await.unwrap();
+        let (mut reader, mut first) = (FrameReader::default(), None);
+        while first.is_none() {
+            let mut bytes = recv.read_chunk(65_536, true).await.unwrap().unwrap().bytes;
+            first = reader.next(&mut bytes).unwrap();
+        }
+        let mut out = BytesMut::new();
+        frames.iter().for_each(|frame| frame.put(&mut out));
+        send.write_all(&out).await.unwrap();
+        (first.unwrap(), send)
     }
 }

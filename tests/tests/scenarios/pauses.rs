@@ -279,13 +279,17 @@ impl Load {
                     sleep(Duration::from_millis(100)).await;
                     continue;
                 }
-                let mut received = Running::default();
+                let (mut received, mut next) = (Running::default(), LARGE / 40);
                 let ending = loop {
                     match call.piece().await {
                         Piece::Data(bytes) => received.add(&bytes),
                         Piece::End(ending) => break ending,
                     }
-                    sleep(Duration::from_millis(5)).await;
+                    // Some two seconds in all.
+                    if received.length() >= next {
+                        next += LARGE / 40;
+                        sleep(Duration::from_millis(50)).await;
+                    }
                 };
                 assert_eq!(ending, Ending::Complete, "{id} after {} bytes", received.length());
                 assert_eq!(received.done(), whole, "{id}");

@@ -10,7 +10,7 @@ use shared::wire::Frame;
 
 use super::crowd::Seat;
 use super::dial::Connection;
-use crate::edge::answer_body::AnswerSource;
+use crate::edge::answer_source::AnswerSource;
 use crate::tunnel::AnswerCut;
 
 /// The body of an answer, and the connection that brings it. Dropping it closes the connection.
