@@ -317,7 +317,7 @@ async fn an_agent_of_grpc_alone_is_called_once_its_port_is_named() {
 
 #[tokio::test]
 async fn a_link_that_is_lost_within_a_call_is_told_in_trailers() {
-    let (agent, world) = world("open").await;
+    let (agent, mut world) = world("open").await;
     let connection = connect(&world).await;
     let stream = [("x-test-id", "open"), ("x-test-do", "stream:100000")];
     let mut streaming = send(&connection, SEND, &stream, 1).await;
@@ -328,7 +328,9 @@ async fn a_link_that_is_lost_within_a_call_is_told_in_trailers() {
         agent.calls().len() == 2
     })
     .await;
+    // Its next process holds none of what it carried.
     world.connector.kill9();
+    world.connector.start_again();
     let waits = waiting.response().await.expect("an answer");
     assert_refused(&waits, "13", "RELAY_TUNNEL_LOST");
     let broken = streaming.rest_of(head).await;
