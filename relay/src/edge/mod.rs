@@ -1,16 +1,16 @@
 //! The public face: callers' HTTP in, agents' answers or typed refusals out.
 //!
-//! `listener` accepts a caller, `connection` speaks HTTP/1.1 or (`http2`) HTTP/2 with it, `service`
-//! answers a request (of whom `proxied` tells behind a proxy): `judge` its head, `route` its path,
-//! check its `access`, hold it for an agent that is away (`waiting`), then `exchange` carries it to a link of [`crate::tunnel`], on the shard that
-//! owns it (`handed`), or `direct` to the agent's own URL while there is none. Whatever goes wrong
-//! is a `failure`, which `render` alone turns into an answer. The only bodies that are read are the
-//! first bytes of a request (`prefix`, `envelope`; all of it for its method, where a policy says which may be
-//! used: `called`, `method_guard`, `method_policy`) and an agent's card: `card_request` tells who asks
-//! for one, `card_answer` serves it, edited by [`crate::card`], with the validator of `card_tag`.
-//! `own_api` serves the registration API, and `send` what agents say to each other. Where the relay bridges
-//! to a platform, `bridged` takes its calls, by `message_id` and none twice (`remembered`), and `upstream`
-//! those of agents to it.
+//! `listener` accepts a caller, `connection` speaks HTTP/1.1 or (`http2`) HTTP/2 with it, `service` answers
+//! a request (of whom `proxied` tells behind a proxy): `judge` its head, `route` its path, check its
+//! `access`, hold it for an agent that is away (`waiting`), then `exchange` carries it to a link of
+//! [`crate::tunnel`], on the shard that owns it (`handed`), or `direct` to the agent's own URL while there
+//! is none. Whatever goes wrong is a `failure`, which `render` alone turns into an answer. The only bodies
+//! that are read are the first bytes of a request (`prefix`, `envelope`; all of it for its method, where a
+//! policy says which may be used: `called`, `method_guard`, `method_policy`) and an agent's card:
+//! `card_request` tells who asks for one, `card_answer` serves it, edited by [`crate::card`], with the
+//! validator of `card_tag`. `own_api` serves the registration API, and `send` what agents say to each
+//! other. Where the relay bridges to a platform, `bridged` takes its calls, by `message_id` and none twice
+//! (`remembered`, in `turns`), and `upstream` those of agents to it.
 
 pub mod access;
 mod admission;
